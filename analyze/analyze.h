@@ -1,0 +1,69 @@
+/*
+ * analyze - the way of a transaction to its verdict: analyze_txn().
+ *
+ * Steps: parse, content, authenticate, network identity, sender, history, rules. Each reads only
+ * what earlier ones wrote. A step that misses an answer from the DNS returns STEP_WAIT and is
+ * run again when the answers are there; thousands of analyses may wait at once.
+ *
+ * Ownership: an analyzer owns rules and DNS; an analysis owns its transaction from analyze_txn()
+ *            on until analysis_free(), which the `done` callback's receiver calls.
+ */
+#pragma once
+
+#include "analyze/content.h"
+#include "analyze/netid.h"
+#include "analyze/rules.h"
+#include "analyze/sender.h"
+
+struct event_base;
+
+/* What analyze/ asks of the layers to its right: the registry's snapshot, the rates. Any may be
+ * NULL. */
+struct analyzer_hooks {
+	const struct sender_table *(*senders)(void *arg);
+	/* Sets sender.hour and its like; STEP_WAIT: call `wake(wake_arg)` later. */
+	enum step (*history)(void *arg, const struct sender *s, const struct txn *t,
+			     struct facts *f, void (*wake)(void *), void *wake_arg);
+	void *arg;
+};
+
+struct analyzer {
+	const struct config *config;
+	struct event_base *loop;
+	struct dns *dns;
+	struct ruleset *rules;
+	struct analyzer_hooks hooks;
+};
+
+enum analysis_step { AT_PARSE, AT_CONTENT, AT_AUTH, AT_NETID, AT_SENDER, AT_HISTORY, AT_RULES,
+		     AT_DONE, ANALYSIS_STEPS };
+
+struct analysis {
+	struct analyzer *analyzer;
+	struct txn *txn; /* its arena holds everything below */
+	struct ruleset *rules;
+	struct dns_session *dns;
+	enum analysis_step at;
+	struct message message;
+	struct content *content;
+	struct auth_query query;
+	struct auth auth;
+	struct sender sender;
+	struct facts facts;
+	struct verdict verdict;
+	int64_t step_ns[ANALYSIS_STEPS]; /* CPU of each step, when analyzer_measure is set */
+	void (*done)(struct analysis *a, void *arg);
+	void *arg;
+};
+
+extern bool analyzer_measure;
+
+/* Calls `done` when the verdict is there, perhaps before it returns. -ENOMEM: `t` is still the
+ * caller's. */
+__attribute__((warn_unused_result)) int analyze_txn(struct analyzer *z, struct txn *t,
+						    void (*done)(struct analysis *a, void *arg),
+						    void *arg);
+void analysis_free(struct analysis *a); /* and its transaction */
+
+/* The txn event of CONTRACT section 2, one line with LF. `facts`: add every fact. */
+void analysis_write_event(const struct analysis *a, struct buf *out, bool facts);

@@ -1,0 +1,50 @@
+/*
+ * rules - a set of requirements, read from rule files, applied to facts.
+ *
+ * The language is assay-rules(5). A set is loaded as a whole or not at all; it never changes
+ * afterwards, and several transactions may use it at once.
+ *
+ * Ownership: ruleset_load() .. ruleset_unref(); a transaction that is being judged holds a
+ *            reference, so a reload takes effect between two messages.
+ * Errors:    RULES_E_FAULTS: faults were printed as file:line:column; negative errno otherwise.
+ */
+#pragma once
+
+#include "analyze/verdict.h"
+#include "base/config.h"
+
+enum { RULES_E_FAULTS = 1 };
+
+struct ruleset;
+
+/* `today_us` decides which adjustments have expired. */
+__attribute__((warn_unused_result)) int ruleset_load(struct ruleset **set_r,
+						     const struct config *config, int64_t today_us);
+struct ruleset *ruleset_ref(struct ruleset *set);
+void ruleset_unref(struct ruleset *set); /* accepts NULL */
+const char *ruleset_hash(const struct ruleset *set);
+
+/* What `explain` shows of a rule. */
+struct rule_info {
+	const char *name, *pack, *clause, *tell, *tell_zh, *file;
+	unsigned line;
+	enum level level;
+	double score;
+	bool disabled;
+};
+size_t ruleset_count(const struct ruleset *set);
+struct rule_info ruleset_rule(const struct ruleset *set, size_t i);
+
+/* Judges. `partial` comes from the message; all memory from facts->arena. */
+void ruleset_judge(const struct ruleset *set, const struct facts *facts, bool partial,
+		   struct verdict *verdict);
+
+/* limit SCOPE { N per UNIT ... } */
+enum limit_scope { LIMIT_IP, LIMIT_NET, LIMIT_MAILFROM, LIMIT_DKIM, LIMIT_SENDER, LIMIT_SCOPES };
+struct limit {
+	uint64_t count;
+	int64_t window_us; /* 60, 3600 or 86400 seconds */
+};
+/* The limits of one scope, shortest window first. */
+const struct limit *ruleset_limits(const struct ruleset *set, enum limit_scope scope,
+				   size_t *n_r);

@@ -1,0 +1,63 @@
+#include "base/command.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <sysexits.h>
+
+const char *options_next(struct options *o, const char **value_r)
+{
+	*value_r = NULL;
+	if (++o->at >= o->argc)
+		return NULL;
+	char *word = o->argv[o->at];
+	if (!o->operands_only && strcmp(word, "--") == 0) {
+		o->operands_only = true;
+		return options_next(o, value_r);
+	}
+	if (o->operands_only || word[0] != '-' || word[1] == '\0') {
+		*value_r = word;
+		return "";
+	}
+	o->inline_value = NULL;
+	char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
+	if (equals) {
+		*equals = '\0';
+		o->inline_value = equals + 1;
+	}
+	return word;
+}
+
+const char *options_value(struct options *o)
+{
+	if (o->inline_value)
+		return o->inline_value;
+	if (o->at + 1 < o->argc)
+		return o->argv[++o->at];
+	command_usage(o->program, "%s needs a value", o->argv[o->at]);
+	return NULL;
+}
+
+static void say(const char *program, const char *format, va_list args)
+{
+	fprintf(stderr, "%s: ", program);
+	vfprintf(stderr, format, args);
+	fputc('\n', stderr);
+}
+
+int command_usage(const char *program, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	say(program, format, args);
+	va_end(args);
+	return EX_USAGE;
+}
+
+int command_fail(const char *program, int code, const char *format, ...)
+{
+	va_list args;
+	va_start(args, format);
+	say(program, format, args);
+	va_end(args);
+	return code;
+}

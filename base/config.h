@@ -1,0 +1,79 @@
+/*
+ * config - what the postmaster wrote in assay.conf, or the defaults when he wrote nothing.
+ *
+ * The statements are those of assay.conf(5). Every default is in config_init(), so that Assay
+ * works without a file.
+ *
+ * Ownership: config_load() makes a config whole or not at all; all strings are its own,
+ *            config_free() gives everything back.
+ * Errors:    faults of the file are printed by diag as file:line:column and make
+ *            CONFIG_E_FAULTS; negative errno when the file cannot be read.
+ * Units:     microseconds, bytes.
+ */
+#pragma once
+
+#include "base/arena.h"
+
+enum { CONFIG_E_FAULTS = 1 };
+
+enum dns_source { DNS_RESOLV_CONF, DNS_FORWARD, DNS_ZONE };
+enum dmarc_standard { DMARC_RFC9989, DMARC_RFC7489 };
+enum redis_kind { REDIS_SPAWN, REDIS_UNIX, REDIS_TCP, REDIS_CLUSTER };
+enum report_via { REPORT_VIA_NONE, REPORT_VIA_SMTP, REPORT_VIA_FOLDER };
+
+struct config_texts {
+	const char **v;
+	size_t n;
+};
+
+struct config_listener {
+	const char *address; /* "unix:/path" or "host:port"; NULL = not asked for */
+	int64_t deadline_us;
+	unsigned mode;     /* of a unix socket */
+	const char *group; /* of a unix socket; NULL = unchanged */
+};
+
+struct config {
+	struct arena arena;
+	const char *file;  /* NULL: the embedded defaults */
+	const char *state; /* state folder */
+	bool state_given;  /* a `state` statement stood in the file */
+	struct {
+		enum redis_kind kind;
+		struct config_texts addresses; /* path or host:port ... */
+	} redis;
+	struct {
+		enum dns_source source;
+		struct config_texts servers; /* "127.0.0.1@53" */
+		const char *zone;            /* DNS_ZONE */
+		int64_t deadline_us;
+	} dns;
+	enum dmarc_standard dmarc;
+	struct config_listener milter, policy, http;
+	struct {
+		const char *interface; /* NULL: no capture */
+		uint16_t ports[16];
+		size_t n_ports;
+		size_t ring_bytes;
+	} capture;
+	struct config_texts spool_maildirs;
+	struct config_texts rules; /* folders, later ones are local tuning */
+	struct config_texts packs;
+	const char *host; /* our authserv-id and Reporting-MTA */
+	struct {
+		const char *from; /* NULL: reports are queued, not sent */
+		const char *dkim_selector, *dkim_key_file;
+		enum report_via via;
+		const char *to; /* host:port or folder */
+	} report;
+	struct {
+		int64_t hold_us, jitter_us;
+	} complain;
+	const char *user;
+	struct config_texts dnsbl_ip, dnsbl_domain, dnsbl_url;
+};
+
+void config_init(struct config *c);
+/* `path` NULL: /etc/assay/assay.conf when it is there, else the defaults. */
+__attribute__((warn_unused_result)) int config_load(struct config *c, const char *path);
+void config_free(struct config *c);

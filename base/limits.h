@@ -1,0 +1,63 @@
+/*
+ * limits - every bound that Assay puts on input, time and memory.
+ *
+ * One line each: value, unit, why it is this large, what happens at it. Hitting
+ * a limit is data (a flag, a partial verdict), never an abort. A limit that only
+ * one module can explain stands in that module's section below.
+ */
+#pragma once
+
+/* --- a transaction ------------------------------------------------------- */
+
+/* Bytes of memory for one transaction's analysis. The largest real newsletter of
+ * our corpora needs under 4 MiB; past it the arena overflows and the verdict is partial. */
+#define LIMIT_ARENA_BYTES ((size_t)96 << 20)
+
+/* Bytes of one message that are judged. Gateways cap mail at 50-100 MB (base64
+ * included); what lies behind is hashed and counted but not read. */
+#define LIMIT_MESSAGE_BYTES ((size_t)128 << 20)
+
+/* Recipients kept of one transaction. Postfix's default is 1,000 and Exchange's 500;
+ * more are counted, not kept, and flagged. */
+#define LIMIT_RCPTS 10000
+
+/* Microseconds a message may wait for DNS before what is missing counts as UNKNOWN. */
+#define LIMIT_DNS_DEADLINE_US (3 * 1000000LL)
+
+/* --- message parsing (analyze/preflight.c) -------------------------------- */
+
+/* Bytes of header that reach the parser; the longest header of real mail seen is 40 KB. */
+#define LIMIT_HEADER_BYTES ((size_t)256 << 10)
+
+/* Header fields that reach the parser: GMime costs 1.1 us each and 500 bytes. */
+#define LIMIT_HEADER_FIELDS 1000
+
+/* ':' in one address header: each may open a group, and GMime recurses into groups. */
+#define LIMIT_GROUP_COLONS 256
+
+/* Addresses read of one address header; more are counted, not kept. */
+#define LIMIT_ADDRESSES 10000
+
+/* Nesting of multiparts: the boundary scan costs O(depth) for each line. */
+#define LIMIT_MIME_DEPTH 64
+
+/* MIME parts kept. */
+#define LIMIT_MIME_PARTS 1000
+
+/* Decoded bytes of text parts that are read, all together: 4 MiB is 40 times the size
+ * at which Gmail clips a message. */
+#define LIMIT_TEXT_BYTES ((size_t)4 << 20)
+
+/* --- rules and configuration (base/lexer.c, analyze/rules_*.c) ------------ */
+
+/* Bytes of one rule, list or configuration file. */
+#define LIMIT_RULE_FILE_BYTES ((size_t)8 << 20)
+
+/* Depth of parentheses and 'not' in one expression. */
+#define LIMIT_RULE_DEPTH 100
+
+/* Evidence items kept in one finding: a person reads them. */
+#define LIMIT_EVIDENCE 8
+
+/* Bytes of text in one evidence item, cut at a character. */
+#define LIMIT_EVIDENCE_BYTES 240

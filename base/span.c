@@ -1,0 +1,157 @@
+#include "base/span.h"
+
+struct span span_sub(struct span s, size_t from, size_t to)
+{
+	if (to > s.n)
+		to = s.n;
+	if (from > to)
+		from = to;
+	return (struct span){s.p ? s.p + from : NULL, to - from};
+}
+
+bool span_eq(struct span a, struct span b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
+bool span_case_eq(struct span a, struct span b)
+{
+	if (a.n != b.n)
+		return false;
+	for (size_t i = 0; i < a.n; i++)
+		if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
+			return false;
+	return true;
+}
+
+bool span_starts(struct span s, struct span prefix)
+{
+	return s.n >= prefix.n && span_eq(span_sub(s, 0, prefix.n), prefix);
+}
+
+bool span_case_starts(struct span s, struct span prefix)
+{
+	return s.n >= prefix.n && span_case_eq(span_sub(s, 0, prefix.n), prefix);
+}
+
+bool span_ends(struct span s, struct span suffix)
+{
+	return s.n >= suffix.n && span_eq(span_sub(s, s.n - suffix.n, s.n), suffix);
+}
+
+bool span_case_ends(struct span s, struct span suffix)
+{
+	return s.n >= suffix.n && span_case_eq(span_sub(s, s.n - suffix.n, s.n), suffix);
+}
+
+size_t span_find(struct span s, struct span needle)
+{
+	if (needle.n == 0)
+		return 0;
+	if (s.n < needle.n)
+		return SIZE_MAX;
+	const char *hit = memmem(s.p, s.n, needle.p, needle.n);
+	return hit ? (size_t)(hit - s.p) : SIZE_MAX;
+}
+
+size_t span_case_find(struct span s, struct span needle)
+{
+	if (needle.n == 0)
+		return 0;
+	char first = ascii_lower(needle.p[0]);
+	for (size_t i = 0; i + needle.n <= s.n; i++)
+		if (ascii_lower(s.p[i]) == first &&
+		    span_case_eq(span_sub(s, i, i + needle.n), needle))
+			return i;
+	return SIZE_MAX;
+}
+
+size_t span_find_char(struct span s, char c)
+{
+	const char *hit = s.n ? memchr(s.p, c, s.n) : NULL;
+	return hit ? (size_t)(hit - s.p) : SIZE_MAX;
+}
+
+size_t span_rfind_char(struct span s, char c)
+{
+	const char *hit = s.n ? memrchr(s.p, c, s.n) : NULL;
+	return hit ? (size_t)(hit - s.p) : SIZE_MAX;
+}
+
+struct span span_trim(struct span s)
+{
+	while (s.n && ascii_is_space(s.p[0]))
+		s = span_sub(s, 1, s.n);
+	while (s.n && ascii_is_space(s.p[s.n - 1]))
+		s.n--;
+	return s;
+}
+
+bool span_next_line(struct span *rest, struct span *line)
+{
+	if (rest->n == 0)
+		return false;
+	size_t end = span_find_char(*rest, '\n');
+	if (end == SIZE_MAX) {
+		*line = *rest;
+		*rest = span_sub(*rest, rest->n, rest->n);
+	} else {
+		*line = span_sub(*rest, 0, end);
+		*rest = span_sub(*rest, end + 1, rest->n);
+	}
+	if (line->n && line->p[line->n - 1] == '\r')
+		line->n--;
+	return true;
+}
+
+bool span_next_field(struct span *rest, char sep, struct span *field)
+{
+	if (rest->n == 0)
+		return false;
+	size_t end = span_find_char(*rest, sep);
+	if (end == SIZE_MAX) {
+		*field = *rest;
+		*rest = span_sub(*rest, rest->n, rest->n);
+	} else {
+		*field = span_sub(*rest, 0, end);
+		*rest = span_sub(*rest, end + 1, rest->n);
+	}
+	return true;
+}
+
+bool span_next_word(struct span *rest, struct span *word)
+{
+	size_t i = 0;
+	while (i < rest->n && ascii_is_space(rest->p[i]))
+		i++;
+	size_t start = i;
+	while (i < rest->n && !ascii_is_space(rest->p[i]))
+		i++;
+	*word = span_sub(*rest, start, i);
+	*rest = span_sub(*rest, i, rest->n);
+	return word->n > 0;
+}
+
+bool span_number(struct span s, uint64_t max, uint64_t *value_r)
+{
+	uint64_t value = 0;
+	if (s.n == 0)
+		return false;
+	for (size_t i = 0; i < s.n; i++) {
+		if (!ascii_is_digit(s.p[i]))
+			return false;
+		uint64_t digit = (uint64_t)(s.p[i] - '0');
+		if (digit > max || value > (max - digit) / 10)
+			return false;
+		value = value * 10 + digit;
+	}
+	*value_r = value;
+	return true;
+}
+
+int span_cmp(struct span a, struct span b)
+{
+	size_t n = a.n < b.n ? a.n : b.n;
+	int r = n ? memcmp(a.p, b.p, n) : 0;
+	return r ? r : (a.n > b.n) - (a.n < b.n);
+}

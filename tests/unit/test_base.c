@@ -1,0 +1,210 @@
+/* Unit tests of base/: spans, arena, JSON, UTF-8, clock, ids, IP addresses, digests. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/id.h"
+#include "base/ip.h"
+#include "base/json.h"
+#include "base/utf8.h"
+
+static void test_span_number(void **state)
+{
+	static const struct {
+		const char *text;
+		uint64_t max;
+		bool ok;
+		uint64_t value;
+	} rows[] = {
+		{"0", 10, true, 0},   {"10", 10, true, 10}, {"11", 10, false, 0}, {"", 10, false, 0},
+		{"1x", 10, false, 0}, {"-1", 10, false, 0}, {"9", 5, false, 0},
+		{"18446744073709551615", UINT64_MAX, true, UINT64_MAX},
+		{"18446744073709551616", UINT64_MAX, false, 0},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t value = 0;
+		bool ok = span_number(span_of(rows[i].text), rows[i].max, &value);
+		if (ok != rows[i].ok || (ok && value != rows[i].value))
+			fail_msg("span_number(%s, %llu)", rows[i].text,
+				 (unsigned long long)rows[i].max);
+	}
+}
+
+static void test_span_find(void **state)
+{
+	(void)state;
+	assert_int_equal(span_case_find(SPAN("a Content-ID"), SPAN("content")), 2);
+	assert_true(span_case_find(SPAN("abc"), SPAN("abcd")) == SIZE_MAX);
+	struct span rest = SPAN("a\r\nb\n\nc"), line;
+	static const char *const want[] = {"a", "b", "", "c"};
+	for (size_t i = 0; i < 4; i++) {
+		assert_true(span_next_line(&rest, &line));
+		assert_true(span_eq(line, span_of(want[i])));
+	}
+	assert_false(span_next_line(&rest, &line));
+}
+
+static void test_arena_limit(void **state)
+{
+	(void)state;
+	struct arena a;
+	arena_init(&a, 100000);
+	assert_non_null(arena_alloc(&a, 1000));
+	assert_null(arena_alloc(&a, 200000));
+	assert_true(a.overflowed);
+	arena_reset(&a);
+	assert_false(a.overflowed);
+	assert_true(span_eq(arena_printf(&a, "%d-%s", 7, "x"), SPAN("7-x")));
+	arena_free(&a);
+}
+
+static void test_json(void **state)
+{
+	(void)state;
+	struct buf b = BUF_INIT;
+	struct json j = JSON_INIT(&b);
+	json_open(&j, NULL, '{');
+	json_text(&j, "a", SPAN("q\"\\\n\x01\xe4\xbd\xa0\xff"));
+	json_open(&j, "b", '[');
+	json_number(&j, NULL, 0.1);
+	json_number(&j, NULL, 3);
+	json_null(&j, NULL);
+	json_close(&j, ']');
+	json_bool(&j, "c", true);
+	json_close(&j, '}');
+	assert_string_equal(b.p, "{\"a\":\"q\\\"\\\\\\n\\u0001\xe4\xbd\xa0\xef\xbf\xbd\","
+				 "\"b\":[0.1,3,null],\"c\":true}");
+	buf_free(&b);
+}
+
+static void test_utf8(void **state)
+{
+	static const struct {
+		const char *text;
+		bool valid;
+	} rows[] = {
+		{"abc", true},           {"\xe4\xbd\xa0", true},     {"\xc0\xaf", false},
+		{"\xed\xa0\x80", false}, {"\xf4\x90\x80\x80", false}, {"\xe4\xbd", false},
+		{"\xf0\x9f\x98\x80", true},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (utf8_valid(span_of(rows[i].text)) != rows[i].valid)
+			fail_msg("row %zu", i);
+	struct arena a;
+	arena_init(&a, 1 << 20);
+	/* full-width letters, ligature, capital */
+	assert_true(span_eq(utf8_fold(&a, SPAN("\xef\xbc\xa1\xef\xbc\xa4 \xef\xac\x81 \xc3\x84")),
+			    SPAN("ad fi \xc3\xa4")));
+	assert_true(span_eq(utf8_repair(&a, SPAN("a\xff")), SPAN("a\xef\xbf\xbd")));
+	assert_int_equal(utf8_cut(SPAN("a\xe4\xbd\xa0"), 3).n, 1);
+	arena_free(&a);
+}
+
+static void test_clock(void **state)
+{
+	static const struct {
+		const char *text;
+		bool ok;
+		int64_t us;
+	} rows[] = {
+		{"2026-11-23T08:00:00Z", true, 1795420800000000},
+		{"2026-11-23T16:00:00.5+08:00", true, 1795420800500000},
+		{"2026-02-30T00:00:00Z", false, 0},
+		{"2026-11-23T08:00:00", false, 0},
+		{"garbage", false, 0},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int64_t us = 0;
+		bool ok = clock_parse_rfc3339(span_of(rows[i].text), &us);
+		if (ok != rows[i].ok || (ok && us != rows[i].us))
+			fail_msg("%s: %lld", rows[i].text, (long long)us);
+	}
+	char text[CLOCK_TEXT_BYTES];
+	assert_string_equal(clock_rfc3339(1795420800000000, text), "2026-11-23T08:00:00Z");
+	assert_string_equal(clock_rfc5322(1795420800000000, text),
+			    "Mon, 23 Nov 2026 08:00:00 +0000");
+}
+
+static void test_id(void **state)
+{
+	(void)state;
+	char a[ID_BYTES], b[ID_BYTES], later[ID_BYTES];
+	id_make(1795420800000000, a);
+	id_make(1795420800000000, b);
+	id_make(1795420800001000, later);
+	assert_true(id_valid(span_of(a)));
+	assert_string_not_equal(a, b);
+	assert_memory_equal(a, b, 10); /* the time */
+	assert_true(strcmp(a, later) < 0);
+}
+
+static void test_ip(void **state)
+{
+	static const struct {
+		const char *prefix, *ip;
+		bool parses, holds;
+	} rows[] = {
+		{"192.0.2.0/28", "192.0.2.15", true, true},
+		{"192.0.2.0/28", "192.0.2.16", true, false},
+		{"192.0.2.1/28", "192.0.2.1", false, false},
+		{"0.0.0.0/0", "8.8.8.8", true, true},
+		{"2001:db8::/32", "2001:db8:1::1", true, true},
+		{"2001:db8::/32", "192.0.2.1", true, false},
+		{"192.0.2.7", "::ffff:192.0.2.7", true, true},
+		{"192.0.2.0/33", "192.0.2.0", false, false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct ip_prefix prefix;
+		struct ip ip;
+		bool ok = ip_prefix_parse(span_of(rows[i].prefix), &prefix);
+		assert_true(ip_parse(span_of(rows[i].ip), &ip));
+		if (ok != rows[i].parses || (ok && ip_prefix_holds(&prefix, &ip) != rows[i].holds))
+			fail_msg("%s %s", rows[i].prefix, rows[i].ip);
+	}
+	struct ip ip;
+	char text[IP_REVERSE_BYTES];
+	assert_true(ip_parse(SPAN("192.0.2.1"), &ip));
+	assert_string_equal(ip_reverse(&ip, text), "1.2.0.192.in-addr.arpa");
+	assert_true(ip_parse(SPAN("2001:db8::1"), &ip));
+	assert_string_equal(ip_reverse(&ip, text),
+			    "1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa");
+}
+
+static void test_digest(void **state)
+{
+	(void)state;
+	char text[SHA256_TEXT_BYTES];
+	/* FIPS 180-2, "abc" */
+	assert_string_equal(sha256_text(SPAN("abc"), text),
+			    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	uint8_t mac[SHA256_BYTES];
+	hmac_sha256(SPAN("k1-test-key-not-secret-0123456789"), SPAN("wang@receiver.example"), mac);
+	char long_token[64];
+	base32_lower(mac, sizeof(mac), long_token);
+	long_token[20] = '\0';
+	assert_string_equal(long_token, "mecayyuua2strpo2ezeo");
+	char out[16];
+	assert_int_equal(base64_decode(SPAN("aGVs\r\n bG8="), out), 5);
+	assert_memory_equal(out, "hello", 5);
+	assert_true(base64_decode_strict(SPAN("aGV sbG8="), out) == SIZE_MAX);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_span_number), cmocka_unit_test(test_span_find),
+		cmocka_unit_test(test_arena_limit), cmocka_unit_test(test_json),
+		cmocka_unit_test(test_utf8),        cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_id),          cmocka_unit_test(test_ip),
+		cmocka_unit_test(test_digest),
+	};
+	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
+}
