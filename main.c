@@ -1,8 +1,68 @@
 /* main - the command table; nothing else lives here. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
 
-int main(void)
+#include "analyze/commands.h"
+#include "capture/commands.h"
+#include "feedback/commands.h"
+
+static const struct command commands[] = {
+	{NULL, NULL, NULL, NULL},
+};
+
+static int help(FILE *out)
 {
-	puts("assay " ASSAY_VERSION);
-	return 0;
+	fputs("usage: assay [-c FILE] [--lang en|zh] COMMAND [ARGUMENT ...]\n\n", out);
+	for (const struct command *c = commands; c->name; c++)
+		fprintf(out, "  %-8s %-34s %s\n", c->name, c->synopsis, c->summary);
+	return out == stdout ? EX_OK : EX_USAGE;
+}
+
+static enum lang lang_of_locale(void)
+{
+	static const char *const variables[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
+	for (size_t i = 0; i < 3; i++) {
+		const char *value = getenv(variables[i]);
+		if (value && *value)
+			return strncmp(value, "zh", 2) == 0 ? LANG_ZH : LANG_EN;
+	}
+	return LANG_EN;
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = {.program = "assay", .argc = argc, .argv = argv};
+	struct command_context context = {.lang = lang_of_locale()};
+	const char *config_file = NULL, *operand = NULL, *option;
+	while ((option = options_next(&o, &operand)) && *option) {
+		const char *value = NULL;
+		if (strcmp(option, "-h") == 0 || strcmp(option, "--help") == 0)
+			return help(stdout);
+		if (strcmp(option, "--version") == 0)
+			return puts("assay " ASSAY_VERSION) < 0 ? EX_IOERR : EX_OK;
+		if (strcmp(option, "-c") != 0 && strcmp(option, "--lang") != 0)
+			return command_usage("assay", "unknown option '%s'", option);
+		if (!(value = options_value(&o)))
+			return EX_USAGE;
+		if (option[1] == 'c')
+			config_file = value;
+		else if (strcmp(value, "en") == 0 || strcmp(value, "zh") == 0)
+			context.lang = value[0] == 'z' ? LANG_ZH : LANG_EN;
+		else
+			return command_usage("assay", "--lang takes en or zh, not '%s'", value);
+	}
+	if (!operand)
+		return help(stderr);
+	for (const struct command *c = commands; c->name; c++) {
+		if (strcmp(c->name, operand) != 0)
+			continue;
+		char program[64];
+		snprintf(program, sizeof(program), "assay %s", c->name);
+		context.program = program;
+		(void)config_file;
+		return c->run(&context, argc - o.at, argv + o.at);
+	}
+	return command_usage("assay", "unknown command '%s'; 'assay --help' lists them", operand);
 }
