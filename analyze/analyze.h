@@ -44,6 +44,7 @@ struct analysis {
 	struct ruleset *rules;
 	struct dns_session *dns;
 	enum analysis_step at;
+	bool has_message; /* false: the transaction ended without one */
 	struct message message;
 	struct content *content;
 	struct auth_query query;
@@ -56,7 +57,20 @@ struct analysis {
 	void *arg;
 };
 
+/* Makes the loop, the resolver and loads the rules. ANALYZER_E_FAULTS: faults in rules or zone
+ * were printed. `config` must outlive the analyzer; hooks are set afterwards. */
+enum { ANALYZER_E_FAULTS = 1 };
+__attribute__((warn_unused_result)) int analyzer_open(struct analyzer *z,
+						      const struct config *config, int64_t today_us);
+void analyzer_close(struct analyzer *z);
+
+/* Judges one transaction and waits for the verdict. On error `t` is still the caller's. */
+__attribute__((warn_unused_result)) int analyzer_judge(struct analyzer *z, struct txn *t,
+						       struct analysis **a_r);
+
+/* Measure the CPU time of each step: costs two clock readings a step. */
 extern bool analyzer_measure;
+const char *analysis_step_name(enum analysis_step step);
 
 /* Calls `done` when the verdict is there, perhaps before it returns. -ENOMEM: `t` is still the
  * caller's. */

@@ -93,3 +93,5 @@ const struct part *message_part(const struct message *m, const char *type);
 
 /* Sets the facts of section "the message" and header.NAME. */
 void message_facts(const struct message *m, const struct txn *txn, struct facts *facts);
+/* Sets the facts of section "the transaction". */
+void txn_facts(const struct txn *txn, struct facts *facts);
