@@ -121,3 +121,11 @@ struct span utf8_fold(struct arena *a, struct span s)
 	free(folded);
 	return out;
 }
+
+size_t utf8_width(struct span s)
+{
+	size_t width = 0;
+	for (int32_t c; (c = utf8_next(&s)) >= 0;)
+		width += (size_t)utf8proc_charwidth(c);
+	return width;
+}

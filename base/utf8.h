@@ -28,3 +28,6 @@ struct span utf8_fold(struct arena *a, struct span s);
 
 /* Bad bytes replaced by U+FFFD; `s` itself when there are none. */
 struct span utf8_repair(struct arena *a, struct span s);
+
+/* Columns on a terminal: 2 for wide characters, 0 for combining and control ones. */
+size_t utf8_width(struct span s);
