@@ -61,3 +61,13 @@
 
 /* Bytes of text in one evidence item, cut at a character. */
 #define LIMIT_EVIDENCE_BYTES 240
+
+/* --- event log (feedback/eventlog.c) --------------------------------------- */
+
+/* Octets of one event: one of LIMIT_RCPTS recipients with their replies has 2 MB. */
+#define LIMIT_EVENT_BYTES ((size_t)16 << 20)
+
+/* Octets and age at which a segment is finished: 50,000 events, small enough to search for one
+ * event in 50 ms, and a day's mail of a small gateway is one file. */
+#define LIMIT_LOG_SEGMENT_BYTES ((off_t)64 << 20)
+#define LIMIT_LOG_SEGMENT_US (86400 * 1000000LL)
