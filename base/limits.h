@@ -48,6 +48,34 @@
  * at which Gmail clips a message. */
 #define LIMIT_TEXT_BYTES ((size_t)4 << 20)
 
+/* --- SPF and DMARC (analyze/spf*.c, analyze/dmarc*.c) ---------------------- */
+
+/* Terms that cost a look-up, and look-ups that find nothing, of one check; MX and PTR
+ * names of one look-up (RFC 7208 section 4.6.4). */
+#define LIMIT_SPF_LOOKUPS 10
+#define LIMIT_SPF_VOID_LOOKUPS 2
+#define LIMIT_SPF_NAMES 10
+
+/* Bytes of one SPF record: 8 times what fits into a UDP answer of old. Longer: permerror. */
+#define LIMIT_SPF_RECORD_BYTES 4096
+
+/* Bytes of a domain with macros in an SPF record: a name's length (RFC 7208 section 7.1). */
+#define LIMIT_SPF_DOMAIN_SPEC_BYTES 255
+
+/* Bytes that macros of one text may grow to; a name keeps its last 253 (RFC 7208 section
+ * 7.3), an explanation is cut. */
+#define LIMIT_SPF_EXPANSION_BYTES 4096
+
+/* Parts a macro splits a value into: a name of 255 octets has 127; local parts may have
+ * more delimiters, the rest is dropped. */
+#define LIMIT_SPF_MACRO_PARTS 128
+
+/* Bytes of one DMARC record that are read. Longer: no record. */
+#define LIMIT_DMARC_RECORD_BYTES 4096
+
+/* Queries of one DMARC tree walk (RFC 9989 section 4.10). */
+#define LIMIT_DMARC_WALK 8
+
 /* --- rules and configuration (base/lexer.c, analyze/rules_*.c) ------------ */
 
 /* Bytes of one rule, list or configuration file. */
