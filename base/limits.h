@@ -76,6 +76,30 @@
 /* Queries of one DMARC tree walk (RFC 9989 section 4.10). */
 #define LIMIT_DMARC_WALK 8
 
+/* --- content (analyze/html*.c, css.c, phrases.c) --------------------------- */
+
+/* Attributes of one tag that are looked at; real tags have under 20. */
+#define LIMIT_HTML_ATTRIBUTES 64
+
+/* Elements open at once; real newsletters nest up to 90. Deeper ones take the style of the
+ * deepest that is kept. */
+#define LIMIT_HTML_DEPTH 256
+
+/* Links, images and runs of text of one message that are kept; more are counted. The longest
+ * digest seen has 700 links and 6,000 runs. */
+#define LIMIT_HTML_LINKS 5000
+#define LIMIT_HTML_IMAGES 5000
+#define LIMIT_HTML_RUNS 50000
+
+/* Style rules of one message that are kept, and comparisons of a rule with an element (a
+ * newsletter needs up to 30,000): past it only inline styles count and html.faults says
+ * style-flood. */
+#define LIMIT_CSS_RULES 4000
+#define LIMIT_CSS_WORK 400000
+
+/* Bytes of visible text whose phrases and identity are read. Readers do not go further. */
+#define LIMIT_CONTENT_TEXT_BYTES ((size_t)512 << 10)
+
 /* --- rules and configuration (base/lexer.c, analyze/rules_*.c) ------------ */
 
 /* Bytes of one rule, list or configuration file. */

@@ -1,0 +1,131 @@
+#include "analyze/view.h"
+
+void view_init(struct view *v, struct arena *arena, size_t bytes)
+{
+	memset(v, 0, sizeof(*v));
+	v->arena = arena;
+	/* Every byte that is written stands for at least one that was read: html_reference()
+	 * never grows, and a line break stands for its tag. */
+	v->text = arena_alloc(arena, bytes + 64);
+	v->hidden = arena_alloc(arena, bytes + 64);
+	v->alt = arena_alloc(arena, bytes + 64);
+	v->capacity = v->text && v->hidden && v->alt ? bytes + 64 : 0;
+}
+
+struct span view_link_text(const struct view *v, const struct view_link *l)
+{
+	struct span s = span_trim((struct span){v->text + l->from, l->to - l->from});
+	if (!s.n)
+		s = span_trim((struct span){v->hidden + l->hidden_from, l->hidden_to - l->hidden_from});
+	if (!s.n)
+		s = span_trim((struct span){v->alt + l->alt_from, l->alt_to - l->alt_from});
+	return s;
+}
+
+const struct view_run *view_run_at(const struct view *v, size_t at)
+{
+	/* Visible runs are in order of their start; hidden ones stand between them. */
+	size_t low = 0, high = v->n_runs;
+	const struct view_run *best = NULL;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2, k = mid;
+		while (k < high && !v->runs[k].visible)
+			k++;
+		if (k == high) {
+			high = mid;
+			continue;
+		}
+		if (v->runs[k].start <= at) {
+			best = &v->runs[k];
+			low = k + 1;
+		} else {
+			high = mid;
+		}
+	}
+	return best;
+}
+
+/* --- plain text ------------------------------------------------------------ */
+
+static bool ends_address(unsigned char c)
+{
+	return c <= ' ' || c == '<' || c == '>' || c == '"' || c >= 0x80;
+}
+
+static bool is_local_char(char c)
+{
+	return ascii_is_alpha(c) || ascii_is_digit(c) || (c && strchr("._%+-=", c));
+}
+
+static void add_plain_link(struct view *v, struct span line, size_t from, size_t to, size_t base,
+			   uint32_t offset, uint16_t part)
+{
+	while (to > from && strchr(".,;:!?)]}'*", line.p[to - 1]))
+		to--;
+	v->links_seen++;
+	if (v->n_links == LIMIT_HTML_LINKS || to == from ||
+	    !arena_grow(v->arena, (void **)&v->links, v->n_links, &v->cap_links, sizeof(*v->links)))
+		return;
+	v->links[v->n_links++] = (struct view_link){.target = span_sub(line, from, to),
+		.kind = LINK_PLAIN, .from = (uint32_t)(base + from), .to = (uint32_t)(base + to),
+		.offset = offset + (uint32_t)from, .part = part, .visible = true, .px = 16,
+		.contrast = 21};
+}
+
+/* URLs and addresses of one line that stands at `base` of the visible text. */
+static void find_plain_links(struct view *v, struct span line, size_t base, uint32_t offset,
+			     uint16_t part)
+{
+	size_t word = 0; /* where the characters of a local part began */
+	for (size_t i = 0; i < line.n; i++) {
+		char c = line.p[i];
+		struct span rest = span_sub(line, i, line.n);
+		bool url = (c == 'h' || c == 'H') && (span_case_starts(rest, SPAN("http://")) ||
+						      span_case_starts(rest, SPAN("https://")));
+		url |= (c == 'w' || c == 'W') && i == word && span_case_starts(rest, SPAN("www."));
+		url |= (c == 'm' || c == 'M') && span_case_starts(rest, SPAN("mailto:"));
+		size_t from = i;
+		if (url) {
+			while (i < line.n && !ends_address((unsigned char)line.p[i]))
+				i++;
+			add_plain_link(v, line, from, i, base, offset, part);
+			word = i + 1;
+		} else if (c == '@' && i > word) {
+			from = word;
+			for (i++; i < line.n && (is_local_char(line.p[i]) && line.p[i] != '%');)
+				i++;
+			if (memchr(line.p + from, '.', i - from))
+				add_plain_link(v, line, from, i, base, offset, part);
+			word = i;
+			i--;
+		} else if (!is_local_char(c)) {
+			word = i + 1;
+		}
+	}
+}
+
+void view_add_plain(struct view *v, struct span text, uint16_t part)
+{
+	struct span rest = text, line;
+	if (v->n_text + text.n + 2 > v->capacity)
+		return;
+	if (v->n_text)
+		v->text[v->n_text++] = '\n';
+	while (span_next_line(&rest, &line)) {
+		uint32_t offset = (uint32_t)(line.p - text.p);
+		while (line.n && ascii_is_space(line.p[line.n - 1]))
+			line.n--;
+		if (line.n) {
+			memcpy(v->text + v->n_text, line.p, line.n);
+			find_plain_links(v, line, v->n_text, offset, part);
+			if (v->n_runs < LIMIT_HTML_RUNS &&
+			    arena_grow(v->arena, (void **)&v->runs, v->n_runs, &v->cap_runs,
+				       sizeof(*v->runs)))
+				v->runs[v->n_runs++] = (struct view_run){(uint32_t)v->n_text,
+					(uint32_t)line.n, offset, -1, 16, 21, part, true};
+		}
+		v->n_text += line.n;
+		if (rest.n)
+			v->text[v->n_text++] = '\n';
+	}
+}

@@ -1,0 +1,599 @@
+/*
+ * view_html - walks the tokens of an HTML part and writes the view.
+ *
+ * The stack holds the open elements with their computed styles. Three things keep it linear: an
+ * end tag looks for its element only when one is open (`open` counts per tag) and then closes all
+ * above it; past LIMIT_HTML_DEPTH elements are counted, not kept; implied ends (a <p> before a
+ * <div>, a <td> before a <td>) look no further than the nearest table.
+ */
+#include "analyze/view.h"
+
+struct frame {
+	struct style style;
+	int32_t link; /* that text belongs to */
+	float contrast;
+	bool opened_link, shown, silent, pre, fresh_background;
+};
+
+struct walk {
+	struct view *v;
+	uint16_t part;
+	struct css_sheet sheet;
+	struct frame frames[LIMIT_HTML_DEPTH];
+	struct css_element path[LIMIT_HTML_DEPTH + 1]; /* one more for an element without content */
+	size_t depth;
+	uint32_t open[HTML_TAG_COUNT], skipped[HTML_TAG_COUNT];
+	char gap_text, gap_hidden; /* '\0', ' ' or '\n' before the next letter */
+	bool saw_body;
+};
+
+static void fault(struct view *v, enum view_fault kind)
+{
+	v->faults |= kind;
+	v->fault_count++;
+}
+
+static void gap(struct walk *w, char c)
+{
+	if (w->gap_text != '\n')
+		w->gap_text = c;
+	if (w->gap_hidden != '\n')
+		w->gap_hidden = c;
+}
+
+/* --- links ------------------------------------------------------------------ */
+
+static void link_end(struct walk *w, int32_t index)
+{
+	struct view_link *l = &w->v->links[index];
+	l->to = (uint32_t)w->v->n_text;
+	l->hidden_to = (uint32_t)w->v->n_hidden;
+	l->alt_to = (uint32_t)w->v->n_alt;
+}
+
+static int32_t link_begin(struct walk *w, struct span target, enum link_kind kind, size_t offset)
+{
+	struct view *v = w->v;
+	target = span_trim(html_decode(v->arena, target));
+	v->links_seen++;
+	if (span_case_starts(target, SPAN("javascript:")))
+		v->active |= VIEW_JAVASCRIPT;
+	if (v->n_links == LIMIT_HTML_LINKS ||
+	    !arena_grow(v->arena, (void **)&v->links, v->n_links, &v->cap_links, sizeof(*v->links)))
+		return -1;
+	v->links[v->n_links] = (struct view_link){.target = target, .kind = kind,
+		.from = (uint32_t)v->n_text, .hidden_from = (uint32_t)v->n_hidden,
+		.alt_from = (uint32_t)v->n_alt, .offset = (uint32_t)offset, .part = w->part};
+	link_end(w, (int32_t)v->n_links);
+	return (int32_t)v->n_links++;
+}
+
+/* --- text -------------------------------------------------------------------- */
+
+static void add_run(struct walk *w, const struct frame *f, size_t start, size_t offset)
+{
+	struct view *v = w->v;
+	size_t n = (f->shown ? v->n_text : v->n_hidden) - start;
+	if (!n)
+		return;
+	if (f->link >= 0 && f->shown) {
+		struct view_link *l = &v->links[f->link];
+		l->visible = true;
+		l->button |= f->fresh_background;
+		if (f->style.px >= l->px) {
+			l->px = f->style.px;
+			l->contrast = f->contrast;
+		}
+	}
+	if (v->n_runs == LIMIT_HTML_RUNS ||
+	    !arena_grow(v->arena, (void **)&v->runs, v->n_runs, &v->cap_runs, sizeof(*v->runs)))
+		return;
+	v->runs[v->n_runs++] = (struct view_run){(uint32_t)start, (uint32_t)n, (uint32_t)offset,
+		f->link, f->style.px, f->contrast, w->part, f->shown};
+}
+
+/* Bytes of a blank at the start of `s`: ASCII ones, no-break and other Unicode spaces. */
+static size_t blank_bytes(struct span s)
+{
+	unsigned char c = (unsigned char)s.p[0];
+	if (c <= ' ')
+		return 1;
+	if (c == 0xc2 && s.n > 1 && (unsigned char)s.p[1] == 0xa0)
+		return 2;
+	if (c == 0xe2 && s.n > 2 && (unsigned char)s.p[1] == 0x80 &&
+	    ((unsigned char)s.p[2] <= 0x8f || (unsigned char)s.p[2] == 0xaf))
+		return 3; /* U+2000..U+200F: spaces, zero width, direction marks */
+	if (c == 0xe3 && s.n > 2 && !memcmp(s.p, "\xe3\x80\x80", 3))
+		return 3;
+	if (c == 0xef && s.n > 2 && !memcmp(s.p, "\xef\xbb\xbf", 3))
+		return 3;
+	if (c == 0xcd && s.n > 1 && (unsigned char)s.p[1] == 0x8f)
+		return 2; /* U+034F, preheader padding */
+	return 0;
+}
+
+static bool zero_width(struct span s, size_t n)
+{
+	return (n == 3 && (unsigned char)s.p[0] == 0xe2 && (unsigned char)s.p[2] >= 0x8b &&
+		(unsigned char)s.p[2] <= 0x8f) || (n == 3 && (unsigned char)s.p[0] == 0xef) ||
+	       (n == 2 && (unsigned char)s.p[0] == 0xcd);
+}
+
+static void add_text(struct walk *w, struct span raw, size_t offset)
+{
+	struct frame *f = &w->frames[w->depth - 1];
+	struct view *v = w->v;
+	if (f->contrast < 0) {
+		f->contrast = style_contrast(&f->style);
+		f->shown = style_visible(&f->style, f->contrast);
+	}
+	char *out = f->shown ? v->text : v->hidden;
+	size_t *n = f->shown ? &v->n_text : &v->n_hidden;
+	char *space = f->shown ? &w->gap_text : &w->gap_hidden;
+	if (f->silent || *n + raw.n + 2 > v->capacity)
+		return;
+	size_t start = SIZE_MAX, first = 0;
+	struct span rest = raw;
+	while (rest.n) {
+		char utf8[8];
+		struct span one = rest;
+		size_t k = rest.p[0] == '&' ? html_reference(&rest, utf8) : 0;
+		if (k) {
+			one = (struct span){utf8, k};
+		} else {
+			rest = span_sub(rest, 1, rest.n);
+			one.n = rest.n + 1;
+		}
+		unsigned char c = (unsigned char)one.p[0];
+		size_t blank = c <= ' ' || c >= 0xc2 ? blank_bytes(one) : 0;
+		if (blank) {
+			if (!k && blank > 1)
+				rest = span_sub(rest, blank - 1, rest.n);
+			if (f->pre && c == '\n')
+				*space = '\n';
+			else if (!*space && !zero_width(one, blank))
+				*space = ' ';
+			continue;
+		}
+		if (*space && *n)
+			out[(*n)++] = *space;
+		*space = '\0';
+		if (start == SIZE_MAX) {
+			start = *n;
+			first = (size_t)(rest.p - raw.p) - (k ? 0 : 1);
+		}
+		memcpy(out + *n, one.p, k ? k : 1);
+		*n += k ? k : 1;
+	}
+	if (start != SIZE_MAX)
+		add_run(w, f, start, offset + first);
+}
+
+static void add_alt(struct view *v, struct span raw)
+{
+	struct span alt = span_trim(html_decode(v->arena, raw));
+	if (!alt.n || v->n_alt + alt.n + 1 > v->capacity)
+		return;
+	memcpy(v->alt + v->n_alt, alt.p, alt.n);
+	v->n_alt += alt.n;
+	v->alt[v->n_alt++] = '\n';
+}
+
+/* --- elements ----------------------------------------------------------------- */
+
+static void pop(struct walk *w)
+{
+	struct frame *f = &w->frames[--w->depth];
+	enum html_tag tag = w->path[w->depth].tag;
+	w->open[tag]--;
+	if (f->opened_link)
+		link_end(w, f->link);
+	if (html_tag_flags(tag) & HTML_BLOCK)
+		gap(w, '\n');
+	else if (tag == HTML_T_TD || tag == HTML_T_TH)
+		gap(w, ' ');
+}
+
+/* Closes the nearest `tag` and all above it; a scope element (not `tag` itself) stops the search
+ * when `within` is set. */
+static void close_tag(struct walk *w, enum html_tag tag, bool within)
+{
+	if (!w->open[tag])
+		return;
+	size_t at = w->depth;
+	while (at > 1 && w->path[at - 1].tag != tag) {
+		if (within && html_tag_flags(w->path[at - 1].tag) & HTML_SCOPE)
+			return;
+		at--;
+	}
+	if (at <= 1)
+		return;
+	while (w->depth >= at)
+		pop(w);
+}
+
+/* Like close_tag() for parts of a table: stops at the nearest table. */
+static void close_in_table(struct walk *w, enum html_tag tag)
+{
+	if (!w->open[tag])
+		return;
+	size_t at = w->depth;
+	while (at > 1 && w->path[at - 1].tag != tag) {
+		if (w->path[at - 1].tag == HTML_T_TABLE)
+			return;
+		at--;
+	}
+	while (at > 1 && w->depth >= at)
+		pop(w);
+}
+
+static void implied_ends(struct walk *w, enum html_tag tag)
+{
+	if (html_tag_flags(tag) & HTML_CLOSES_P)
+		close_tag(w, HTML_T_P, true);
+	switch (tag) {
+	case HTML_T_LI:
+	case HTML_T_OPTION:
+		close_tag(w, tag, true);
+		break;
+	case HTML_T_DD:
+	case HTML_T_DT:
+		close_tag(w, HTML_T_DD, true);
+		close_tag(w, HTML_T_DT, true);
+		break;
+	case HTML_T_TBODY:
+	case HTML_T_THEAD:
+	case HTML_T_TFOOT:
+	case HTML_T_TR:
+		close_in_table(w, HTML_T_TR);
+		break;
+	case HTML_T_TD:
+	case HTML_T_TH:
+		close_in_table(w, HTML_T_TD);
+		close_in_table(w, HTML_T_TH);
+		break;
+	case HTML_T_A:
+		if (w->open[HTML_T_A])
+			fault(w->v, VIEW_NESTED_LINK);
+		close_tag(w, HTML_T_A, true);
+		break;
+	case HTML_T_BODY:
+		w->saw_body = true;
+		close_tag(w, HTML_T_HEAD, false);
+		break;
+	default:
+		break;
+	}
+}
+
+static void set_px(struct css_values *values, enum css_unit unit, float number)
+{
+	values->set |= 1u << CSS_FONT_SIZE;
+	values->v[CSS_FONT_SIZE] = (struct css_value){unit, {number}};
+}
+
+static void set_colour(struct css_values *values, enum css_property p, struct span s)
+{
+	uint32_t colour;
+	if (s.n && css_colour(s, &colour)) {
+		values->set |= 1u << p;
+		values->v[p] = (struct css_value){.unit = CSS_COLOUR, .colour = colour};
+	}
+}
+
+/* <font size="-1">: sizes 1 to 7, 3 is normal. */
+static void set_font_size(struct css_values *values, struct span s)
+{
+	static const float px[] = {10, 13, 16, 18, 24, 32, 48};
+	s = span_trim(s);
+	if (!s.n)
+		return;
+	bool plus = s.p[0] == '+', minus = s.p[0] == '-';
+	char digit = s.n > (size_t)(plus || minus) ? s.p[plus || minus] : 0;
+	if (!ascii_is_digit(digit))
+		return;
+	int size = digit - '0';
+	size = plus ? 3 + size : minus ? 3 - size : size;
+	set_px(values, CSS_PX, px[size < 1 ? 0 : size > 7 ? 6 : size - 1]);
+}
+
+/* What the tag and its presentational attributes say, before any style sheet. */
+static void presentation(const struct html_token *t, struct css_values *values)
+{
+	static const float heading[] = {2, 1.5f, 1.17f, 1, 0.83f, 0.67f};
+	const struct span *a = t->attribute;
+	if (t->tag >= HTML_T_H1 && t->tag <= HTML_T_H6)
+		set_px(values, CSS_EM, heading[t->tag - HTML_T_H1]);
+	else if (t->tag == HTML_T_SMALL || t->tag == HTML_T_SUB || t->tag == HTML_T_SUP)
+		set_px(values, CSS_EM, 0.833f);
+	else if (t->tag == HTML_T_BIG)
+		set_px(values, CSS_EM, 1.2f);
+	if (t->tag == HTML_T_A && a[HTML_A_HREF].p)
+		set_colour(values, CSS_COLOR, SPAN("#0000ee"));
+	if (!t->present)
+		return;
+	if (t->tag == HTML_T_FONT) {
+		set_font_size(values, a[HTML_A_SIZE]);
+		set_colour(values, CSS_COLOR, a[HTML_A_COLOR]);
+	}
+	if (t->tag == HTML_T_BODY)
+		set_colour(values, CSS_COLOR, a[HTML_A_TEXT]);
+	set_colour(values, CSS_BACKGROUND, a[HTML_A_BGCOLOR]);
+	if (a[HTML_A_BACKGROUND].n) {
+		values->set |= 1u << CSS_BACKGROUND_IMAGE;
+		values->v[CSS_BACKGROUND_IMAGE] = (struct css_value){.unit = CSS_WORD,
+			.word = CSS_W_OTHER};
+	}
+	if (t->present & 1u << HTML_A_HIDDEN) {
+		values->set |= 1u << CSS_DISPLAY;
+		values->v[CSS_DISPLAY] = (struct css_value){.unit = CSS_WORD, .word = CSS_W_NONE};
+	}
+}
+
+/* The style of `t` as the child of the innermost open element; its path entry is path[depth]. */
+static void child_frame(struct walk *w, const struct html_token *t, struct frame *f,
+			struct css_values *values)
+{
+	const struct frame *parent = &w->frames[w->depth - 1];
+	css_element_init(&w->path[w->depth], t->tag, t->attribute[HTML_A_ID],
+			 t->attribute[HTML_A_CLASS]);
+	values->set = 0;
+	presentation(t, values);
+	struct span style = t->attribute[HTML_A_STYLE];
+	if (style.n)
+		style = html_decode(w->v->arena, style);
+	css_cascade(&w->sheet, w->path, w->depth + 1, style, values);
+	*f = *parent;
+	f->opened_link = false;
+	if (values->set) {
+		f->style = css_compute(&parent->style, values);
+		f->contrast = -1; /* until there is text */
+		f->shown = style_visible(&f->style, 0);
+	}
+	if (html_tag_flags(t->tag) || f->style.background != parent->style.background)
+		f->fresh_background = f->style.background != parent->style.background;
+	f->silent = parent->silent || (html_tag_flags(t->tag) & HTML_SILENT);
+	f->pre = parent->pre || t->tag == HTML_T_PRE;
+}
+
+static float dimension(struct span attribute, const struct css_values *values,
+		       enum css_property p)
+{
+	if (values->set & 1u << p && values->v[p].unit == CSS_PX)
+		return values->v[p].number;
+	struct css_declaration d;
+	char text[24] = "width:";
+	attribute = span_trim(attribute);
+	if (!attribute.n || attribute.n > 8)
+		return -1;
+	memcpy(text + 6, attribute.p, attribute.n);
+	return css_declarations((struct span){text, attribute.n + 6}, &d, 1) &&
+			       d.value.unit == CSS_PX ? d.value.number : -1;
+}
+
+static void add_image(struct walk *w, const struct html_token *t)
+{
+	struct view *v = w->v;
+	struct frame f;
+	struct css_values values;
+	child_frame(w, t, &f, &values);
+	float width = dimension(t->attribute[HTML_A_WIDTH], &values, CSS_WIDTH);
+	float height = dimension(t->attribute[HTML_A_HEIGHT], &values, CSS_HEIGHT);
+	bool remote = span_case_starts(span_trim(t->attribute[HTML_A_SRC]), SPAN("http"));
+	bool tiny = width >= 0 && width <= 2 && height >= 0 && height <= 2;
+	bool shown = style_visible(&f.style, 0) || f.style.px < 3;
+	shown = shown && !(f.style.flags & (STYLE_UNDISPLAYED | STYLE_INVISIBLE));
+	v->pixels += remote && (tiny || !shown);
+	if (tiny || !shown || f.silent)
+		return;
+	v->images += !(height >= 0 && height <= 2) && !(width >= 0 && width <= 2);
+	if (width > 0 && height > 0)
+		v->image_area += (double)width * height;
+	if (f.link >= 0 && height != 1 && width != 1)
+		v->links[f.link].visible = true;
+	add_alt(v, t->attribute[HTML_A_ALT]);
+}
+
+static void note_active(struct walk *w, const struct html_token *t)
+{
+	struct view *v = w->v;
+	const struct span *a = t->attribute;
+	if (t->handler)
+		v->active |= VIEW_HANDLER;
+	if (t->duplicate)
+		fault(v, VIEW_DUPLICATE_ATTRIBUTE);
+	switch (t->tag) {
+	case HTML_T_SCRIPT:
+		v->active |= VIEW_SCRIPT;
+		break;
+	case HTML_T_IFRAME:
+	case HTML_T_FRAME:
+		v->active |= VIEW_IFRAME;
+		break;
+	case HTML_T_OBJECT:
+	case HTML_T_EMBED:
+		v->active |= VIEW_OBJECT;
+		break;
+	case HTML_T_META:
+		if (span_case_find(a[HTML_A_CONTENT], SPAN("url=")) != SIZE_MAX)
+			v->active |= VIEW_REFRESH;
+		break;
+	case HTML_T_INPUT:
+	case HTML_T_SELECT:
+		v->form_required += !!(t->present & 1u << HTML_A_REQUIRED);
+		break;
+	default:
+		break;
+	}
+}
+
+/* Elements without content. */
+static void void_element(struct walk *w, const struct html_token *t)
+{
+	const struct span *a = t->attribute;
+	int32_t link;
+	switch (t->tag) {
+	case HTML_T_BR:
+	case HTML_T_HR:
+		gap(w, '\n');
+		break;
+	case HTML_T_IMG:
+		add_image(w, t);
+		break;
+	case HTML_T_AREA:
+		link = a[HTML_A_HREF].n ? link_begin(w, a[HTML_A_HREF], LINK_AREA, t->offset) : -1;
+		if (link >= 0) {
+			add_alt(w->v, a[HTML_A_ALT].n ? a[HTML_A_ALT] : a[HTML_A_TITLE]);
+			w->v->links[link].visible = w->frames[w->depth - 1].shown;
+			link_end(w, link);
+		}
+		break;
+	case HTML_T_INPUT:
+		if (span_case_eq(a[HTML_A_TYPE], SPAN("submit")) ||
+		    span_case_eq(a[HTML_A_TYPE], SPAN("button")))
+			add_text(w, a[HTML_A_VALUE], t->offset);
+		break;
+	default:
+		break;
+	}
+}
+
+static void start_tag(struct walk *w, const struct html_token *t)
+{
+	unsigned flags = html_tag_flags(t->tag);
+	note_active(w, t);
+	implied_ends(w, t->tag);
+	if (flags & HTML_BLOCK)
+		gap(w, '\n');
+	w->v->tables += t->tag == HTML_T_TABLE;
+	if (flags & HTML_VOID) {
+		void_element(w, t);
+		return;
+	}
+	if (t->tag == HTML_T_OTHER)
+		return; /* its end could not be told from another's; it has no style of its own */
+	if (w->depth == LIMIT_HTML_DEPTH) {
+		if (!w->skipped[t->tag]++)
+			fault(w->v, VIEW_TOO_DEEP);
+		return;
+	}
+	struct css_values values;
+	struct frame *f = &w->frames[w->depth];
+	child_frame(w, t, f, &values);
+	if (t->tag == HTML_T_A && t->attribute[HTML_A_HREF].n && !f->silent) {
+		f->link = link_begin(w, t->attribute[HTML_A_HREF], LINK_ANCHOR, t->offset);
+		f->opened_link = f->link >= 0;
+	} else if (t->tag == HTML_T_FORM) {
+		w->v->active |= VIEW_FORM;
+		w->v->forms++;
+		f->link = link_begin(w, t->attribute[HTML_A_ACTION], LINK_FORM, t->offset);
+		f->opened_link = f->link >= 0;
+	}
+	if (t->tag == HTML_T_BUTTON && f->link >= 0)
+		w->v->links[f->link].button = true;
+	w->open[t->tag]++;
+	w->depth++;
+}
+
+static void end_tag(struct walk *w, enum html_tag tag)
+{
+	if (w->skipped[tag]) {
+		w->skipped[tag]--;
+		return;
+	}
+	if (tag == HTML_T_P && !w->open[tag]) {
+		gap(w, '\n'); /* the standard makes an empty paragraph of it */
+		return;
+	}
+	if (tag == HTML_T_OTHER || html_tag_flags(tag) & HTML_VOID || !w->open[tag]) {
+		if (!w->open[tag] && tag != HTML_T_OTHER && !(html_tag_flags(tag) & HTML_VOID))
+			fault(w->v, VIEW_STRAY_END);
+		return;
+	}
+	if (w->path[w->depth - 1].tag != tag && html_tag_flags(w->path[w->depth - 1].tag) == 0)
+		fault(w->v, VIEW_MISNESTED);
+	if (tag == HTML_T_TD || tag == HTML_T_TH || tag == HTML_T_TR || tag == HTML_T_TABLE)
+		close_tag(w, tag, false);
+	else
+		close_tag(w, tag, true);
+}
+
+/* Sheets first: a rule at the end of the text styles what stands before it. */
+static void read_sheets(struct walk *w, struct span html)
+{
+	size_t i = 0;
+	while (i < html.n) {
+		const char *p = memchr(html.p + i, '<', html.n - i);
+		if (!p)
+			return;
+		i = (size_t)(p - html.p);
+		struct span rest = span_sub(html, i, html.n);
+		if (span_starts(rest, SPAN("<!--"))) {
+			const char *end = memmem(rest.p + 4, rest.n - 4, "-->", 3);
+			i = end ? (size_t)(end - html.p) + 3 : html.n;
+		} else if (span_case_starts(rest, SPAN("<style")) && rest.n > 6 &&
+			   !ascii_is_alpha(rest.p[6])) {
+			struct html_scanner s;
+			struct html_token t;
+			html_scanner_init(&s, rest);
+			if (html_next(&s, &t) && html_next(&s, &t) && t.kind == HTML_RAWTEXT)
+				css_sheet_add(&w->sheet, t.text);
+			i += s.at;
+		} else {
+			i++;
+		}
+	}
+}
+
+static void finish(struct walk *w, const struct html_scanner *s)
+{
+	struct view *v = w->v;
+	static const enum html_tag expected[] = {HTML_T_TABLE, HTML_T_DIV, HTML_T_A, HTML_T_FONT,
+		HTML_T_CENTER, HTML_T_B, HTML_T_SPAN_, HTML_T_STRONG};
+	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
+		if (w->open[expected[i]])
+			fault(v, VIEW_UNCLOSED);
+	if (s->cut)
+		fault(v, VIEW_CUT);
+	if (w->sheet.flooded)
+		fault(v, VIEW_STYLE_FLOOD);
+	if (!w->saw_body)
+		fault(v, VIEW_NO_BODY);
+	while (w->depth > 1)
+		pop(w);
+}
+
+void view_add_html(struct view *v, struct span html, uint16_t part)
+{
+	struct walk *w = ARENA_NEW(v->arena, struct walk);
+	if (!w || html.n > UINT32_MAX)
+		return;
+	w->v = v;
+	w->part = part;
+	w->gap_text = w->gap_hidden = '\n';
+	css_sheet_init(&w->sheet, v->arena);
+	read_sheets(w, html);
+	w->frames[0] = (struct frame){.style = style_root, .link = -1, .contrast = 21, .shown = true};
+	w->depth = 1;
+	v->html = true;
+	struct html_scanner s;
+	struct html_token t;
+	html_scanner_init(&s, html);
+	while (html_next(&s, &t)) {
+		switch (t.kind) {
+		case HTML_TEXT:
+			add_text(w, t.text, t.offset);
+			break;
+		case HTML_START:
+			start_tag(w, &t);
+			break;
+		case HTML_END:
+			end_tag(w, t.tag);
+			break;
+		case HTML_COMMENT:
+		case HTML_RAWTEXT:
+			break;
+		}
+	}
+	finish(w, &s);
+}
