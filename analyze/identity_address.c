@@ -1,0 +1,379 @@
+/*
+ * identity_address - postal addresses, by the parts that each country writes.
+ *
+ *   China    省 市 区 县 ... 路 街 道 ... 号 楼 室 大厦, at least two kinds, or behind 地址
+ *   US, CA   [street] City, ST 12345 / A1A 1A1; P.O. Box
+ *   UK       ... SW1A 1AA
+ *   Europe   street word and a five- or four-digit code before the town, one line or two
+ *   JP, KR   〒100-0001, 東京都…区…; 서울…구…로 12
+ *   English forms of Chinese ones: Room/Floor, No., Road, District, China
+ *
+ * Lines are looked at once, with the line before for the street; linear.
+ */
+#include "analyze/identity.h"
+
+static bool has(struct span s, const char *const *words)
+{
+	for (; *words; words++)
+		if (span_find(s, span_of(*words)) != SIZE_MAX)
+			return true;
+	return false;
+}
+
+static unsigned count(struct span s, const char *const *words)
+{
+	unsigned n = 0;
+	for (; *words; words++)
+		n += span_find(s, span_of(*words)) != SIZE_MAX;
+	return n;
+}
+
+static bool is_word_char(char c)
+{
+	return ascii_is_alpha(c) || ascii_is_digit(c) || (c & 0x80);
+}
+
+/* A whole word of `words` in `s`. */
+static bool has_word(struct span s, const char *const *words)
+{
+	for (size_t i = 0; i < s.n;) {
+		if (!is_word_char(s.p[i])) {
+			i++;
+			continue;
+		}
+		size_t from = i;
+		while (i < s.n && is_word_char(s.p[i]))
+			i++;
+		struct span word = span_sub(s, from, i);
+		for (const char *const *w = words; *w; w++)
+			if (span_eq(word, span_of(*w)))
+				return true;
+	}
+	return false;
+}
+
+static bool has_digit(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (ascii_is_digit(s.p[i]))
+			return true;
+	return false;
+}
+
+static const char *const streets_en[] = {"street", "st", "avenue", "ave", "road", "rd", "blvd",
+	"boulevard", "drive", "dr", "lane", "ln", "suite", "ste", "floor", "way", "parkway", "pkwy",
+	"plaza", "square", "sq", "court", "ct", "highway", "hwy", "broadway", "building", "bldg",
+	"circle", "place", "pl", "terrace", "house", "center", "centre", "room", "rm", "unit",
+	"expressway", "route", "trail", "park", "row", "crescent", "close", "wharf", "box", NULL};
+
+/* A number and a street word within one piece of text: "620 eighth avenue". */
+static bool is_street(struct span s)
+{
+	return has_digit(s) && s.n < 200 && has_word(s, streets_en);
+}
+
+static const char states[] = " al ak az ar ca co ct de fl ga hi id il in ia ks ky la me md ma mi mn "
+	"ms mo mt ne nv nh nj nm ny nc nd oh ok or pa ri sc sd tn tx ut vt va wa wv wi wy dc pr "
+	"ab bc mb nb nl ns on pe qc sk ";
+
+static const char *const state_names[] = {"alabama", "arizona", "california", "colorado",
+	"connecticut", "delaware", "florida", "georgia", "illinois", "indiana", "iowa", "kansas",
+	"kentucky", "louisiana", "maryland", "massachusetts", "michigan", "minnesota", "missouri",
+	"nebraska", "nevada", "hampshire", "jersey", "york", "carolina", "ohio", "oklahoma", "oregon",
+	"pennsylvania", "tennessee", "texas", "utah", "vermont", "virginia", "washington", "wisconsin",
+	"ontario", "quebec", "columbia", "calif", "mass", "conn", "fla", NULL};
+
+/* The word before `at`, without dots and commas. */
+static struct span word_before(struct span s, size_t at)
+{
+	while (at > 0 && (s.p[at - 1] == ' ' || s.p[at - 1] == '.' || s.p[at - 1] == ',' ||
+			  s.p[at - 1] == '\n'))
+		at--;
+	size_t from = at;
+	while (from > 0 && ascii_is_alpha(s.p[from - 1]))
+		from--;
+	return span_sub(s, from, at);
+}
+
+static bool is_state(struct span word)
+{
+	char padded[5] = {' ', 0, 0, ' ', 0};
+	if (word.n == 2) {
+		padded[1] = word.p[0];
+		padded[2] = word.p[1];
+		return strstr(states, padded) != NULL;
+	}
+	for (const char *const *w = state_names; *w; w++)
+		if (span_eq(word, span_of(*w)))
+			return true;
+	return false;
+}
+
+/* No address is longer; without a bound a line of 30 kB would be walked for each number. */
+#define LINE_BACK_BYTES 300
+
+static size_t line_start(struct span s, size_t at)
+{
+	size_t stop = at > LINE_BACK_BYTES ? at - LINE_BACK_BYTES : 0;
+	while (at > stop && s.p[at - 1] != '\n')
+		at--;
+	return at;
+}
+
+/* Up to two lines above the one that begins at `from`, while they look like an address. */
+static size_t with_street_above(struct span s, size_t from)
+{
+	size_t best = from;
+	for (int lines = 0; lines < 2 && from > 0; lines++) {
+		size_t above = line_start(s, from - 1);
+		struct span line = span_sub(s, above, from - 1);
+		if (line.n > 100)
+			break;
+		if (is_street(line))
+			best = above;
+		from = above;
+	}
+	return best;
+}
+
+/* Cuts long lines so that the evidence is the address and not the paragraph. */
+static struct place clip(struct span s, size_t from, size_t to)
+{
+	if (to - from > 160)
+		from = to - 160;
+	while (from < to && (s.p[from] & 0xc0) == 0x80)
+		from++;
+	return (struct place){from, to};
+}
+
+/* "ny 10018", "ny, 10018-1405", "ontario m5v 2t6" that ends at digits [at, end). */
+static bool north_american(struct span s, size_t at, size_t end, struct place *place_r)
+{
+	size_t digits = 0;
+	while (at + digits < end && ascii_is_digit(s.p[at + digits]))
+		digits++;
+	if (digits != 5 || (at > 0 && is_word_char(s.p[at - 1])) ||
+	    (at + 5 < s.n && is_word_char(s.p[at + 5])) || !is_state(word_before(s, at)))
+		return false;
+	size_t from = line_start(s, at), to = at + 5;
+	if (to + 5 <= s.n && s.p[to] == '-' && ascii_is_digit(s.p[to + 1]))
+		to += 5;
+	struct span line = span_sub(s, from, at);
+	if (line.n > 150)
+		line = span_sub(line, line.n - 150, line.n);
+	if (!is_street(line)) {
+		size_t above = with_street_above(s, from);
+		/* A town with state and code alone is an address if the line holds no more. */
+		if (above == from && (line.n > 45 || !memchr(s.p + from, ',', at - from)))
+			return false;
+		from = above;
+	}
+	*place_r = clip(s, from, to);
+	return true;
+}
+
+static bool postcode_uk_ca(struct span s, size_t at)
+{
+	/* "a9 9aa", "aa9a 9aa", "a9a 9a9" around the blank at `at` */
+	size_t from = at;
+	while (from > 0 && (ascii_is_alpha(s.p[from - 1]) || ascii_is_digit(s.p[from - 1])))
+		from--;
+	struct span left = span_sub(s, from, at), right = span_sub(s, at + 1, at + 4);
+	bool ends = at + 4 >= s.n || !is_word_char(s.p[at + 4]);
+	if (right.n != 3 || !ends || left.n < 2 || left.n > 4 || !ascii_is_alpha(left.p[0]))
+		return false;
+	bool uk = ascii_is_digit(right.p[0]) && ascii_is_alpha(right.p[1]) &&
+		  ascii_is_alpha(right.p[2]) && has_digit(left) &&
+		  (ascii_is_digit(left.p[left.n - 1]) || ascii_is_digit(left.p[left.n - 2]));
+	bool ca = left.n == 3 && ascii_is_digit(left.p[1]) && ascii_is_alpha(left.p[2]) &&
+		  ascii_is_digit(right.p[0]) && ascii_is_alpha(right.p[1]) &&
+		  ascii_is_digit(right.p[2]);
+	return uk || ca;
+}
+
+static const char *const cn_admin[] = {"\xe7\x9c\x81", "\xe5\xb8\x82", "\xe5\x8c\xba", "\xe5\x8e\xbf",
+	"\xe5\x8c\x97\xe4\xba\xac", "\xe4\xb8\x8a\xe6\xb5\xb7", "\xe6\xb7\xb1\xe5\x9c\xb3",
+	"\xe5\xb9\xbf\xe5\xb7\x9e", "\xe9\x95\x87", "\xe5\x8d\x80", "\xe7\xb8\xa3",
+	"\xe9\xa6\x99\xe6\xb8\xaf", "\xe4\xb9\xa1", NULL};
+static const char *const cn_street[] = {"\xe8\xb7\xaf", "\xe8\xa1\x97", "\xe5\xa4\xa7\xe9\x81\x93",
+	"\xe5\xb7\xb7", "\xe5\xbc\x84", "\xe6\x9d\x91", "\xe8\x83\xa1\xe5\x90\x8c",
+	"\xe5\xbc\x80\xe5\x8f\x91\xe5\x8c\xba", "\xe5\xb7\xa5\xe4\xb8\x9a\xe5\x8c\xba",
+	"\xe8\xb7\xaf\xe5\x8f\xa3", "\xe9\x81\x93", NULL};
+static const char *const cn_number[] = {"\xe5\x8f\xb7", "\xe6\xa5\xbc", "\xe5\xae\xa4",
+	"\xe5\xa4\xa7\xe5\x8e\xa6", "\xe5\xb1\x82", "\xe5\xba\xa7", "\xe5\xb9\xbf\xe5\x9c\xba",
+	"\xe8\x99\x9f", "\xe6\xa8\x93", "\xe5\xa4\xa7\xe5\xbb\x88", "\xe6\xa0\x8b", "\xe5\xae\xbe\xe9\xa6\x86",
+	"\xe4\xb8\xad\xe5\xbf\x83", "\xe5\xb9\xa2", NULL};
+static const char *const cn_label[] = {"\xe5\x9c\xb0\xe5\x9d\x80", "\xe5\x9c\xb0 \xe5\x9d\x80",
+	"\xe8\x81\x94\xe7\xb3\xbb\xe5\x9c\xb0\xe5\x9d\x80", "\xe4\xbd\x8f\xe6\x89\x80", NULL};
+
+/* Bytes of the piece of a line around an address: up to sentence marks. */
+static size_t cn_piece_start(struct span line, size_t at)
+{
+	static const char *const marks[] = {"\xe3\x80\x82", "\xef\xbc\x8c", "\xef\xbc\x9b",
+		"\xe3\x80\x81", NULL};
+	size_t best = 0;
+	for (const char *const *mark = marks; *mark; mark++)
+		for (size_t i = at; i > best + 3; i--)
+			if (!memcmp(line.p + i - 3, *mark, 3)) {
+				best = i;
+				break;
+			}
+	return best;
+}
+
+static bool chinese(struct span line, struct place *place_r)
+{
+	static const char *const hao[] = {"\xe5\x8f\xb7", "\xe8\x99\x9f", NULL};
+	size_t label = SIZE_MAX;
+	for (const char *const *w = cn_label; *w && label == SIZE_MAX; w++) {
+		size_t at = span_find(line, span_of(*w));
+		if (at != SIZE_MAX)
+			label = at + strlen(*w);
+	}
+	if (label != SIZE_MAX) {
+		struct span tail = span_sub(line, label, label + 150);
+		if (count(tail, cn_admin) + count(tail, cn_street) + count(tail, cn_number) >= 2) {
+			size_t from = label;
+			while (from < line.n && (line.p[from] == ':' || line.p[from] == ' '))
+				from++;
+			*place_r = (struct place){from, line.n < label + 150 ? line.n : label + 150};
+			return true;
+		}
+	}
+	/* Without a label: level, street and number within 90 bytes before the number. */
+	for (const char *const *w = hao; *w; w++) {
+		size_t at = span_find(line, span_of(*w));
+		if (at == SIZE_MAX || at == 0 || !ascii_is_digit(line.p[at - 1]))
+			continue;
+		size_t from = at > 90 ? at - 90 : 0;
+		size_t piece = cn_piece_start(line, at);
+		from = piece > from ? piece : from;
+		struct span before = span_sub(line, from, at);
+		if (!has(before, cn_street) || !has(before, cn_admin))
+			continue;
+		size_t to = at + 3;
+		while (to < line.n && to < at + 60 && line.p[to] != ' ' && line.p[to] != ',' &&
+		       line.p[to] != '(')
+			to++;
+		*place_r = (struct place){from, to};
+		return true;
+	}
+	return false;
+}
+
+static const char *const streets_eu[] = {"strasse", "str", "weg", "platz", "allee", "gasse", "rue",
+	"avenue", "boulevard", "bd", "place", "quai", "calle", "avenida", "avda", "plaza", "via",
+	"viale", "piazza", "corso", "straat", "laan", "gracht", "ul", "rua", "av", "ring", "ufer",
+	"damm", "chemin", "cours", NULL};
+
+static bool ends_street_eu(struct span s)
+{
+	static const char *const parts[] = {"strasse ", "straat ", "str. ", "weg ", "platz ", "allee ",
+		"gasse ", "laan ", "\xd1\x83\xd0\xbb. ", "\xd1\x83\xd0\xbb\xd0\xb8\xd1\x86\xd0\xb0", NULL};
+	return has(s, parts) || has_word(s, streets_eu);
+}
+
+/* "10115 berlin" with a street before it on this line or the line above. */
+static bool european(struct span s, size_t at, size_t end, struct place *place_r)
+{
+	size_t digits = 0;
+	while (at + digits < end && ascii_is_digit(s.p[at + digits]))
+		digits++;
+	if ((digits != 5 && digits != 4) || (at > 0 && is_word_char(s.p[at - 1])) ||
+	    at + digits + 2 > s.n || s.p[at + digits] != ' ' ||
+	    !(ascii_is_alpha(s.p[at + digits + 1]) || s.p[at + digits + 1] & 0x80))
+		return false;
+	size_t from = line_start(s, at);
+	struct span before = span_sub(s, at - from > 80 ? at - 80 : from, at);
+	if (!has_digit(before) || !ends_street_eu(before)) {
+		if (from == 0 || at - from > 6)
+			return false;
+		size_t above = line_start(s, from - 1);
+		struct span line = span_sub(s, above, from - 1);
+		if (line.n > 80 || !has_digit(line) || !ends_street_eu(line))
+			return false;
+		before = span_sub(s, above, at);
+	}
+	size_t to = at + digits + 1;
+	while (to < s.n && (ascii_is_alpha(s.p[to]) || s.p[to] & 0x80 || s.p[to] == '-'))
+		to++;
+	*place_r = clip(s, (size_t)(before.p - s.p), to);
+	return true;
+}
+
+static bool asian_line(struct span line, struct place *place_r)
+{
+	static const char *const jp[] = {"\xe9\x83\xbd", "\xe9\x81\x93", "\xe5\xba\x9c", "\xe7\x9c\x8c", NULL};
+	static const char *const jp_ward[] = {"\xe5\x8c\xba", "\xe5\xb8\x82", "\xe7\x94\xba", NULL};
+	static const char *const jp_block[] = {"\xe4\xb8\x81\xe7\x9b\xae", "\xe7\x95\xaa\xe5\x9c\xb0", NULL};
+	static const char *const kr_city[] = {"\xec\x84\x9c\xec\x9a\xb8", "\xed\x8a\xb9\xeb\xb3\x84\xec\x8b\x9c",
+		"\xea\xb4\x91\xec\x97\xad\xec\x8b\x9c", "\xea\xb2\xbd\xea\xb8\xb0\xeb\x8f\x84", NULL};
+	static const char *const kr_street[] = {"\xeb\xa1\x9c ", "\xea\xb8\xb8 ", "\xeb\x8f\x99 ", NULL};
+	size_t mark = span_find(line, SPAN("\xe3\x80\x92"));
+	bool found = mark != SIZE_MAX && has_digit(span_sub(line, mark, mark + 12));
+	found |= has(line, jp) && has(line, jp_ward) && has_digit(line) &&
+		 (has(line, jp_block) || span_find_char(line, '-') != SIZE_MAX) && line.n < 160;
+	found |= has(line, kr_city) && has(line, kr_street) && has_digit(line) && line.n < 200;
+	if (found)
+		*place_r = (struct place){mark != SIZE_MAX ? mark : 0, line.n < 160 ? line.n : 160};
+	return found;
+}
+
+/* English and other Latin forms without a code that another test knows. */
+static bool latin_line(struct span s, struct span line, size_t base, struct place *place_r)
+{
+	static const char *const boxes[] = {"p.o. box ", "po box ", "p.o.box ", "p o box ", "post office box ",
+		"postfach ", "casilla ", "apartado ", NULL};
+	static const char *const countries[] = {"china", "singapore", "hong kong", "india", "usa", "u.s.a",
+		"united states", "united kingdom", "canada", "australia", "ireland", "germany", "israel",
+		"japan", "taiwan", "malaysia", "netherlands", "france", "new zealand", NULL};
+	for (const char *const *w = boxes; *w; w++) {
+		size_t at = span_find(line, span_of(*w));
+		if (at != SIZE_MAX && has_digit(span_sub(line, at, at + 24))) {
+			size_t to = base + at + 90 < s.n ? base + at + 90 : s.n;
+			*place_r = (struct place){base + at, to};
+			return true;
+		}
+	}
+	for (size_t i = 1; i + 3 < line.n; i++)
+		if (line.p[i] == ' ' && ascii_is_digit(line.p[i + 1]) && postcode_uk_ca(line, i)) {
+			struct span before = span_sub(line, i > 120 ? i - 120 : 0, i);
+			size_t above = with_street_above(s, base);
+			if (!is_street(before) && above == base && !memchr(before.p, ',', before.n))
+				continue;
+			*place_r = clip(s, is_street(before) ? base : above, base + i + 4);
+			return true;
+		}
+	if (line.n < 200 && is_street(line) && has(line, countries) && memchr(line.p, ',', line.n)) {
+		*place_r = (struct place){base, base + line.n};
+		return true;
+	}
+	return false;
+}
+
+struct place address_find(struct span s)
+{
+	struct place place = {0, 0};
+	struct span rest = s, line;
+	while (span_next_line(&rest, &line)) {
+		size_t base = (size_t)(line.p - s.p);
+		if (line.n < 6)
+			continue;
+		bool wide = false;
+		for (size_t i = 0; i < line.n; i++) {
+			unsigned char c = (unsigned char)line.p[i];
+			wide |= c >= 0xe3 && c <= 0xed;
+			if (!ascii_is_digit(line.p[i]) || (i && is_word_char(line.p[i - 1])))
+				continue;
+			if (north_american(s, base + i, base + line.n, &place) ||
+			    european(s, base + i, base + line.n, &place))
+				return place;
+		}
+		struct span head = span_sub(line, 0, 4000);
+		if (wide && (chinese(head, &place) || asian_line(head, &place)))
+			return (struct place){base + place.from, base + place.to};
+		if (latin_line(s, head, base, &place))
+			return place;
+	}
+	return (struct place){0, 0};
+}

@@ -1,0 +1,195 @@
+/*
+ * identity_phone - telephone numbers: China, North America, E.164, others by the word before.
+ *
+ * A candidate is a run of digits and separators; what it is follows from its digits and groups.
+ * Numbers inside URLs, dates, prices and order numbers are kept out by what stands around: a
+ * candidate touches no letter, and groups alone are a number only in a form that nothing else has.
+ */
+#include "analyze/identity.h"
+
+#define GROUPS 8
+
+struct candidate {
+	size_t from, to;
+	size_t digits;
+	size_t group[GROUPS], groups; /* digits in each group */
+	char first[6];                /* first digits */
+	bool plus, parenthesis;
+	size_t dots;
+};
+
+static bool is_separator(char c)
+{
+	return c == ' ' || c == '-' || c == '.' || c == '(' || c == ')' || c == '/';
+}
+
+/* The candidate that begins at `i`: digits with at most two separators between groups. */
+static struct candidate read_candidate(struct span s, size_t i)
+{
+	struct candidate c = {.from = i, .plus = s.p[i] == '+', .parenthesis = s.p[i] == '('};
+	size_t separators = 0;
+	for (i += c.plus || c.parenthesis; i < s.n; i++) {
+		if (ascii_is_digit(s.p[i])) {
+			if (separators || c.digits == 0) {
+				if (c.groups == GROUPS)
+					break;
+				c.groups++;
+			}
+			separators = 0;
+			c.group[c.groups - 1]++;
+			if (c.digits < sizeof(c.first))
+				c.first[c.digits] = s.p[i];
+			c.digits++;
+			c.to = i + 1;
+		} else if (is_separator(s.p[i]) && separators < 2 && c.digits < 20) {
+			c.parenthesis |= s.p[i] == '(';
+			c.dots += s.p[i] == '.';
+			separators++;
+		} else {
+			break;
+		}
+	}
+	return c;
+}
+
+static bool china(const struct candidate *c)
+{
+	size_t n = c->digits;
+	const char *d = c->first;
+	if (d[0] == '8' && d[1] == '6' && (n == 13 || n == 12) && (c->plus || c->groups > 1))
+		return true;
+	if (n == 11 && d[0] == '1' && d[1] >= '3' && (c->groups == 1 || c->group[0] == 3))
+		return true;
+	if (d[0] == '0' && d[1] != '0' && c->groups >= 2 && n >= 10 && n <= 16 &&
+	    (c->group[0] == 3 || c->group[0] == 4) &&
+	    (c->group[1] == 7 || c->group[1] == 8 ||
+	     (c->groups >= 3 && c->group[1] == 4 && c->group[2] == 4)))
+		return true;
+	return n == 10 && (d[0] == '4' || d[0] == '8') && d[1] == '0' && d[2] == '0' &&
+	       (c->groups == 1 ? d[0] == '4' : c->group[0] == 3);
+}
+
+static bool north_america(const struct candidate *c)
+{
+	size_t first = c->digits == 11 && c->first[0] == '1' && c->group[0] == 1;
+	if (c->digits != 10 + first || c->groups != 3 + first)
+		return false;
+	return c->group[first] == 3 && c->group[first + 1] == 3 && c->first[first] >= '2' &&
+	       c->first[first + 3] >= '2';
+}
+
+static bool ends_with_word(struct span before, const char *const *words)
+{
+	for (; *words; words++)
+		if (span_ends(before, span_of(*words)))
+			return true;
+	return false;
+}
+
+/* "Tel:", 电话 and their like stand right before. */
+static bool called_phone(struct span s, size_t at)
+{
+	static const char *const words[] = {"tel", "tel.", "phone", "telephone", "call", "call us at",
+		"call us", "call us on", "call at", "phone number", "mobile", "cell", "ph", "t", "m",
+		"p", "toll free", "toll-free", "hotline", "telefon", "fon", "handy", "telefono",
+		"telefone", "tfno", "telephone", "dial", "\xe7\x94\xb5\xe8\xaf\x9d",
+		"\xe9\x9b\xbb\xe8\xa9\xb1", "\xe6\x89\x8b\xe6\x9c\xba", "\xe7\x83\xad\xe7\xba\xbf",
+		"\xe7\x86\xb1\xe7\xb7\x9a", "\xe8\x81\x94\xe7\xb3\xbb\xe6\x96\xb9\xe5\xbc\x8f",
+		"\xec\xa0\x84\xed\x99\x94", "\xd1\x82\xd0\xb5\xd0\xbb", "\xd1\x82\xd0\xb5\xd0\xbb.",
+		"\xd1\x82\xd0\xb5\xd0\xbb\xd0\xb5\xd1\x84\xd0\xbe\xd0\xbd", NULL};
+	struct span before = span_sub(s, at > 32 ? at - 32 : 0, at);
+	while (before.n && (before.p[before.n - 1] == ' ' || before.p[before.n - 1] == ':' ||
+			    before.p[before.n - 1] == '(' || before.p[before.n - 1] == '+'))
+		before.n--;
+	if (before.n > 2 && !memcmp(before.p + before.n - 3, "\xef\xbc\x9a", 3))
+		before.n -= 3;
+	if (!before.n || !ends_with_word(before, words))
+		return false;
+	/* one-letter words only alone: "T 555 0100" */
+	size_t i = before.n;
+	while (i > 0 && ascii_is_alpha(before.p[i - 1]))
+		i--;
+	return before.n - i != 1 || i == 0 || before.p[i - 1] == ' ' || before.p[i - 1] == '\n';
+}
+
+static bool called_fax(struct span s, size_t at)
+{
+	static const char *const words[] = {"fax", "fax:", "facsimile", "\xe4\xbc\xa0\xe7\x9c\x9f",
+		"\xe5\x82\xb3\xe7\x9c\x9f", "qq", "qq:", "\xd1\x84\xd0\xb0\xd0\xba\xd1\x81", "order",
+		"id", "no", "no.", "number", "account", "#", "zip", "icq", "isbn", "issn", NULL};
+	struct span before = span_sub(s, at > 24 ? at - 24 : 0, at);
+	while (before.n && (before.p[before.n - 1] == ' ' || before.p[before.n - 1] == ':' ||
+			    before.p[before.n - 1] == '('))
+		before.n--;
+	if (before.n > 2 && !memcmp(before.p + before.n - 3, "\xef\xbc\x9a", 3))
+		before.n -= 3;
+	return ends_with_word(before, words) && !span_ends(before, SPAN("phone number")) &&
+	       !span_ends(before, SPAN("phone no"));
+}
+
+static bool is_date(const struct candidate *c)
+{
+	/* 2002-10-04, 04.10.2002, 1999-2002 */
+	return c->groups >= 2 && c->digits <= 8 &&
+	       ((c->group[0] == 4 && c->group[1] <= 2) || c->group[c->groups - 1] == 4) &&
+	       !(c->groups == 2 && c->group[0] == 3);
+}
+
+static bool is_phone(struct span s, const struct candidate *c)
+{
+	if (c->digits < 7 || c->digits > 18 || called_fax(s, c->from))
+		return false;
+	if (c->dots >= 3 && c->groups == 4 && c->digits <= 12 && c->first[0] != '1')
+		return false; /* an IPv4 address */
+	if (china(c) || north_america(c))
+		return true;
+	if (c->plus)
+		return c->digits >= 8 && c->digits <= 15 && c->first[0] != '0';
+	return called_phone(s, c->from) && c->digits <= 15 && !is_date(c);
+}
+
+/* 1-800-FLOWERS: seven letters behind a toll-free code. */
+static size_t vanity_bytes(struct span s)
+{
+	static const char *const codes[] = {"1-800-", "1-888-", "1-877-", "1-866-", "1 800 ", "1 888 "};
+	for (size_t k = 0; k < sizeof(codes) / sizeof(codes[0]); k++) {
+		size_t at = 6, letters = 0, rest = 0;
+		if (!span_starts(s, span_of(codes[k])))
+			continue;
+		for (; at < s.n && (ascii_is_alpha(s.p[at]) || ascii_is_digit(s.p[at]) ||
+				    s.p[at] == '-'); at++) {
+			letters += ascii_is_alpha(s.p[at]) != 0;
+			rest += s.p[at] != '-';
+		}
+		return letters >= 3 && rest >= 7 && rest <= 9 ? at : 0;
+	}
+	return 0;
+}
+
+struct place phone_find(struct span s)
+{
+	for (size_t i = 0; i < s.n;) {
+		char c = s.p[i];
+		bool starts = ascii_is_digit(c) ||
+			      ((c == '+' || c == '(') && i + 1 < s.n && ascii_is_digit(s.p[i + 1]));
+		if (!starts) {
+			i++;
+			continue;
+		}
+		char before = i ? s.p[i - 1] : ' ';
+		bool touches = ascii_is_alpha(before) || memchr("/=_@#&%$.-?", before, 11) != NULL;
+		size_t vanity = !touches ? vanity_bytes(span_sub(s, i, s.n)) : 0;
+		if (vanity)
+			return (struct place){i, i + vanity};
+		struct candidate k = read_candidate(s, i);
+		char behind = k.to < s.n ? s.p[k.to] : ' ';
+		touches |= ascii_is_alpha(behind) || memchr("=_@%&$", behind, 6) != NULL;
+		if (k.digits && !touches && is_phone(s, &k))
+			return (struct place){k.from, k.to};
+		/* A long run may hide a number behind another: go on behind its first group. */
+		i++;
+		while (i < s.n && ascii_is_digit(s.p[i]))
+			i++;
+	}
+	return (struct place){0, 0};
+}

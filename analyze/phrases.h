@@ -1,0 +1,66 @@
+/*
+ * phrases - finds the phrases of rules/lists/phrases.txt in folded text, all in one pass.
+ *
+ * A line of the list is `kind language phrase`. "remove ... from ... list" matches with up to
+ * PHRASE_GAP_BYTES in each gap. A phrase that begins with a letter of an alphabet begins at a
+ * word; it may end inside one ("unsubscribe" finds "unsubscribed") unless '|' is its last sign.
+ *
+ * The automaton (Aho and Corasick, 1975) is made at the first use and lives as long as the
+ * process.
+ */
+#pragma once
+
+#include "base/arena.h"
+
+#define PHRASE_GAP_BYTES 40
+
+#define PHRASE_KINDS(P) \
+	P(UNSUB, "unsub", "a wish to get no more mail") \
+	P(REPLY, "reply", "unsubscribing by an answer") \
+	P(LOGIN, "login", "unsubscribing in the settings of an account") \
+	P(NOWAY, "noway", "looks like a way to unsubscribe and is none") \
+	P(HERE, "here", "link text that means the sentence around it") \
+	P(COMPLAINT, "complaint", "where to complain") \
+	P(PRIVACY, "privacy", "a privacy policy") \
+	P(BASIS, "basis", "why the recipient gets this mail") \
+	P(PROMO, "promo", "praise of goods, prices, discounts") \
+	P(ACTION, "action", "asks to buy, order, register") \
+	P(PERIODIC, "periodic", "an issue of something that comes regularly") \
+	P(MEMBER, "member", "points, levels, members") \
+	P(ACCOUNT, "account", "about the recipient's account") \
+	P(ORDER, "order", "about the recipient's order or delivery") \
+	P(BILLING, "billing", "about the recipient's bill or payment") \
+	P(ALCOHOL, "alcohol", "lexicon: alcohol") \
+	P(TOBACCO, "tobacco", "lexicon: tobacco") \
+	P(ADULT, "adult", "lexicon: adult content") \
+	P(GAMBLING, "gambling", "lexicon: gambling") \
+	P(FRAUD, "fraud", "lexicon: typical fraud") \
+	P(MEDICAL, "medical", "lexicon: miracle medicine") \
+	P(INVOICES, "invoices", "lexicon: trade in invoices") \
+	P(MINORS, "minors", "an age notice")
+
+enum phrase_kind {
+#define P(id, name, meaning) PHRASE_##id,
+	PHRASE_KINDS(P)
+#undef P
+	PHRASE_KIND_COUNT
+};
+
+struct phrase_hit {
+	uint32_t from, to; /* in the folded text */
+	uint16_t row;
+	uint8_t kind;
+	char language[3];
+};
+
+struct phrase_hits {
+	struct phrase_hit *v;
+	size_t n, cap;
+	uint32_t count[PHRASE_KIND_COUNT];
+};
+
+/* All phrases in `folded`, in the order of their ends. */
+void phrases_find(struct span folded, struct arena *a, struct phrase_hits *hits_r);
+const char *phrase_kind_name(enum phrase_kind kind);
+/* 0, or the number of the first line of the list that is not understood. */
+size_t phrases_check(struct span list);

@@ -1,0 +1,433 @@
+/*
+ * unsub - ways to unsubscribe: the header fields, and what the body offers.
+ *
+ * In the body a way is a wish ("unsubscribe", 退订) together with something to act on: the wish
+ * is the text of a link, or stands in one sentence with a link that means it ("click here"), an
+ * address or a URL written out; or the sentence asks for an answer; or the link's target says
+ * it ("/unsub?u="). A wish alone is no way, and "just delete it" is none either.
+ *
+ * Standard: RFC 2369 section 3.2, RFC 8058 sections 3 and 4.
+ */
+#include "analyze/content_parts.h"
+
+/* How far a link may stand from the wish that it serves: one long sentence. */
+#define BEHIND_BYTES 200
+#define BEFORE_BYTES 100
+#define BEHIND_LINES 3
+
+static struct unsub_way *add_way(struct unsub *u, enum way_kind kind)
+{
+	u->seen++;
+	if (u->n == UNSUB_WAYS)
+		return NULL;
+	u->ways[u->n] = (struct unsub_way){.kind = kind, .px = 16, .contrast = 21};
+	return &u->ways[u->n++];
+}
+
+static bool is_mail_target(struct span t)
+{
+	return span_case_starts(t, SPAN("mailto:")) ||
+	       (span_find_char(t, '@') != SIZE_MAX && span_find(t, SPAN("://")) == SIZE_MAX);
+}
+
+/* Something that a click acts on; "#" and "" are what templates leave. */
+static bool usable(struct span t)
+{
+	return is_mail_target(t) || span_case_starts(t, SPAN("http")) ||
+	       span_case_starts(t, SPAN("www.")) || span_starts(t, SPAN("//")) ||
+	       (t.n > 1 && (t.p[0] == '{' || t.p[0] == '[' || t.p[0] == '%' || t.p[0] == '*' ||
+			    t.p[0] == '<' || t.p[0] == '/'));
+}
+
+/* The target itself says it. */
+static bool target_says_it(struct span t)
+{
+	static const char *const cues[] = {"unsub", "optout", "opt-out", "opt_out", "/remove",
+		"remove@", "removeme", "remove.", "=remove", "signoff", "tuiding", "quxiao",
+		"abmeld", "abbestell", "desabon", "desinscri", "descadastr", "disiscri",
+		"unscribe", "takemeoff", "take-me-off", "email-preferences", "emailpreferences",
+		"subscription_preferences", "manage-subscription", "managesub", "off-list",
+		"cancelar", "afmeld", "uitschrij", "otpis", "wypis"};
+	struct span head = span_sub(t, 0, 400);
+	for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
+		if (span_case_find(head, span_of(cues[i])) != SIZE_MAX)
+			return true;
+	return false;
+}
+
+/* First link whose text begins at or behind `at`. */
+static size_t link_from(const struct view *v, size_t at)
+{
+	size_t low = 0, high = v->n_links;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (v->links[mid].from < at)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low;
+}
+
+/* A link that serves a wish in another part of its sentence. */
+static bool serves(const struct view *v, const struct view_link *l, const struct phrase_hits *hits,
+		   const struct folded *text)
+{
+	if (!usable(l->target) || l->kind == LINK_FORM)
+		return false;
+	struct span shown = view_link_text(v, l);
+	if (l->kind == LINK_PLAIN || target_says_it(l->target) || !shown.n)
+		return true;
+	if (span_find(shown, SPAN("://")) != SIZE_MAX || span_find_char(shown, '@') != SIZE_MAX ||
+	    span_case_starts(shown, SPAN("www.")))
+		return true;
+	if (shown.n > 60)
+		return false;
+	for (size_t i = 0; i < hits->n; i++)
+		if (hits->v[i].kind == PHRASE_HERE && text->from[hits->v[i].from] >= l->from &&
+		    text->from[hits->v[i].to] <= l->to + 1)
+			return true;
+	return false;
+}
+
+static size_t lines_between(struct span text, size_t from, size_t to)
+{
+	size_t n = 0;
+	struct span s = span_sub(text, from, to);
+	for (size_t i = 0; i < s.n; i++)
+		n += s.p[i] == '\n';
+	return n;
+}
+
+/* The link that serves the wish at [from, to) of the visible text; NULL: none. */
+static const struct view_link *serving_link(const struct reading *r, size_t from, size_t to)
+{
+	const struct view *v = &r->view;
+	struct span text = view_text(v);
+	size_t at = link_from(v, from > BEFORE_BYTES ? from - BEFORE_BYTES : 0);
+	const struct view_link *before = NULL;
+	for (; at < v->n_links && v->links[at].from <= to + BEHIND_BYTES; at++) {
+		const struct view_link *l = &v->links[at];
+		if (!l->visible || l->to == l->from || !serves(v, l, &r->hits, &r->text))
+			continue;
+		if (l->from >= from) {
+			if (lines_between(text, to < l->from ? to : l->from, l->from) > BEHIND_LINES)
+				return before;
+			/* What stands nearer is meant: "Click here to unsubscribe. Visit ..." */
+			return before && from - before->to < (l->from > to ? l->from - to : 0) ? before
+											 : l;
+		}
+		if (l->to <= from && lines_between(text, l->to, from) <= 1)
+			before = l;
+	}
+	return before;
+}
+
+static void way_of_link(struct unsub *u, const struct view *v, const struct view_link *l,
+			const struct phrase_hit *hit, struct span sentence)
+{
+	for (size_t i = 0; i < u->n; i++)
+		if (u->ways[i].target.p == l->target.p) {
+			u->ways[i].described |= hit != NULL;
+			return;
+		}
+	struct unsub_way *way = add_way(u, is_mail_target(l->target) ? WAY_MAILTO
+					   : l->kind == LINK_FORM ? WAY_FORM : WAY_LINK);
+	if (!way)
+		return;
+	way->visible = l->visible;
+	way->px = l->px;
+	way->contrast = l->contrast;
+	way->described = hit != NULL;
+	way->text = sentence.n ? sentence : view_link_text(v, l);
+	way->target = l->target;
+	way->part = l->part;
+	way->offset = l->offset;
+	if (hit)
+		memcpy(way->language, hit->language, sizeof(way->language));
+}
+
+static bool quoted_line(struct span text, size_t at)
+{
+	while (at > 0 && text.p[at - 1] != '\n')
+		at--;
+	return at < text.n && text.p[at] == '>';
+}
+
+static void find_in_text(struct unsub *u, const struct reading *r)
+{
+	const struct view *v = &r->view;
+	struct span text = view_text(v);
+	size_t quoted_from = SIZE_MAX;
+	for (size_t i = 0; i < r->hits.n && u->n < UNSUB_WAYS; i++) {
+		const struct phrase_hit *hit = &r->hits.v[i];
+		u->delete_only |= hit->kind == PHRASE_NOWAY;
+		if (hit->kind != PHRASE_UNSUB && hit->kind != PHRASE_REPLY && hit->kind != PHRASE_LOGIN)
+			continue;
+		size_t from = r->text.from[hit->from], to = r->text.from[hit->to];
+		if (to - from < 400 && !v->html && from != quoted_from && quoted_line(text, from)) {
+			quoted_from = from;
+			continue;
+		}
+		const struct view_run *run = view_run_at(v, from);
+		const struct view_link *l = run && run->link >= 0 ? &v->links[run->link] : NULL;
+		if (l && usable(l->target) && hit->kind == PHRASE_UNSUB &&
+		    (l->kind != LINK_FORM || v->forms)) {
+			way_of_link(u, v, l, hit, span_trim(span_sub(text, l->from, l->to)).n < 240
+				? SPAN_NONE : view_line(text, from, to));
+			continue;
+		}
+		l = hit->kind == PHRASE_UNSUB ? serving_link(r, from, to) : NULL;
+		if (l) {
+			way_of_link(u, v, l, hit, view_line(text, from, to));
+		} else if (hit->kind != PHRASE_UNSUB) {
+			struct unsub_way *way = add_way(u, hit->kind == PHRASE_REPLY ? WAY_REPLY
+										     : WAY_LOGIN);
+			if (!way)
+				return;
+			way->visible = way->described = true;
+			way->px = run ? run->px : 16;
+			way->contrast = run ? run->contrast : 21;
+			way->text = view_line(text, from, to);
+			way->part = run ? run->part : 0;
+			way->offset = run ? run->offset : 0;
+			memcpy(way->language, hit->language, sizeof(way->language));
+		}
+	}
+}
+
+/* The wish among `hits` that lies in [from, to) of the original of `folded`. */
+static const struct phrase_hit *wish_within(const struct phrase_hits *hits,
+					    const struct folded *folded, size_t from, size_t to)
+{
+	size_t low = 0, high = hits->n;
+	while (low < high) { /* hits are in order of their ends */
+		size_t mid = low + (high - low) / 2;
+		if (folded->from[hits->v[mid].to] <= from)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (; low < hits->n && folded->from[hits->v[low].to] <= to + 1; low++)
+		if (hits->v[low].kind == PHRASE_UNSUB && folded->from[hits->v[low].from] >= from)
+			return &hits->v[low];
+	return NULL;
+}
+
+/* Links without a wish in their visible text: hidden text, images, targets. */
+static void find_in_links(struct unsub *u, const struct reading *r)
+{
+	const struct view *v = &r->view;
+	for (size_t i = 0; i < v->n_links && u->n < UNSUB_WAYS; i++) {
+		const struct view_link *l = &v->links[i];
+		if (!usable(l->target))
+			continue;
+		const struct phrase_hit *hit =
+			wish_within(&r->hidden_hits, &r->hidden, l->hidden_from, l->hidden_to);
+		if (!hit)
+			hit = wish_within(&r->alt_hits, &r->alt, l->alt_from, l->alt_to);
+		bool says = (l->visible || l->hidden_to > l->hidden_from) && target_says_it(l->target);
+		if (hit || says)
+			way_of_link(u, v, l, hit, SPAN_NONE);
+	}
+}
+
+void unsub_find(struct unsub *u, const struct reading *r, struct arena *a)
+{
+	(void)a;
+	find_in_text(u, r);
+	find_in_links(u, r);
+}
+
+/* --- header fields ----------------------------------------------------------- */
+
+/* The next "<uri>" of List-Unsubscribe; comments between are skipped. */
+static bool next_uri(struct span *rest, struct span *uri_r)
+{
+	size_t open = span_find_char(*rest, '<');
+	if (open == SIZE_MAX)
+		return false;
+	struct span tail = span_sub(*rest, open + 1, rest->n);
+	size_t close = span_find_char(tail, '>');
+	if (close == SIZE_MAX)
+		return false;
+	*uri_r = span_trim(span_sub(tail, 0, close));
+	*rest = span_sub(tail, close + 1, tail.n);
+	return true;
+}
+
+struct header_ways {
+	bool url, https, mailto;
+	struct header *field;
+	struct span text;
+};
+
+static struct header_ways header_ways(const struct message *m)
+{
+	struct header_ways w = {.field = message_header(m, "List-Unsubscribe", NULL)};
+	if (!w.field)
+		return w;
+	w.text = message_header_text(m, w.field);
+	struct span rest = w.text, uri;
+	while (next_uri(&rest, &uri)) {
+		w.https |= span_case_starts(uri, SPAN("https://")) && uri.n > 8;
+		w.url |= (span_case_starts(uri, SPAN("http://")) && uri.n > 7) || w.https;
+		w.mailto |= span_case_starts(uri, SPAN("mailto:")) &&
+			    span_find_char(uri, '@') != SIZE_MAX;
+	}
+	return w;
+}
+
+static bool covers(const struct dkim_result *d, struct span name)
+{
+	for (size_t i = 0; i < d->n_signed_fields; i++)
+		if (span_case_eq(d->signed_fields[i], name))
+			return true;
+	return false;
+}
+
+static void one_click_fact(const struct message *m, const struct header_ways *w,
+			   const struct auth *auth, struct facts *f)
+{
+	struct header *post = message_header(m, "List-Unsubscribe-Post", NULL);
+	bool wanted = post && w->https &&
+		      span_case_eq(message_header_text(m, post), SPAN("List-Unsubscribe=One-Click"));
+	bool covered = false, unclear = auth == NULL;
+	for (size_t i = 0; auth && i < auth->n_dkim; i++) {
+		const struct dkim_result *d = &auth->dkim[i];
+		bool both = covers(d, SPAN("list-unsubscribe")) &&
+			    covers(d, SPAN("list-unsubscribe-post"));
+		covered |= both && d->result == AUTH_PASS;
+		unclear |= both && d->result == AUTH_TEMPERROR;
+	}
+	if (!post) {
+		facts_set_absent(f, F_UNSUB_ONE_CLICK);
+	} else if (wanted && !covered && unclear) {
+		facts_set_unknown(f, F_UNSUB_ONE_CLICK);
+	} else {
+		struct fact *fact = facts_set_condition(f, F_UNSUB_ONE_CLICK, wanted && covered);
+		facts_evidence(fact, message_header_text(m, post), (int64_t)post->offset,
+			       post->field.n);
+	}
+	facts_set_condition(f, F_UNSUB_POST, wanted);
+}
+
+/* --- facts ---------------------------------------------------------------------- */
+
+static const struct unsub_way *best_visible(const struct unsub *u)
+{
+	const struct unsub_way *best = NULL;
+	for (size_t i = 0; i < u->n; i++) {
+		const struct unsub_way *way = &u->ways[i];
+		if (!way->visible)
+			continue;
+		bool legible = way->px >= 9 || way->px == 0;
+		bool best_legible = best && (best->px >= 9 || best->px == 0);
+		/* contrast 0 (on an image, or an image itself) is not held against it */
+		float contrast = way->contrast == 0 ? 21 : way->contrast;
+		float best_contrast = best && best->contrast != 0 ? best->contrast : 21;
+		if (!best || legible > best_legible ||
+		    (legible == best_legible && contrast > best_contrast))
+			best = way;
+	}
+	return best;
+}
+
+#define LEGIBLE_PX 9
+#define LEGIBLE_CONTRAST 3
+
+static void visible_facts(const struct content *c, struct facts *f)
+{
+	const struct unsub *u = &c->unsub;
+	const struct unsub_way *best = best_visible(u);
+	const struct unsub_way *shown = best ? best : &u->ways[0];
+	struct fact *fact = facts_set_condition(f, F_UNSUB_VISIBLE, best != NULL);
+	content_evidence(c, fact, shown->text, shown->part, shown->offset);
+	/* px 0: an image, whose letters nobody measured */
+	bool legible = best && (best->px == 0 || best->px >= LEGIBLE_PX) &&
+		       (best->contrast == 0 || best->contrast >= LEGIBLE_CONTRAST);
+	fact = facts_set_condition(f, F_UNSUB_LEGIBLE, legible);
+	content_evidence(c, fact, shown->text, shown->part, shown->offset);
+	if (best && best->px > 0)
+		facts_set_number(f, F_UNSUB_PX, best->px);
+	else
+		facts_set_unknown(f, F_UNSUB_PX);
+	if (best && best->contrast > 0)
+		facts_set_number(f, F_UNSUB_CONTRAST, best->contrast);
+	else
+		facts_set_unknown(f, F_UNSUB_CONTRAST);
+}
+
+static void methods_fact(const struct content *c, const struct header_ways *w, struct facts *f)
+{
+	static const char *const names[] = {"link", "mailto", "reply", "login", "form"};
+	struct span *list = ARENA_ARRAY(c->arena, struct span, 7);
+	bool seen[5] = {false};
+	size_t n = 0;
+	if (!list)
+		return;
+	if (w->url)
+		list[n++] = SPAN("header-url");
+	if (w->mailto)
+		list[n++] = SPAN("header-mailto");
+	for (size_t i = 0; i < c->unsub.n; i++)
+		if (!seen[c->unsub.ways[i].kind]) {
+			seen[c->unsub.ways[i].kind] = true;
+			list[n++] = span_of(names[c->unsub.ways[i].kind]);
+		}
+	facts_set_list(f, F_UNSUB_METHODS, list, n);
+}
+
+static void body_facts(const struct content *c, struct facts *f)
+{
+	const struct unsub *u = &c->unsub;
+	bool described = false, only_login = u->n > 0;
+	const struct unsub_way *worded = &u->ways[0];
+	for (size_t i = 0; i < u->n; i++) {
+		described |= u->ways[i].described && u->ways[i].visible;
+		only_login &= u->ways[i].kind == WAY_LOGIN;
+		if (u->ways[i].language[0] && !worded->language[0])
+			worded = &u->ways[i];
+	}
+	struct fact *fact = facts_set_condition(f, F_UNSUB_BODY, u->n > 0);
+	if (u->n)
+		content_evidence(c, fact, u->ways[0].text, u->ways[0].part, u->ways[0].offset);
+	facts_set_number(f, F_UNSUB_BODY_COUNT, (double)u->n);
+	facts_set_condition(f, F_UNSUB_DELETE_ONLY, u->delete_only && !u->n);
+	if (!u->n) {
+		static const enum fact_id none[] = {F_UNSUB_VISIBLE, F_UNSUB_LEGIBLE, F_UNSUB_PX,
+			F_UNSUB_CONTRAST, F_UNSUB_DESCRIBED, F_UNSUB_LOGIN, F_UNSUB_LANGUAGE};
+		for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+			facts_set_absent(f, none[i]);
+		return;
+	}
+	visible_facts(c, f);
+	fact = facts_set_condition(f, F_UNSUB_DESCRIBED, described);
+	content_evidence(c, fact, worded->text, worded->part, worded->offset);
+	facts_set_condition(f, F_UNSUB_LOGIN, only_login);
+	facts_set_text(f, F_UNSUB_LANGUAGE, worded->language[0] ? span_of(worded->language)
+								 : SPAN_NONE);
+}
+
+void unsub_facts(const struct content *c, const struct auth *auth, struct facts *f)
+{
+	const struct message *m = c->message;
+	struct header_ways w = header_ways(m);
+	struct fact *fact = facts_set_condition(f, F_UNSUB_HEADER, w.url || w.mailto);
+	if (w.field)
+		facts_evidence(fact, w.text, (int64_t)w.field->offset, w.field->field.n);
+	one_click_fact(m, &w, auth, f);
+	methods_fact(c, &w, f);
+	bool form_reason = c->shown.view.forms && c->shown.view.form_required && c->unsub.n;
+	facts_set_condition(f, F_UNSUB_FORM_REASON, form_reason);
+	if (!c->readable || (c->partial && !c->unsub.n)) {
+		/* nothing was read, or not all: no way found says nothing */
+		static const enum fact_id body[] = {F_UNSUB_BODY, F_UNSUB_BODY_COUNT,
+			F_UNSUB_VISIBLE, F_UNSUB_LEGIBLE, F_UNSUB_PX, F_UNSUB_CONTRAST,
+			F_UNSUB_DESCRIBED, F_UNSUB_LOGIN, F_UNSUB_LANGUAGE, F_UNSUB_DELETE_ONLY};
+		for (size_t i = 0; i < sizeof(body) / sizeof(body[0]); i++)
+			facts_set_unknown(f, body[i]);
+		return;
+	}
+	body_facts(c, f);
+}
