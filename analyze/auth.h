@@ -58,6 +58,7 @@ struct dmarc_result {
 	struct span org_domain;
 	const char *why; /* "tree walk: psd=n at ...", "public suffix list", ... */
 	bool spf_aligned, dkim_aligned;
+	bool spf_aligned_known, dkim_aligned_known; /* false: DNS was in the way */
 };
 
 struct arc_result {

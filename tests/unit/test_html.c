@@ -232,7 +232,7 @@ static void test_bombs(void **state)
 		}
 		if (took[0] > limit || took[1] > 8 * took[0] + 5)
 			fail_msg("%s: 100 kB %.2f ms, 400 kB %.2f ms", rows[i].name, took[0], took[1]);
-		print_message("%s: 100 kB %.2f ms, 400 kB %.2f ms\n", rows[i].name, took[0], took[1]);
+		print_message("# %s: 100 kB %.2f ms, 400 kB %.2f ms\n", rows[i].name, took[0], took[1]);
 	}
 }
 
