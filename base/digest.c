@@ -41,6 +41,14 @@ void sha256_finish(struct sha256 *h, uint8_t out[SHA256_BYTES])
 		abort();
 }
 
+struct sha256 *sha256_copy(const struct sha256 *h)
+{
+	struct sha256 *copy = sha256_create();
+	if (copy && !EVP_MD_CTX_copy_ex(copy->ctx, h->ctx))
+		abort();
+	return copy;
+}
+
 void sha256_free(struct sha256 *h)
 {
 	if (!h)

@@ -21,6 +21,8 @@ struct sha256 *sha256_create(void);
 void sha256_restart(struct sha256 *h);
 void sha256_add(struct sha256 *h, struct span s);
 void sha256_finish(struct sha256 *h, uint8_t out[SHA256_BYTES]);
+/* A second running hash in the same state; NULL when out of memory. */
+struct sha256 *sha256_copy(const struct sha256 *h);
 void sha256_free(struct sha256 *h); /* accepts NULL */
 
 void hmac_sha256(struct span key, struct span message, uint8_t out[SHA256_BYTES]);

@@ -123,3 +123,44 @@
  * event in 50 ms, and a day's mail of a small gateway is one file. */
 #define LIMIT_LOG_SEGMENT_BYTES ((off_t)64 << 20)
 #define LIMIT_LOG_SEGMENT_US (86400 * 1000000LL)
+
+/* --- packets (capture/) ---------------------------------------------------- */
+
+/* Octets of IP fragments that wait for the rest of their packets. */
+#define LIMIT_FRAGMENT_BYTES ((size_t)8 << 20)
+
+/* Connections followed at once; the longest idle one goes first. 2,000 are busy on a large MX. */
+#define LIMIT_FLOWS 65536
+
+/* Octets of one connection that wait for a hole to be filled: a few windows of 1 MiB. */
+#define LIMIT_FLOW_BYTES ((size_t)4 << 20)
+
+/* Segments of one connection that wait, however small they are. */
+#define LIMIT_FLOW_SEGMENTS 8192
+
+/* The same for all connections together. */
+#define LIMIT_REASSEMBLY_BYTES ((size_t)32 << 20)
+
+/* A connection without a packet for so long is over: RFC 5321 section 4.5.3.2 lets a client wait
+ * 10 minutes for the answer at the end of data. */
+#define LIMIT_FLOW_IDLE_US (11 * 60 * 1000000LL)
+
+/* Octets of a message that is still arriving that lie in memory; what is longer goes to a file. */
+#define LIMIT_SPILL_BYTES ((size_t)1 << 20)
+
+/* Octets of one SMTP command line: RFC 5321 section 4.5.3.1.4 says 512, extensions and SASL go
+ * to 12,288 (RFC 4954 section 4). What is longer is skipped to its LF and counted. */
+#define LIMIT_COMMAND_BYTES 16384
+
+/* Commands that wait for their replies: Zeek and Suricata clear at 1,000 and 65,536. */
+#define LIMIT_PENDING_COMMANDS 10000
+
+/* Octets of a reply's text that are kept. */
+#define LIMIT_REPLY_TEXT_BYTES 2048
+
+/* Octets of the client that are held back while the reply decides what they are (DATA), and that
+ * are kept behind a doubtful end of data. */
+#define LIMIT_HELD_BYTES ((size_t)1 << 20)
+
+/* Memory of one SMTP session beside its transactions: HELO names and replies, one after the other. */
+#define LIMIT_SESSION_BYTES ((size_t)1 << 20)

@@ -1,0 +1,221 @@
+#include "capture/eod.h"
+
+#include "base/limits.h"
+
+/*
+ * The states are what was read since the last line end. A line that begins strictly (behind CRLF)
+ * loses a leading dot; one that begins behind a bare LF keeps it in the strict reading, though a
+ * loose receiver may see the end of data there.
+ */
+enum state {
+	IN_LINE,
+	STRICT_START, /* behind CRLF, or at the very beginning */
+	STRICT_DOT,   /* CRLF "." */
+	STRICT_DOT_CR,
+	STRICT_DOT_CR_CR,
+	LOOSE_START, /* behind a bare LF */
+	LOOSE_DOT,
+	LOOSE_DOT_CR,
+};
+
+void eod_start(struct eod *e, enum eod_mode mode)
+{
+	buf_reset(&e->tail);
+	e->mode = mode;
+	e->state = STRICT_START;
+	e->last_cr = false;
+	e->candidate = e->tail_lost = false;
+	e->flags = 0;
+}
+
+void eod_free(struct eod *e)
+{
+	buf_free(&e->tail);
+}
+
+void eod_gap(struct eod *e)
+{
+	e->state = IN_LINE;
+	e->last_cr = false;
+}
+
+static void keep_tail(struct eod *e, struct span s)
+{
+	if (!e->candidate || s.n == 0)
+		return;
+	if (e->tail.n + s.n > LIMIT_HELD_BYTES) {
+		e->tail_lost = true;
+		return;
+	}
+	buf_add(&e->tail, s);
+}
+
+/* A loose form of the end stands here: the dot and its line end are at the end of what was read.
+ * The message up to it is in `out` already, without the dot. True when it is the end. */
+static bool loose_end(struct eod *e, struct octets *out)
+{
+	if (e->mode == EOD_LF)
+		return true;
+	if (e->mode == EOD_AUTO && !e->candidate) {
+		octets_mark(out);
+		e->candidate = true;
+	}
+	return false;
+}
+
+static void line_end(struct eod *e, bool with_cr)
+{
+	e->state = with_cr ? STRICT_START : LOOSE_START;
+	if (!with_cr)
+		e->flags |= TXN_BARE_LF;
+}
+
+/* Whole lines without a possible end of data, as many as there are; stops in front of a line that
+ * begins with a dot, or behind the last LF. */
+static size_t plain_lines(struct eod *e, struct span s)
+{
+	size_t at = 0;
+	while (at < s.n) {
+		const char *lf = memchr(s.p + at, '\n', s.n - at);
+		if (!lf)
+			return at;
+		size_t end = (size_t)(lf - s.p);
+		bool with_cr = end > at ? s.p[end - 1] == '\r' : at == 0 && e->last_cr;
+		if (!with_cr)
+			e->flags |= TXN_BARE_LF;
+		at = end + 1;
+		e->state = with_cr ? STRICT_START : LOOSE_START;
+		e->last_cr = false;
+		if (at < s.n && s.p[at] == '.')
+			return at;
+	}
+	return at;
+}
+
+static void note_odd_octets(struct eod *e, struct span s)
+{
+	if (s.n && !(e->flags & TXN_NUL) && memchr(s.p, '\0', s.n))
+		e->flags |= TXN_NUL;
+	if (e->flags & TXN_BARE_CR)
+		return;
+	for (const char *p = s.p, *end = s.p + s.n; p < end && (p = memchr(p, '\r', (size_t)(end - p)));
+	     p++)
+		if (p + 1 < end && p[1] != '\n') {
+			e->flags |= TXN_BARE_CR;
+			return;
+		}
+}
+
+static void add(struct eod *e, struct octets *out, struct span s)
+{
+	note_odd_octets(e, s);
+	octets_add(out, s);
+}
+
+/* One octet in a state behind a line start. True at the end of data. */
+static bool step(struct eod *e, struct octets *out, char c)
+{
+	switch (e->state) {
+	case STRICT_START:
+	case LOOSE_START:
+		if (c == '.') {
+			e->state = e->state == STRICT_START ? STRICT_DOT : LOOSE_DOT;
+			return false;
+		}
+		break;
+	case STRICT_DOT:
+		if (c == '\r') {
+			e->state = STRICT_DOT_CR;
+			return false;
+		}
+		if (c == '\n' && loose_end(e, out)) /* CRLF.LF */
+			return true;
+		break; /* the dot is gone (RFC 5321 section 4.5.2) */
+	case STRICT_DOT_CR:
+		if (c == '\n')
+			return true;
+		if (c == '\r') {
+			e->state = STRICT_DOT_CR_CR;
+			return false;
+		}
+		add(e, out, SPAN("\r"));
+		break;
+	case STRICT_DOT_CR_CR:
+		if (c == '\n' && loose_end(e, out)) /* CRLF.CRCRLF */
+			return true;
+		add(e, out, SPAN("\r\r"));
+		e->last_cr = true;
+		break;
+	case LOOSE_DOT:
+		if (c == '\r') {
+			e->state = LOOSE_DOT_CR;
+			return false;
+		}
+		if (c == '\n' && loose_end(e, out)) /* LF.LF */
+			return true;
+		add(e, out, SPAN("."));
+		break;
+	case LOOSE_DOT_CR:
+		if (c == '\n' && loose_end(e, out)) /* LF.CRLF */
+			return true;
+		add(e, out, SPAN(".\r"));
+		e->last_cr = true;
+		break;
+	default:
+		break;
+	}
+	add(e, out, (struct span){&c, 1});
+	if (c == '\n')
+		line_end(e, e->last_cr);
+	else
+		e->state = IN_LINE;
+	e->last_cr = c == '\r';
+	return false;
+}
+
+bool eod_feed(struct eod *e, struct octets *out, struct span *rest)
+{
+	while (rest->n) {
+		struct span before = *rest;
+		bool had_candidate = e->candidate, end = false;
+		bool may_end = e->state != IN_LINE &&
+			       (rest->p[0] == '.' ||
+				(e->state != STRICT_START && e->state != LOOSE_START));
+		if (may_end) {
+			char c = rest->p[0];
+			*rest = span_sub(*rest, 1, rest->n);
+			end = step(e, out, c);
+		} else {
+			size_t n = plain_lines(e, *rest);
+			bool whole = n > 0;
+			if (!whole)
+				n = rest->n;
+			struct span s = span_sub(*rest, 0, n);
+			if (e->last_cr && s.p[0] != '\n' && !whole)
+				e->flags |= TXN_BARE_CR;
+			add(e, out, s);
+			if (!whole) {
+				e->state = IN_LINE;
+				e->last_cr = s.p[n - 1] == '\r';
+			}
+			*rest = span_sub(*rest, n, rest->n);
+		}
+		if (had_candidate)
+			keep_tail(e, span_sub(before, 0, before.n - rest->n));
+		if (end)
+			return true;
+	}
+	return false;
+}
+
+bool eod_tail_is_commands(const struct eod *e)
+{
+	static const char *const verbs[] = {"mail from:", "rcpt to:", "ehlo ", "helo ", "rset", "data",
+					    "quit", "bdat "};
+	struct span rest = buf_span(&e->tail), line;
+	for (int i = 0; i < 3 && span_next_line(&rest, &line); i++)
+		for (size_t v = 0; v < sizeof(verbs) / sizeof(verbs[0]); v++)
+			if (span_case_starts(line, span_of(verbs[v])))
+				return true;
+	return false;
+}
