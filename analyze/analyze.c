@@ -136,7 +136,10 @@ static void run(struct analysis *a)
 
 static void resume(void *analysis)
 {
-	run(analysis);
+	struct analysis *a = analysis;
+	/* an answer that no step waits for any more may come after the verdict */
+	if (a->at < AT_DONE)
+		run(a);
 }
 
 static void set_query(struct analysis *a)

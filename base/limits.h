@@ -164,3 +164,23 @@
 
 /* Memory of one SMTP session beside its transactions: HELO names and replies, one after the other. */
 #define LIMIT_SESSION_BYTES ((size_t)1 << 20)
+
+/* --- DNS (analyze/dns*.c, zone.c) ------------------------------------------ */
+
+/* CNAMEs followed in one answer: BIND stops at 16, real chains have up to 5. */
+#define LIMIT_DNS_CNAMES 10
+
+/* Records of one answer. A larger set is UNKNOWN: half of a set could mean something else. */
+#define LIMIT_DNS_RECORDS 256
+
+/* Answers in the cache: about 60 MB when full. The least used go first. */
+#define LIMIT_DNS_CACHE 100000
+
+/* Look-ups that are under way at once; more wait in their sessions for the deadline. */
+#define LIMIT_DNS_FLYING 20000
+
+/* Seconds an answer is kept: an hour at most, so that a mended record is seen; a failure 5 s, so
+ * that an outage costs one question every 5 s and name. */
+#define LIMIT_DNS_TTL_S 3600
+#define LIMIT_DNS_TTL_MIN_S 5
+#define LIMIT_DNS_NEGATIVE_S 900

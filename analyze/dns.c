@@ -1,0 +1,414 @@
+/*
+ * One cache for the process, one session a transaction. A session keeps what it was told, so a
+ * step that runs again sees the same answers whatever happens to the cache; an answer lives as
+ * long as a session holds it. Equal questions of several sessions are asked once.
+ *
+ * Sessions are woken from the event loop, never from inside dns_get(): a step that has just
+ * started a look-up cannot be entered again.
+ */
+#include "analyze/dns.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <event2/event.h>
+
+#include "analyze/dns_unbound.h"
+#include "analyze/dns_wire.h"
+#include "analyze/zone.h"
+#include "base/clock.h"
+#include "base/limits.h"
+
+#define BUCKETS 65536
+
+struct entry {
+	struct entry *next; /* of the bucket */
+	struct entry *newer, *older;
+	struct dns *dns;
+	struct arena arena;
+	struct dns_answer answer; /* DNS_WAIT: it is under way */
+	struct span name;         /* in `arena` */
+	int type;
+	unsigned held; /* by sessions */
+	bool cached;   /* in the table; false: the last session that holds it frees it */
+	int64_t expires_us;
+	struct dns_session **waiting;
+	size_t n_waiting, cap_waiting;
+};
+
+struct dns {
+	struct event_base *loop;
+	struct event *wake_event;
+	int64_t deadline_us;
+	struct zone *zone;
+	struct resolver *resolver;
+	struct entry *buckets[BUCKETS];
+	struct entry *newest, *oldest;
+	size_t n_entries, n_flying;
+	struct dns_session *ready; /* to be woken */
+};
+
+struct dns_session {
+	struct dns *dns;
+	dns_wake_fn *wake;
+	void *arg;
+	struct entry **held;
+	size_t n_held, cap_held;
+	unsigned missing;
+	int64_t until_us; /* 0: nothing was waited for yet */
+	struct event *timer;
+	bool late, troubled, is_ready;
+	struct dns_session *next_ready;
+};
+
+static const struct dns_answer bad_name = {.status = DNS_UNKNOWN, .why = "bad name"};
+static const struct dns_answer no_memory = {.status = DNS_UNKNOWN, .why = "memory"};
+static const struct dns_answer deadline = {.status = DNS_UNKNOWN, .why = "deadline"};
+
+/* --- cache ---------------------------------------------------------------------- */
+
+static size_t bucket_of(struct span name, int type)
+{
+	uint32_t h = 2166136261u ^ (uint32_t)type;
+	for (size_t i = 0; i < name.n; i++)
+		h = (h ^ (unsigned char)ascii_lower(name.p[i])) * 16777619u;
+	return (h ^ h >> 16) % BUCKETS;
+}
+
+static void free_entry(struct entry *e)
+{
+	free(e->waiting);
+	arena_free(&e->arena);
+	free(e);
+}
+
+static void lru_remove(struct dns *d, struct entry *e)
+{
+	*(e->newer ? &e->newer->older : &d->newest) = e->older;
+	*(e->older ? &e->older->newer : &d->oldest) = e->newer;
+}
+
+static void lru_add(struct dns *d, struct entry *e)
+{
+	e->older = d->newest;
+	e->newer = NULL;
+	*(d->newest ? &d->newest->newer : &d->oldest) = e;
+	d->newest = e;
+}
+
+static void uncache(struct dns *d, struct entry *e)
+{
+	struct entry **at = &d->buckets[bucket_of(e->name, e->type)];
+	while (*at != e)
+		at = &(*at)->next;
+	*at = e->next;
+	lru_remove(d, e);
+	d->n_entries--;
+	e->cached = false;
+	if (e->held == 0 && e->answer.status != DNS_WAIT)
+		free_entry(e);
+}
+
+static struct entry *find_cached(struct dns *d, struct span name, int type)
+{
+	for (struct entry *e = d->buckets[bucket_of(name, type)]; e; e = e->next) {
+		if (e->type != type || !span_case_eq(e->name, name))
+			continue;
+		if (e->answer.status != DNS_WAIT && e->expires_us < clock_mono_us()) {
+			uncache(d, e);
+			return NULL;
+		}
+		if (d->newest != e) {
+			lru_remove(d, e);
+			lru_add(d, e);
+		}
+		return e;
+	}
+	return NULL;
+}
+
+static struct entry *add_cached(struct dns *d, struct span name, int type)
+{
+	struct entry *e = calloc(1, sizeof(*e));
+	if (!e)
+		return NULL;
+	arena_init(&e->arena, (size_t)1 << 20);
+	e->name = arena_lower(&e->arena, name);
+	if (!e->name.p) {
+		free_entry(e);
+		return NULL;
+	}
+	/* entries under way are at the new end, so the oldest is nearly always an answer */
+	while (d->n_entries >= LIMIT_DNS_CACHE && d->oldest->answer.status != DNS_WAIT)
+		uncache(d, d->oldest);
+	e->dns = d;
+	e->type = type;
+	e->cached = true;
+	size_t bucket = bucket_of(name, type);
+	e->next = d->buckets[bucket];
+	d->buckets[bucket] = e;
+	lru_add(d, e);
+	d->n_entries++;
+	return e;
+}
+
+/* --- waking ---------------------------------------------------------------------- */
+
+static void make_ready(struct dns_session *s)
+{
+	if (s->is_ready)
+		return;
+	s->is_ready = true;
+	s->next_ready = s->dns->ready;
+	s->dns->ready = s;
+	event_active(s->dns->wake_event, EV_TIMEOUT, 0);
+}
+
+static void wake_all(evutil_socket_t fd, short what, void *arg)
+{
+	struct dns *d = arg;
+	(void)fd;
+	(void)what;
+	while (d->ready) {
+		struct dns_session *s = d->ready;
+		d->ready = s->next_ready;
+		s->is_ready = false;
+		s->wake(s->arg); /* may release this session, or others */
+	}
+}
+
+static void on_answer(void *arg, struct span packet, const char *why)
+{
+	struct entry *e = arg;
+	uint32_t ttl = LIMIT_DNS_TTL_MIN_S;
+	e->dns->n_flying--;
+	if (packet.p)
+		e->answer = dns_wire_read(packet, e->name, e->type, &e->arena, &ttl);
+	else
+		e->answer = (struct dns_answer){.status = DNS_UNKNOWN, .why = why};
+	e->expires_us = clock_mono_us() + ttl * US_PER_S;
+	for (size_t i = 0; i < e->n_waiting; i++) {
+		struct dns_session *s = e->waiting[i];
+		if (--s->missing == 0 && !s->late)
+			make_ready(s);
+	}
+	e->n_waiting = 0;
+	if (!e->cached && e->held == 0)
+		free_entry(e);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+	struct dns_session *s = arg;
+	(void)fd;
+	(void)what;
+	s->late = true;
+	make_ready(s);
+}
+
+/* --- sessions ---------------------------------------------------------------------- */
+
+struct dns_session *dns_session_create(struct dns *d, dns_wake_fn *wake, void *arg)
+{
+	struct dns_session *s = calloc(1, sizeof(*s));
+	if (!s)
+		return NULL;
+	*s = (struct dns_session){.dns = d, .wake = wake, .arg = arg};
+	return s;
+}
+
+static void stop_waiting(struct dns_session *s, struct entry *e)
+{
+	for (size_t i = 0; i < e->n_waiting; i++)
+		if (e->waiting[i] == s) {
+			e->waiting[i] = e->waiting[--e->n_waiting];
+			return;
+		}
+}
+
+void dns_session_release(struct dns_session *s)
+{
+	if (!s)
+		return;
+	for (struct dns_session **at = &s->dns->ready; s->is_ready && *at; at = &(*at)->next_ready)
+		if (*at == s) {
+			*at = s->next_ready;
+			break;
+		}
+	for (size_t i = 0; i < s->n_held; i++) {
+		struct entry *e = s->held[i];
+		e->held--;
+		if (e->answer.status == DNS_WAIT)
+			stop_waiting(s, e);
+		else if (e->held == 0 && !e->cached)
+			free_entry(e);
+	}
+	if (s->timer)
+		event_free(s->timer);
+	free(s->held);
+	free(s);
+}
+
+static bool hold(struct dns_session *s, struct entry *e)
+{
+	if (s->n_held == s->cap_held) {
+		size_t cap = s->cap_held ? s->cap_held * 2 : 16;
+		struct entry **bigger = realloc(s->held, cap * sizeof(struct entry *));
+		if (!bigger)
+			return false;
+		s->held = bigger;
+		s->cap_held = cap;
+	}
+	s->held[s->n_held++] = e;
+	e->held++;
+	return true;
+}
+
+static bool wait_for(struct dns_session *s, struct entry *e)
+{
+	if (e->n_waiting == e->cap_waiting) {
+		size_t cap = e->cap_waiting ? e->cap_waiting * 2 : 4;
+		struct dns_session **bigger = realloc(e->waiting, cap * sizeof(struct dns_session *));
+		if (!bigger)
+			return false;
+		e->waiting = bigger;
+		e->cap_waiting = cap;
+	}
+	e->waiting[e->n_waiting++] = s;
+	s->missing++;
+	if (!s->timer) {
+		struct timeval tv = {s->dns->deadline_us / US_PER_S, s->dns->deadline_us % US_PER_S};
+		s->timer = evtimer_new(s->dns->loop, on_deadline, s);
+		if (s->timer)
+			evtimer_add(s->timer, &tv);
+	}
+	return true;
+}
+
+static const struct dns_answer *told(struct dns_session *s, const struct dns_answer *answer)
+{
+	if (answer->status == DNS_WAIT && s->late)
+		answer = &deadline;
+	s->troubled |= answer->status == DNS_UNKNOWN;
+	return answer;
+}
+
+/* RFC 1035 section 2.3.4; characters are not judged: mail asks for _dmarc and worse. */
+static bool is_name(struct span name)
+{
+	struct span rest = name, label;
+	if (name.n == 0 || name.n > 253 || name.p[name.n - 1] == '.')
+		return false;
+	while (span_next_field(&rest, '.', &label))
+		if (label.n == 0 || label.n > 63)
+			return false;
+	return memchr(name.p, '\0', name.n) == NULL;
+}
+
+/* Backslashes keep odd octets of a name from being read as its structure. */
+static void escape_name(struct span name, char out[1024])
+{
+	for (size_t i = 0; i < name.n; i++) {
+		unsigned char c = (unsigned char)name.p[i];
+		if (c > ' ' && c < 0x7f && c != '\\' && c != '"')
+			*out++ = (char)c;
+		else
+			out += sprintf(out, "\\%03u", c);
+	}
+	*out = '\0';
+}
+
+static void ask(struct dns *d, struct entry *e)
+{
+	if (d->zone) {
+		e->answer = zone_answer(d->zone, e->name, e->type, &e->arena);
+		e->expires_us = INT64_MAX;
+		return;
+	}
+	char name[1024];
+	escape_name(e->name, name);
+	e->answer.status = DNS_WAIT;
+	d->n_flying++;
+	if (d->n_flying > LIMIT_DNS_FLYING ||
+	    resolver_ask(d->resolver, name, e->type, on_answer, e) < 0)
+		on_answer(e, SPAN_NONE, "resolver busy");
+}
+
+const struct dns_answer *dns_get(struct dns_session *s, struct span name, enum dns_type type)
+{
+	for (size_t i = 0; i < s->n_held; i++)
+		if (s->held[i]->type == (int)type && span_case_eq(s->held[i]->name, name))
+			return told(s, &s->held[i]->answer);
+	if (!is_name(name))
+		return told(s, &bad_name);
+	if (s->late && !s->dns->zone) {
+		struct entry *known = find_cached(s->dns, name, type);
+		if (!known || known->answer.status == DNS_WAIT)
+			return told(s, &deadline);
+	}
+	struct entry *e = find_cached(s->dns, name, type);
+	bool fresh = !e;
+	if (fresh && !(e = add_cached(s->dns, name, type)))
+		return told(s, &no_memory);
+	if (!hold(s, e)) {
+		if (fresh) {
+			e->answer = no_memory;
+			uncache(s->dns, e);
+		}
+		return told(s, &no_memory);
+	}
+	if (fresh)
+		ask(s->dns, e);
+	if (e->answer.status == DNS_WAIT && !wait_for(s, e))
+		return told(s, &no_memory);
+	return told(s, &e->answer);
+}
+
+unsigned dns_session_missing(const struct dns_session *s)
+{
+	return s->missing;
+}
+
+bool dns_session_troubled(const struct dns_session *s)
+{
+	return s->troubled;
+}
+
+/* --- the process ---------------------------------------------------------------------- */
+
+int dns_create(struct dns **dns_r, struct event_base *loop, const struct config *config)
+{
+	struct dns *d = calloc(1, sizeof(*d));
+	struct diag diag = {.out = NULL};
+	if (!d)
+		return -ENOMEM;
+	d->loop = loop;
+	d->deadline_us = config->dns.deadline_us;
+	d->wake_event = event_new(loop, -1, 0, wake_all, d);
+	int r = d->wake_event ? 0 : -ENOMEM;
+	if (r == 0 && config->dns.source == DNS_ZONE)
+		r = zone_load(&d->zone, config->dns.zone, &diag);
+	else if (r == 0)
+		r = resolver_create(&d->resolver, loop, config);
+	if (r) {
+		dns_free(d);
+		return r;
+	}
+	*dns_r = d;
+	return 0;
+}
+
+void dns_free(struct dns *d)
+{
+	if (!d)
+		return;
+	resolver_free(d->resolver);
+	while (d->oldest) {
+		struct entry *e = d->oldest;
+		e->answer.status = DNS_UNKNOWN;
+		uncache(d, e);
+	}
+	zone_free(d->zone);
+	if (d->wake_event)
+		event_free(d->wake_event);
+	free(d);
+}
