@@ -10,30 +10,10 @@
  */
 #pragma once
 
+#include "analyze/address.h"
 #include "analyze/facts.h"
+#include "analyze/preflight.h"
 #include "capture/txn.h"
-
-struct header {
-	struct span name;  /* as written, without blanks */
-	struct span field; /* raw octets of the whole field, final CRLF included */
-	struct span body;  /* raw octets behind the colon, final CRLF included */
-	size_t offset;     /* of `field` */
-	struct span text;  /* unfolded, RFC 2047 decoded, UTF-8, trimmed; use message_header_text() */
-	bool decoded;
-};
-
-struct address {
-	struct span name;   /* display name, decoded; .p NULL: none */
-	struct span local;  /* local part without quotes */
-	struct span domain; /* lower case, A-labels where it has a form; .p NULL: none */
-	struct span addr;   /* local@domain as written */
-};
-
-struct addresses {
-	struct address *v;
-	size_t n;
-	size_t total; /* those past LIMIT_ADDRESSES too */
-};
 
 enum part_flags {
 	PART_ATTACHMENT = 1, /* Content-Disposition: attachment, or a file name */
@@ -54,10 +34,25 @@ struct part {
 	unsigned flags;        /* enum part_flags */
 };
 
+enum fault_kind {
+#define FAULT(id, word, meaning) FAULT_##id,
+#include "analyze/format_faults.def"
+#undef FAULT
+	FAULT_KINDS
+};
+
+struct fault_info {
+	const char *word;
+	const char *meaning; /* for manuals */
+};
+
+extern const struct fault_info fault_infos[FAULT_KINDS];
+
 /* A fault of the message's form: a word of format.faults and its place. */
 struct fault {
 	const char *word;
 	size_t offset, length;
+	enum fault_kind kind;
 };
 
 struct message {
@@ -73,13 +68,25 @@ struct message {
 	int64_t date_us;
 	struct part *parts; /* leaves in order */
 	size_t n_parts;
-	struct fault *faults;
-	size_t n_faults;
+	struct fault *faults; /* at most LIMIT_FAULT_PLACES of a kind */
+	size_t n_faults, cap_faults;
+	uint8_t fault_places[FAULT_KINDS];
+	size_t longest_line;         /* octets without line end */
+	const struct charset *hint;  /* charset of the text, for raw 8-bit header fields; or NULL */
 	bool partial;
 };
 
 __attribute__((warn_unused_result)) int message_parse(struct message *m, struct arena *arena,
 						      struct span octets);
+
+/* Opens what parsing needs of the file system (charset converters), so that a process without
+ * access to files can parse. Without it they are opened when they are needed. */
+void message_prepare(void);
+
+/* For the steps that find faults later on. */
+void message_fault(struct message *m, enum fault_kind kind, size_t offset, size_t length);
+/* All of format_faults.c that the header fields alone show; message_parse() calls it. */
+void format_faults(struct message *m, const struct preflight_header *h);
 
 /* First field of that name (any case) behind `after`; NULL when there is none. `after` NULL:
  * from the top. */

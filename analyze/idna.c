@@ -1,0 +1,25 @@
+#include "analyze/idna.h"
+
+#include <idn2.h>
+
+#include "base/utf8.h"
+
+#define LONGEST_NAME 1024 /* octets of UTF-8 that can shrink to the 253 of a name */
+
+struct span idna_to_ascii(struct arena *arena, struct span domain)
+{
+	if (utf8_is_ascii(domain) || domain.n > LONGEST_NAME || !utf8_valid(domain))
+		return arena_lower(arena, domain);
+	char *name = arena_str(arena, domain), *ascii = NULL;
+	if (!name)
+		return SPAN_NONE;
+	/* UTS 46 as browsers use it; emoji domains exist under the older rules alone. */
+	int r = idn2_to_ascii_8z(name, &ascii, IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL);
+	if (r != IDN2_OK)
+		r = idn2_to_ascii_8z(name, &ascii, IDN2_NFC_INPUT | IDN2_TRANSITIONAL);
+	if (r != IDN2_OK)
+		return arena_lower(arena, domain);
+	struct span out = arena_lower(arena, span_of(ascii));
+	idn2_free(ascii);
+	return out;
+}
