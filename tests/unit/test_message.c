@@ -331,7 +331,7 @@ static void test_real(void **state)
 		snprintf(path, sizeof(path), "%s/%s", shared, sets[i]);
 		nftw(path, parse_file, 32, FTW_PHYS);
 	}
-	print_message("%zu files, %zu text parts\n", files, with_text);
+	print_message("# %zu files, %zu text parts\n", files, with_text);
 	if (files == 0)
 		skip(); /* the messages of others are not in ASSAY_SHARED */
 	assert_true(with_text > files / 2);
