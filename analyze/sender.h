@@ -23,15 +23,31 @@ struct sender_entry {
 	struct span phone, email, address;
 };
 
+/* A domain covers its subdomains; of several filings the most specific domain or range holds. */
 struct sender_table {
 	const struct sender_entry *v;
 	size_t n;
+	/* private: open addressing over domains and ranges, see sender.c */
+	const struct sender_slot *slots;
+	size_t n_slots; /* a power of two; 0: the table is empty */
+	const uint8_t *v4_bits, *v6_bits; /* prefix lengths in use, longest first */
+	size_t n_v4_bits, n_v6_bits;
 };
 
+/* A table over `v`, which lives as long as the arena. NULL when the arena is full. */
+const struct sender_table *sender_table_build(const struct sender_entry *v, size_t n,
+					      struct arena *arena);
+/* NULL when there is none. */
+const struct sender_entry *sender_by_dkim(const struct sender_table *table, struct span domain);
+const struct sender_entry *sender_by_domain(const struct sender_table *table, struct span domain);
+const struct sender_entry *sender_by_ip(const struct sender_table *table, const struct ip *ip);
+
+/* `table` NULL: the registry is not at hand, and whether the sender is registered is UNKNOWN. */
 struct sender {
 	struct span by;  /* dkim ip spf */
 	struct span key; /* registry key, or domain, or address */
 	const struct sender_entry *registered; /* NULL: not registered or not active */
+	bool registered_known; /* false: a temperror hides an identity that is filed */
 	struct span list; /* List-Id, else Feedback-ID's campaign; .p NULL: none */
 };
 
