@@ -195,3 +195,28 @@
 #define LIMIT_DNS_TTL_S 3600
 #define LIMIT_DNS_TTL_MIN_S 5
 #define LIMIT_DNS_NEGATIVE_S 900
+
+/* --- feedback (feedback/) --------------------------------------------------- */
+
+/* Octets of a complaint's message that are read: our own cap of a message, and the report around
+ * it. */
+#define LIMIT_COMPLAINT_BYTES ((size_t)136 << 20)
+
+/* Octets of a message that a report shows whole; a larger one is shown by its headers. Searching
+ * takes twelve octets of memory for each, and no abuse desk reads more. */
+#define LIMIT_REPORT_MESSAGE_BYTES ((size_t)1 << 20)
+
+/* Addresses that one redaction searches for; a mail to more names the rest in its address
+ * fields alone, which are written anew whatever they hold. */
+#define LIMIT_REDACT_ADDRESSES 2000
+
+/* Microseconds in which the same complaint counts once, and for which a received message can be
+ * complained about: the receipts are kept as long. */
+#define LIMIT_COMPLAINT_US (30 * 86400 * 1000000LL)
+
+/* Microseconds after which a report that cannot be delivered is given up: what MTAs do
+ * (RFC 5321 section 4.5.4.1 asks for 4 to 5 days). */
+#define LIMIT_QUEUE_US (5 * 86400 * 1000000LL)
+
+/* Microseconds of one delivery, and of the claim on its report. */
+#define LIMIT_DELIVERY_US (300 * 1000000LL)

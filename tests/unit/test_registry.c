@@ -1,0 +1,308 @@
+/* Unit tests of the registry: filings and each of their diagnostics, approvals, the audit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <cmocka.h>
+
+#include "base/limits.h"
+#include "feedback/db.h"
+#include "feedback/registry.h"
+
+#define GOOD \
+	"sender example-esp {\n" \
+	" org { name \"Example\" address \"1 Road\" nature \"company\"" \
+	" credit-code \"91350100M000100Y43\" contact \"Li\" phone \"+86 10 5555 0100\"" \
+	" email \"li@example.com\" }\n" \
+	" ip 192.0.2.0/28 { owner \"Example\" domain mail.example.com class commercial }\n" \
+	" domain example.com\n dkim example.com\n rate 3000 per hour\n" \
+	" feedback fbl@example.com { complaint error profile full language zh }\n}\n"
+
+static void test_filing_good(void **state)
+{
+	struct arena a;
+	struct filings all;
+	struct buf said = BUF_INIT;
+	(void)state;
+	arena_init(&a, LIMIT_ARENA_BYTES);
+	filings_read(&all, SPAN("# a comment\n" GOOD "\n"), "f", &a, &said);
+	if (all.faults)
+		fail_msg("%s", said.p);
+	assert_int_equal(all.n, 1);
+	const struct filing *f = &all.v[0];
+	assert_true(span_eq(f->key, SPAN("example-esp")));
+	assert_true(span_eq(f->org[ORG_PHONE], SPAN("+86 10 5555 0100")));
+	assert_int_equal(f->n_ranges, 1);
+	assert_int_equal(f->ranges[0].prefix.bits, 28);
+	assert_int_equal(f->rate, 3000);
+	assert_true(f->feedback.complaint && f->feedback.error && f->feedback.chinese);
+	assert_int_equal(f->feedback.profile, REDACT_FULL);
+	assert_true(span_starts(f->source, SPAN("sender ")) && span_ends(f->source, SPAN("}")));
+	assert_int_equal(filing_missing(f, &a).n, 0);
+	arena_free(&a);
+	buf_free(&said);
+}
+
+/* Each diagnostic once, at its place. */
+static void test_filing_faults(void **state)
+{
+	static const struct {
+		const char *text, *want;
+	} rows[] = {
+		{"", "f:1:1: error: there is no filing"},
+		{"sendr a { ip 192.0.2.1 }", "f:1:1: error: a filing begins with 'sender KEY {'"},
+		{"sender A { ip 192.0.2.1 }", "f:1:8: error: 'A' is no key"},
+		{"sender a ip", "f:1:10: error: 'sender a' needs a block"},
+		{"sender a { ip 192.0.2.1", "f:1:1: error: the block of 'sender a' has no closing"},
+		{"sender a { domian example.com ip 192.0.2.1 }",
+		 "f:1:12: error: unknown statement 'domian' (did you mean 'domain'?)"},
+		{"sender a { ip 192.0.2.1/28 }", "f:1:15: error: '192.0.2.1/28' is no address range"},
+		{"sender a { ip 10.0.0.0/8 }", "f:1:15: error: '10.0.0.0/8' is larger"},
+		{"sender a { ip 192.0.2.0/28 ip 192.0.2.1 }", "overlaps a range of this filing"},
+		{"sender a { ip 192.0.2.0/28 { ownr \"x\" } }", "did you mean 'owner'?"},
+		{"sender a { ip 192.0.2.0/28 { class bulk } }", "unknown class of mail 'bulk'"},
+		{"sender a { domain example }", "f:1:19: error: 'example' is no domain name"},
+		{"sender a { domain -a.example }", "is no domain name"},
+		{"sender a { domain example.com domain EXAMPLE.com }", "stands here twice"},
+		{"sender a { domain }", "f:1:19: error: 'domain' needs a value"},
+		{"sender a { domain a.example rate x per hour }", "'x' is no number"},
+		{"sender a { domain a.example rate 5 each hour }", "a rate is written"},
+		{"sender a { domain a.example rate 5 per year }", "unknown unit of time 'year'"},
+		{"sender a { domain a.example feedback nobody }", "'nobody' is no mail address"},
+		{"sender a { domain a.example feedback a@b.example { complaints } }",
+		 "did you mean 'complaint'?"},
+		{"sender a { domain a.example feedback a@b.example { profile all } }",
+		 "unknown profile 'all'"},
+		{"sender a { domain a.example feedback a@b.example feedback c@d.example }",
+		 "'feedback' stands here twice"},
+		{"sender a { domain a.example org { nmae \"x\" } }", "did you mean 'name'?"},
+		{"sender a { domain a.example org { name \"\" } }", "'name' is empty"},
+		{"sender a { domain a.example org { name \"x } }", "no closing '\"'"},
+		{"sender a { domain a.example org { name \"x\" name \"y\" } }",
+		 "'name' stands here twice"},
+		{"sender a { domain a.example org { credit-code \"91350100M000100Y44\" } }",
+		 "is no unified social credit code"},
+		{"sender a { domain a.example org { email \"x\" } }", "'x' is no mail address"},
+		{"sender a { domain a.example org { name \"\xff\" } }", "is not UTF-8"},
+		{"sender a { rate 5 per hour }", "files no ip, domain or dkim"},
+		{"sender a { ip 192.0.2.1 } sender a { ip 192.0.2.2 }", "is filed twice"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct arena a;
+		struct filings all;
+		struct buf said = BUF_INIT;
+		arena_init(&a, LIMIT_ARENA_BYTES);
+		filings_read(&all, span_of(rows[i].text), "f", &a, &said);
+		if (!all.faults || span_find(buf_span(&said), span_of(rows[i].want)) == SIZE_MAX)
+			fail_msg("%s\nsaid: %s", rows[i].text, said.p ? said.p : "nothing");
+		arena_free(&a);
+		buf_free(&said);
+	}
+}
+
+static void test_all_faults_at_once(void **state)
+{
+	struct arena a;
+	struct filings all;
+	struct buf said = BUF_INIT;
+	(void)state;
+	arena_init(&a, LIMIT_ARENA_BYTES);
+	filings_read(&all, SPAN("sender a {\n ip x\n domain y\n bogus { z { } }\n rate q per hour\n"
+				" feedback w\n}\nsender b { domain 1 }\n"), "f", &a, &said);
+	assert_int_equal(all.faults, 6);
+	assert_true(span_find(buf_span(&said), SPAN("f:8:19:")) != SIZE_MAX);
+	arena_free(&a);
+	buf_free(&said);
+}
+
+static void test_credit_code(void **state)
+{
+	(void)state;
+	assert_true(credit_code_valid(SPAN("91350100M000100Y43")));
+	assert_false(credit_code_valid(SPAN("91350100M000100Y34")));
+	assert_false(credit_code_valid(SPAN("91350100I000100Y43")));
+	assert_false(credit_code_valid(SPAN("9135")));
+}
+
+/* --- the registry ------------------------------------------------------------------- */
+
+static char folder[64];
+static struct registry *registry;
+
+static int open_registry(void **state)
+{
+	(void)state;
+	snprintf(folder, sizeof(folder), "/tmp/assay-registry.XXXXXX");
+	return !mkdtemp(folder) || registry_open(folder, &registry) < 0;
+}
+
+static int close_registry(void **state)
+{
+	char command[128];
+	(void)state;
+	registry_close(registry);
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	return system(command);
+}
+
+static int file_text(const char *text)
+{
+	struct arena a;
+	struct filings all;
+	struct buf said = BUF_INIT;
+	arena_init(&a, LIMIT_ARENA_BYTES);
+	filings_read(&all, span_of(text), "f", &a, &said);
+	assert_int_equal(all.faults, 0);
+	int r = registry_file(registry, &all.v[0], "clerk", &said);
+	arena_free(&a);
+	buf_free(&said);
+	return r;
+}
+
+static void assert_state(const char *key, const char *want)
+{
+	struct arena a;
+	struct registry_sender s;
+	arena_init(&a, LIMIT_ARENA_BYTES);
+	assert_int_equal(registry_get(registry, span_of(key), &a, &s), 0);
+	if (!span_eq(s.state, span_of(want)))
+		fail_msg("%s is %.*s, not %s", key, SPAN_ARG(s.state), want);
+	arena_free(&a);
+}
+
+static void test_states(void **state)
+{
+	const struct span key = SPAN("example-esp");
+	const char *now = NULL;
+	(void)state;
+	assert_int_equal(file_text("sender example-esp { domain example.com }"), 0);
+	assert_state("example-esp", "draft");
+	assert_int_equal(file_text(GOOD), 0);
+	assert_state("example-esp", "submitted");
+	assert_int_equal(registry_approve(registry, SPAN("nobody"), "ann", "x", &now),
+			 REGISTRY_E_NONE);
+	assert_int_equal(registry_approve(registry, key, "ann", NULL, &now), REGISTRY_E_UNPROVEN);
+	assert_state("example-esp", "submitted");
+	assert_int_equal(registry_approve(registry, key, "ann", "no DNS yet", &now), 0);
+	assert_state("example-esp", "under-review");
+	assert_int_equal(registry_approve(registry, key, "ann", NULL, &now), REGISTRY_E_SAME);
+	assert_state("example-esp", "under-review");
+	assert_int_equal(registry_senders(registry)->n, 0);
+	assert_int_equal(registry_approve(registry, key, "bob", NULL, &now), 0);
+	assert_state("example-esp", "active");
+	assert_int_equal(registry_senders(registry)->n, 1);
+	assert_int_equal(registry_approve(registry, key, "eve", "x", &now), REGISTRY_E_STATE);
+
+	/* a change waits, the old filing holds */
+	assert_int_equal(file_text("sender example-esp { domain new.example }"), 0);
+	assert_state("example-esp", "change-pending");
+	assert_non_null(sender_by_domain(registry_senders(registry), SPAN("a.example.com")));
+	assert_null(sender_by_domain(registry_senders(registry), SPAN("new.example")));
+	assert_int_equal(registry_approve(registry, key, "ann", "x", &now), 0);
+	assert_int_equal(registry_approve(registry, key, "bob", NULL, &now), 0);
+	assert_non_null(sender_by_domain(registry_senders(registry), SPAN("new.example")));
+
+	assert_int_equal(registry_suspend(registry, key, "ann", "dead address"), 0);
+	assert_int_equal(registry_senders(registry)->n, 0);
+	assert_int_equal(registry_approve(registry, key, "ann", NULL, &now), 0);
+	assert_state("example-esp", "suspended");
+	assert_int_equal(registry_approve(registry, key, "bob", NULL, &now), 0);
+	assert_state("example-esp", "active");
+	assert_int_equal(registry_revoke(registry, key, "ann", "fraud", &now), 0);
+	assert_int_equal(registry_revoke(registry, key, "ann", "fraud", &now), REGISTRY_E_SAME);
+	assert_int_equal(registry_revoke(registry, key, "bob", "fraud", &now), 0);
+	assert_state("example-esp", "revoked");
+}
+
+static void test_overlap(void **state)
+{
+	static const struct {
+		const char *text;
+		int want;
+	} rows[] = {
+		{"sender b { ip 192.0.2.8/30 }", REGISTRY_E_OVERLAP},
+		{"sender b { ip 192.0.2.0/24 }", REGISTRY_E_OVERLAP},
+		{"sender b { dkim example.com }", REGISTRY_E_OVERLAP},
+		{"sender b { domain brand.example.com ip 192.0.2.16/28 }", 0},
+	};
+	(void)state;
+	assert_int_equal(file_text(GOOD), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (file_text(rows[i].text) != rows[i].want)
+			fail_msg("%s", rows[i].text);
+}
+
+struct seen {
+	size_t n, waived;
+};
+
+static int count_entry(const struct registry_audit *e, void *arg)
+{
+	struct seen *seen = arg;
+	seen->n++;
+	seen->waived += span_eq(e->action, SPAN("waived")) && span_eq(e->detail, SPAN("because"));
+	return 0;
+}
+
+static void test_audit(void **state)
+{
+	const char *now;
+	char path[128];
+	struct seen seen = {0, 0};
+	struct db *db;
+	(void)state;
+	assert_int_equal(file_text(GOOD), 0);
+	assert_int_equal(registry_approve(registry, SPAN("example-esp"), "ann", "because", &now), 0);
+	assert_int_equal(registry_audit(registry, SPAN("example-esp"), count_entry, &seen), 0);
+	assert_int_equal(seen.n, 3);
+	assert_int_equal(seen.waived, 1);
+	/* Nothing of it can be changed through the database, and what is shows. */
+	snprintf(path, sizeof(path), "%s/registry.sqlite", folder);
+	assert_int_equal(db_open(path, "", &db), 0);
+	assert_true(db_exec(db, "UPDATE audit SET by = 'eve' WHERE seq = 2") < 0);
+	assert_true(db_exec(db, "DELETE FROM audit WHERE seq = 2") < 0);
+	assert_int_equal(db_exec(db, "DROP TRIGGER audit_kept"), 0);
+	assert_int_equal(db_exec(db, "UPDATE audit SET by = 'eve' WHERE seq = 2"), 0);
+	db_close(db);
+	assert_int_equal(registry_audit(registry, SPAN(""), count_entry, &seen), REGISTRY_E_STATE);
+}
+
+/* The snapshot is made again after another connection has committed, and only then. */
+static void test_snapshot(void **state)
+{
+	const char *now;
+	struct registry *other;
+	(void)state;
+	assert_int_equal(file_text(GOOD), 0);
+	const struct sender_table *before = registry_senders(registry);
+	assert_ptr_equal(before, registry_senders(registry));
+	assert_int_equal(registry_open(folder, &other), 0);
+	assert_int_equal(registry_approve(other, SPAN("example-esp"), "ann", "x", &now), 0);
+	assert_int_equal(registry_approve(other, SPAN("example-esp"), "bob", NULL, &now), 0);
+	registry_close(other);
+	const struct sender_table *table = registry_senders(registry);
+	struct ip ip;
+	assert_true(ip_parse(SPAN("192.0.2.15"), &ip));
+	assert_non_null(sender_by_ip(table, &ip));
+	assert_true(ip_parse(SPAN("192.0.2.16"), &ip));
+	assert_null(sender_by_ip(table, &ip));
+	assert_non_null(sender_by_dkim(table, SPAN("News.Example.COM")));
+	assert_null(sender_by_dkim(table, SPAN("badexample.com")));
+	assert_non_null(registry_filing(registry, SPAN("example-esp")));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_filing_good),
+		cmocka_unit_test(test_filing_faults),
+		cmocka_unit_test(test_all_faults_at_once),
+		cmocka_unit_test(test_credit_code),
+		cmocka_unit_test_setup_teardown(test_states, open_registry, close_registry),
+		cmocka_unit_test_setup_teardown(test_overlap, open_registry, close_registry),
+		cmocka_unit_test_setup_teardown(test_audit, open_registry, close_registry),
+		cmocka_unit_test_setup_teardown(test_snapshot, open_registry, close_registry),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
