@@ -38,7 +38,7 @@ struct question {
 
 static jmp_buf escape;
 
-_Noreturn static void library_fault(const char *file, int line, const char *text)
+__attribute__((noreturn)) static void library_fault(const char *file, int line, const char *text)
 {
 	log_error("spf.library", "file=%s line=%d text=%s", file, line, log_safe(span_of(text)));
 	longjmp(escape, 1);
