@@ -1,5 +1,6 @@
 /* subject - what the Subject promises against what the mail is. */
-#include "analyze/content_parts.h"
+#include "analyze/subject.h"
+#include "analyze/tables.h"
 
 /* "Re:", "Fwd:" and their kin of other languages at the start of a folded subject; the rest. */
 static bool reply_prefix(struct span s, struct span *rest_r)
@@ -63,14 +64,118 @@ static void fake_reply_fact(const struct content *c, struct span folded, struct 
 	facts_evidence(fact, m->subject, h ? (int64_t)h->offset : -1, h ? h->field.n : 0);
 }
 
+struct span subject_bare(struct arena *a, struct span subject)
+{
+	struct span s = span_trim(fold_text(a, span_sub(subject, 0, 600)).text), rest;
+	for (int i = 0; i < 6; i++) {
+		if (reply_prefix(s, &rest)) {
+			s = span_trim(rest);
+		} else if (s.n && s.p[0] == '[' && span_find_char(s, ']') < 40) {
+			s = span_trim(span_sub(s, span_find_char(s, ']') + 1, s.n));
+		} else if (span_starts(s, SPAN("adv:")) || span_starts(s, SPAN("(ad)")) ||
+			   span_starts(s, SPAN("<ad>"))) {
+			s = span_trim(span_sub(s, 4, s.n));
+		} else {
+			break;
+		}
+	}
+	return s;
+}
+
+struct span subject_body(const struct content *c)
+{
+	const struct span pieces[] = {c->shown.text.text, c->shown.alt.text, c->shown.hidden.text};
+	size_t n = 0;
+	char *out = arena_alloc(c->arena, pieces[0].n + pieces[1].n + pieces[2].n + 3);
+	if (!out)
+		return SPAN_NONE;
+	/* Images' texts and preheaders first: they are short and often the point of the mail. */
+	for (size_t i = 3; i-- > 0;) {
+		size_t take = i == 0 ? pieces[i].n : pieces[i].n < 4000 ? pieces[i].n : 4000;
+		if (take)
+			memcpy(out + n, pieces[i].p, take);
+		n += take;
+		out[n++] = ' ';
+	}
+	return (struct span){out, n};
+}
+
+/* Words of the subject that the body does not hold, to explain a low score. */
+#define UNCOVERED 6
+
+static void uncovered_fact(const struct content *c, struct span bare, struct span body,
+			   struct facts *f)
+{
+	struct span *list = ARENA_ARRAY(c->arena, struct span, UNCOVERED), word;
+	size_t n = 0;
+	while (list && n < UNCOVERED && span_next_word(&bare, &word))
+		if (word.n >= 3 && span_find(body, word) == SIZE_MAX)
+			list[n++] = word;
+	facts_set_list(f, F_SUBJECT_UNCOVERED, list, n);
+}
+
+/* An image mail shows its words in pictures: this many px^2 for each visible byte. */
+#define IMAGE_AREA_PER_BYTE 2000
+
+static void consistency_fact(const struct content *c, struct span bare, struct facts *f)
+{
+	const struct view *v = &c->shown.view;
+	struct span body = subject_body(c);
+	bool pictures = v->image_area > (double)v->n_text * IMAGE_AREA_PER_BYTE;
+	struct subject_score s = subject_judge(c->arena, table_ngrams(), bare, body);
+	if (s.abstained || pictures || !c->readable) {
+		facts_set_unknown(f, F_SUBJECT_CONSISTENCY);
+		facts_set_unknown(f, F_SUBJECT_UNCOVERED);
+		return;
+	}
+	struct header *h = message_header(c->message, "Subject", NULL);
+	facts_evidence(facts_set_number(f, F_SUBJECT_CONSISTENCY, s.value), c->message->subject,
+		       h ? (int64_t)h->offset : -1, h ? h->field.n : 0);
+	uncovered_fact(c, bare, body, f);
+}
+
+/* The Subject speaks of the recipient's own order, bill or account. */
+static void fake_transactional_fact(const struct content *c, struct span bare, struct facts *f)
+{
+	struct phrase_hits hits;
+	phrases_find(bare, c->arena, &hits);
+	bool claims = hits.count[PHRASE_ACCOUNT] || hits.count[PHRASE_ORDER] ||
+		      hits.count[PHRASE_BILLING];
+	if (!claims)
+		facts_set_condition(f, F_SUBJECT_FAKE_TRANSACTIONAL, false);
+	else if (fact_known(f, F_CLASS_KIND))
+		facts_set_condition(f, F_SUBJECT_FAKE_TRANSACTIONAL,
+				    span_eq(f->v[F_CLASS_KIND].text, SPAN("commercial")));
+	else
+		facts_set_unknown(f, F_SUBJECT_FAKE_TRANSACTIONAL);
+}
+
+/* Order 38: "AD" or 广告 at the front of the Subject, in the spellings that occur. */
+static void ad_mark_fact(struct span folded, struct facts *f)
+{
+	static const char *const marks[] = {"ad:", "ad ", "ad]", "ad)", "ad>", "adv:", "adv ", "[ad]",
+		"(ad)", "<ad>", "(adv)", "[adv]", "advertisement", "(\xea\xb4\x91\xea\xb3\xa0)",
+		"\xe5\xb9\xbf\xe5\x91\x8a", "\xe5\xbb\xa3\xe5\x91\x8a",
+		"ad\xe3\x80\x91", "ad-", NULL};
+	static const char *const open[] = {"(", "[", "<", "\xe3\x80\x90", "\xe3\x80\x8a", "{", NULL};
+	struct span s = span_trim(folded);
+	for (const char *const *o = open; *o; o++)
+		if (span_starts(s, span_of(*o)))
+			s = span_trim(span_sub(s, strlen(*o), s.n));
+	bool marked = span_eq(s, SPAN("ad"));
+	for (const char *const *m = marks; *m && !marked; m++)
+		marked = span_starts(span_trim(folded), span_of(*m)) || span_starts(s, span_of(*m));
+	facts_set_condition(f, F_SUBJECT_AD_MARK, marked);
+}
+
 void subject_facts(struct content *c, struct facts *f)
 {
 	const struct message *m = c->message;
 	struct span folded = m->subject.p ? fold_text(c->arena, m->subject).text : SPAN_NONE;
+	struct span bare = m->subject.p ? subject_bare(c->arena, m->subject) : SPAN_NONE;
 	fake_reply_fact(c, folded, f);
-	struct span bare = span_trim(folded), rest;
-	for (int i = 0; i < 4 && reply_prefix(bare, &rest); i++)
-		bare = span_trim(rest);
 	facts_set_condition(f, F_SUBJECT_EMPTY, bare.n == 0);
-	facts_set_unknown(f, F_SUBJECT_CONSISTENCY);
+	ad_mark_fact(folded, f);
+	fake_transactional_fact(c, bare, f);
+	consistency_fact(c, bare, f);
 }

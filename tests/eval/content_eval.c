@@ -1,0 +1,187 @@
+/*
+ * content_eval - the body's ways to unsubscribe and its identity against labels by hand, and
+ * what the content step costs.
+ *
+ *     content_eval DATA LABELS      measure
+ *     content_eval DATA --dump SET  one line a mail: what was found, for labelling
+ *
+ * A label line is `path unsub name address phone email`, separated by tabs; each 1 (is there), 0
+ * (is not) or - (not judged). Judged is presence.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/file.h"
+#include "tests/eval/corpus.h"
+
+#define TASKS 5
+static const char *const tasks[TASKS] = {"unsubscribe", "name", "address", "phone", "email"};
+
+static double cpu_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+static void read_facts(const struct corpus *c, size_t i, struct facts *f, struct arena *a, double *ms_r)
+{
+	static struct message m;
+	facts_init(f, a);
+	if (message_parse(&m, a, c->v[i].octets) < 0)
+		return;
+	double start = cpu_ms();
+	struct content *content = content_read(&m, a);
+	if (content)
+		content_facts(content, &m, NULL, NULL, f);
+	*ms_r = cpu_ms() - start;
+}
+
+static const enum fact_id ids[TASKS] = {F_UNSUB_BODY, F_IDENTITY_NAME, F_IDENTITY_ADDRESS,
+	F_IDENTITY_PHONE, F_IDENTITY_EMAIL};
+
+static bool is_there(const struct facts *f, size_t task)
+{
+	return task == 0 ? fact_true(f, ids[0]) : fact_known(f, ids[task]);
+}
+
+struct tally {
+	double tp, fp, fn, tn;
+};
+
+static void print_interval(const char *name, double k, double n)
+{
+	double z = 1.96, q = n > 0 ? k / n : 0, d = 1 + z * z / n;
+	double mid = (q + z * z / (2 * n)) / d;
+	double half = z * sqrt(q * (1 - q) / n + z * z / (4 * n * n)) / d;
+	printf("  %s %.3f [%.3f %.3f]", name, q, n > 0 ? mid - half : 0, n > 0 ? mid + half : 0);
+}
+
+static size_t find_sample(const struct corpus *c, struct span path)
+{
+	for (size_t i = 0; i < c->n; i++)
+		if (span_eq(span_of(c->v[i].path), path))
+			return i;
+	return SIZE_MAX;
+}
+
+static int measure(const struct corpus *c, const char *labels)
+{
+	struct tally tally[TASKS] = {{0}};
+	struct file_view view;
+	struct span rest, line, field;
+	if (file_view_open(labels, (size_t)8 << 20, &view) < 0) {
+		perror(labels);
+		return 66;
+	}
+	rest = view.bytes;
+	while (span_next_line(&rest, &line)) {
+		struct facts f;
+		struct arena a;
+		double ms;
+		size_t i = line.n && line.p[0] != '#' && span_next_field(&line, '\t', &field)
+				   ? find_sample(c, field) : SIZE_MAX;
+		if (i == SIZE_MAX)
+			continue;
+		arena_init(&a, LIMIT_ARENA_BYTES);
+		read_facts(c, i, &f, &a, &ms);
+		for (size_t t = 0; t < TASKS && span_next_field(&line, '\t', &field); t++) {
+			bool want = span_eq(field, SPAN("1")), got = is_there(&f, t);
+			if (!want && !span_eq(field, SPAN("0")))
+				continue;
+			tally[t].tp += want && got;
+			tally[t].fp += !want && got;
+			tally[t].fn += want && !got;
+			tally[t].tn += !want && !got;
+			if (want != got && getenv("EVAL_ERRORS"))
+				printf("  %s %s %s\n", tasks[t], want ? "missed" : "false", c->v[i].path);
+		}
+		arena_free(&a);
+	}
+	for (size_t t = 0; t < TASKS; t++) {
+		const struct tally *k = &tally[t];
+		printf("%-12s n %3.0f", tasks[t], k->tp + k->fp + k->fn + k->tn);
+		print_interval("precision", k->tp, k->tp + k->fp);
+		print_interval("recall", k->tp, k->tp + k->fn);
+		printf("  F1 %.3f\n", 2 * k->tp / (2 * k->tp + k->fp + k->fn));
+	}
+	file_view_close(&view);
+	return 0;
+}
+
+static void measure_time(const struct corpus *c)
+{
+	double sum = 0, most = 0, sum20 = 0;
+	size_t n = 0, n20 = 0, worst = 0;
+	for (size_t i = 0; i < c->n; i++) {
+		struct facts f;
+		struct arena a;
+		double ms = 0;
+		arena_init(&a, LIMIT_ARENA_BYTES);
+		read_facts(c, i, &f, &a, &ms);
+		sum += ms;
+		n++;
+		if (ms > most) {
+			most = ms;
+			worst = i;
+		}
+		if (c->v[i].octets.n > 15000 && c->v[i].octets.n < 25000) {
+			sum20 += ms;
+			n20++;
+		}
+		arena_free(&a);
+	}
+	printf("content step: n %zu, mean %.3f ms, of 15-25 kB (n %zu) %.3f ms, most %.2f ms (%s)\n", n,
+	       sum / (double)n, n20, n20 ? sum20 / (double)n20 : 0, most, c->v[worst].path);
+}
+
+static void print_text(const char *name, const struct facts *f, enum fact_id id)
+{
+	struct span s = f->v[id].state == FACT_KNOWN ? span_sub(f->v[id].text, 0, 90) : SPAN("-");
+	printf(" | %s: ", name);
+	for (size_t i = 0; i < s.n; i++)
+		putchar(s.p[i] == '\n' ? '/' : s.p[i]);
+}
+
+static void dump(const struct corpus *c, const char *set)
+{
+	for (size_t i = 0; i < c->n; i++) {
+		struct facts f;
+		struct arena a;
+		double ms;
+		if (strcmp(c->v[i].set, set) != 0)
+			continue;
+		arena_init(&a, LIMIT_ARENA_BYTES);
+		read_facts(c, i, &f, &a, &ms);
+		printf("%s | unsub %d vis %d leg %d px %.0f c %.1f '%.*s'", c->v[i].path,
+		       fact_true(&f, F_UNSUB_BODY), fact_true(&f, F_UNSUB_VISIBLE),
+		       fact_true(&f, F_UNSUB_LEGIBLE), f.v[F_UNSUB_PX].number,
+		       f.v[F_UNSUB_CONTRAST].number,
+		       SPAN_ARG(span_sub(f.v[F_UNSUB_BODY].evidence.text, 0, 80)));
+		print_text("name", &f, F_IDENTITY_NAME);
+		print_text("addr", &f, F_IDENTITY_ADDRESS);
+		print_text("phone", &f, F_IDENTITY_PHONE);
+		print_text("email", &f, F_IDENTITY_EMAIL);
+		print_text("kind", &f, F_CLASS_KIND);
+		printf("\n");
+		arena_free(&a);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct corpus corpus;
+	if (argc < 3 || corpus_load(&corpus, argv[1], NULL) < 0) {
+		fprintf(stderr, "usage: content_eval DATA LABELS | content_eval DATA --dump SET\n");
+		return 64;
+	}
+	if (argc > 3) {
+		dump(&corpus, argv[3]);
+		return 0;
+	}
+	int r = measure(&corpus, argv[2]);
+	measure_time(&corpus);
+	return r;
+}
