@@ -160,8 +160,8 @@ static void walk(struct corpus *c, const char *below, const char *set, enum labe
 	snprintf(path, sizeof(path), "%s/%s", c->root, below);
 	int n = scandir(path, &entries, NULL, alphasort);
 	for (int i = 0; i < n; i++) {
-		snprintf(child, sizeof(child), "%.2000s/%s", below, entries[i]->d_name);
-		if (entries[i]->d_name[0] != '.')
+		int length = snprintf(child, sizeof(child), "%s/%s", below, entries[i]->d_name);
+		if (entries[i]->d_name[0] != '.' && length < (int)sizeof(child))
 			take(c, child, entries[i]->d_name, set, label);
 		free(entries[i]);
 	}
