@@ -23,3 +23,15 @@ struct span idna_to_ascii(struct arena *arena, struct span domain)
 	idn2_free(ascii);
 	return out;
 }
+
+struct span idna_to_unicode(struct arena *arena, struct span domain)
+{
+	if (span_case_find(domain, SPAN("xn--")) == SIZE_MAX || domain.n > LONGEST_NAME)
+		return domain;
+	char *name = arena_str(arena, domain), *unicode = NULL;
+	if (!name || idn2_to_unicode_8z8z(name, &unicode, 0) != IDN2_OK)
+		return domain;
+	struct span out = arena_copy(arena, span_of(unicode));
+	idn2_free(unicode);
+	return out;
+}

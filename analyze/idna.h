@@ -6,3 +6,5 @@
 /* Lower case; U-labels become A-labels. What has no such form is lower-cased ASCII as it stands.
  * In the arena; empty when that is full. */
 struct span idna_to_ascii(struct arena *arena, struct span domain);
+/* U-labels for A-labels, as people read it; `domain` itself when it has none. */
+struct span idna_to_unicode(struct arena *arena, struct span domain);

@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 
+#include "analyze/idna.h"
 #include "base/digest.h"
 #include "base/limits.h"
 #include "feedback/redact_private.h"
@@ -107,6 +108,14 @@ bool redact_split(struct span address, struct span *local_r, struct span *domain
 	return domain_r->n > 0;
 }
 
+/* A-labels for U-labels and back: a recipient may be written either way. .p NULL: one form. */
+static struct span other_form(struct span domain, struct arena *arena)
+{
+	struct span form = utf8_is_ascii(domain) ? idna_to_unicode(arena, domain)
+						 : idna_to_ascii(arena, domain);
+	return span_case_eq(form, domain) ? SPAN_NONE : form;
+}
+
 static const struct hidden *find_exact(const struct redactor *r, struct span local,
 				       struct span domain)
 {
@@ -114,6 +123,12 @@ static const struct hidden *find_exact(const struct redactor *r, struct span loc
 		if (span_case_eq(r->v[i].local, local) && span_case_eq(r->v[i].domain, domain))
 			return &r->v[i];
 	return NULL;
+}
+
+bool redactor_hides(const struct redactor *r, struct span address)
+{
+	struct span local, domain;
+	return redact_split(address, &local, &domain) && find_exact(r, local, domain);
 }
 
 static struct span token_of(struct redactor *r, struct span local, struct span domain)
@@ -142,8 +157,8 @@ void redactor_add(struct redactor *r, struct span address)
 		return;
 	domain = arena_lower(r->arena, domain);
 	struct span shown = token_of(r, local, domain);
-	struct span other = redact_domain_form(domain, r->arena);
-	if (domain.n >= 4 && !utf8_is_ascii(domain) && other.n) /* tokens are of the A-label form */
+	struct span other = other_form(domain, r->arena);
+	if (!utf8_is_ascii(domain) && other.n) /* tokens are of the A-label form */
 		shown = token_of(r, local, other);
 	struct span locals[2] = {local, SPAN_NONE};
 	size_t plus = span_find_char(local, '+');

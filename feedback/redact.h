@@ -40,6 +40,8 @@ struct redactor *redactor_create(struct arena *arena, struct span key, struct sp
 void redactor_add(struct redactor *r, struct span address);
 /* Hides the recipients that the header of a message names. */
 void redactor_add_message(struct redactor *r, const struct message *m);
+/* This very address is one of those. */
+bool redactor_hides(const struct redactor *r, struct span address);
 /* Tokens of what was added last for this address: "TOKEN@our-domain". */
 struct span redactor_show(struct redactor *r, struct span address);
 

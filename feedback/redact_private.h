@@ -6,7 +6,4 @@
 
 /* "local@domain" apart, quotes and a final dot off; false when it is no address. */
 bool redact_split(struct span address, struct span *local_r, struct span *domain_r);
-/* The other form of an internationalised domain: A-labels for U-labels and back. .p NULL when
- * the domain has only one. */
-struct span redact_domain_form(struct span domain, struct arena *arena);
 struct arena *redactor_arena(const struct redactor *r);

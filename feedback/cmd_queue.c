@@ -1,0 +1,116 @@
+/* assay queue list [--json] | retry [ID] | drop ID | run */
+#include <stdio.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "feedback/commands.h"
+#include "feedback/deliver.h"
+#include "feedback/exit_code.h"
+#include "feedback/state_folder.h"
+
+static int print_json(const struct queue_item *item, void *arg)
+{
+	struct buf line = BUF_INIT;
+	struct json j = JSON_INIT(&line);
+	char time[CLOCK_TEXT_BYTES];
+	(void)arg;
+	json_open(&j, NULL, '{');
+	json_text(&j, "id", item->id);
+	json_text(&j, "sender", item->sender);
+	json_text(&j, "kind", item->kind);
+	json_text(&j, "state", item->state);
+	json_text(&j, "to", item->to);
+	json_text(&j, "message_id", item->message_id);
+	json_text(&j, "complaint", item->complaint);
+	json_cstr(&j, "due", clock_rfc3339(item->due_us, time));
+	json_int(&j, "attempts", item->attempts);
+	json_text(&j, "reply", item->reply);
+	json_close(&j, '}');
+	int r = line.failed || puts(line.p) < 0 ? -1 : 0;
+	buf_free(&line);
+	return r;
+}
+
+static int print_text(const struct queue_item *item, void *arg)
+{
+	char time[CLOCK_TEXT_BYTES];
+	(void)arg;
+	int n = printf("%.*s  %-10.*s %-8.*s %-24.*s %.*s  due %s", SPAN_ARG(item->id),
+		       SPAN_ARG(item->state), SPAN_ARG(item->kind), SPAN_ARG(item->sender),
+		       SPAN_ARG(item->to), clock_rfc3339(item->due_us, time));
+	if (item->reply.n)
+		n |= printf("  (%s)", log_safe(item->reply));
+	return n < 0 || puts("") < 0 ? -1 : 0;
+}
+
+static int drop(struct queue *q, const char *id)
+{
+	int r = queue_begin(q);
+	if (r == 0) {
+		r = queue_withdraw(q, span_of(id), "dropped by the operator");
+		int ended = queue_end(q, r);
+		r = r ? r : ended;
+	}
+	return r;
+}
+
+static int work(struct command_context *context, struct queue *q, const char *verb, const char *id,
+		bool json)
+{
+	unsigned sent = 0;
+	int r;
+	if (strcmp(verb, "list") == 0)
+		return queue_list(q, json ? print_json : print_text, NULL);
+	if (strcmp(verb, "retry") == 0)
+		r = queue_retry(q, span_of(id ? id : ""), clock_now_us());
+	else if (strcmp(verb, "drop") == 0)
+		r = drop(q, id);
+	else if ((r = queue_purge(q, clock_now_us())) == 0 &&
+		 (r = deliver_due(q, context->config, &sent)) == 0)
+		printf("%u sent\n", sent);
+	/* Events of what was done, and of what an earlier process could not write any more. */
+	int written = queue_write_events(q, context->config->state);
+	return r ? r : written;
+}
+
+int cmd_queue(struct command_context *context, int argc, char **argv)
+{
+	static const char *const verbs[] = {"list", "retry", "drop", "run"};
+	struct options o = {.program = context->program, .argc = argc, .argv = argv};
+	const char *verb = NULL, *id = NULL, *operand, *option;
+	bool json = false, known = false;
+	while ((option = options_next(&o, &operand))) {
+		if (strcmp(option, "--json") == 0)
+			json = true;
+		else if (*option)
+			return command_usage(context->program, "unknown option '%s'", option);
+		else if (!verb)
+			verb = operand;
+		else if (!id)
+			id = operand;
+		else
+			return command_usage(context->program, "too many words: '%s'", operand);
+	}
+	for (size_t i = 0; verb && i < sizeof(verbs) / sizeof(verbs[0]); i++)
+		known |= strcmp(verb, verbs[i]) == 0;
+	if (!known)
+		return command_usage(context->program, "list, retry [ID], drop ID or run is needed");
+	if (strcmp(verb, "drop") == 0 && !id)
+		return command_usage(context->program, "drop needs the id of a report");
+	struct queue *q = NULL;
+	int r = state_folder_enter(context->config);
+	if (r == 0)
+		r = queue_open(context->config->state, &q);
+	if (r == 0)
+		r = work(context, q, verb, id, json);
+	queue_close(q);
+	if (r == QUEUE_E_NONE)
+		return command_fail(context->program, EX_NOINPUT,
+				    "no report '%s' waits or has failed", id ? id : "");
+	if (r < 0)
+		return command_fail(context->program, exit_code(r), "the queue in %s: %s",
+				    context->config->state, strerror(-r));
+	return EX_OK;
+}

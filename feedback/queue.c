@@ -1,0 +1,441 @@
+#include "feedback/queue.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "feedback/db.h"
+#include "feedback/eventlog.h"
+
+struct queue {
+	struct db *db;
+	struct arena taken; /* holds the item under claim */
+};
+
+static const char schema[] =
+	"CREATE TABLE IF NOT EXISTS report ("
+	" id TEXT PRIMARY KEY, sender TEXT NOT NULL, kind TEXT NOT NULL, state TEXT NOT NULL,"
+	" dest TEXT NOT NULL, envelope TEXT NOT NULL, message_id TEXT NOT NULL, complaint TEXT,"
+	" message BLOB, created_us INTEGER NOT NULL, due_us INTEGER NOT NULL,"
+	" attempts INTEGER NOT NULL DEFAULT 0, reply TEXT, claim INTEGER, claim_us INTEGER);"
+	"CREATE INDEX IF NOT EXISTS report_due ON report (due_us) WHERE state = 'queued';"
+	"CREATE TABLE IF NOT EXISTS complaint ("
+	" rcpt TEXT NOT NULL, message TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,"
+	" report TEXT NOT NULL, time_us INTEGER NOT NULL, PRIMARY KEY (rcpt, message, kind))"
+	" WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS outbox (id TEXT PRIMARY KEY, line TEXT NOT NULL);";
+
+int queue_open(const char *state, struct queue **q_r)
+{
+	char path[PATH_MAX];
+	*q_r = NULL;
+	if (snprintf(path, sizeof(path), "%s/queue.sqlite", state) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	struct queue *q = calloc(1, sizeof(*q));
+	if (!q)
+		return -ENOMEM;
+	arena_init(&q->taken, LIMIT_ARENA_BYTES);
+	int r = db_open(path, schema, &q->db);
+	if (r < 0) {
+		queue_close(q);
+		return r;
+	}
+	*q_r = q;
+	return 0;
+}
+
+void queue_close(struct queue *q)
+{
+	if (!q)
+		return;
+	arena_free(&q->taken);
+	db_close(q->db);
+	free(q);
+}
+
+int queue_begin(struct queue *q)
+{
+	return db_begin(q->db);
+}
+
+int queue_end(struct queue *q, int r)
+{
+	return db_finish(q->db, r);
+}
+
+/* --- events ------------------------------------------------------------------ */
+
+int queue_event(struct queue *q, const char *id, struct span line)
+{
+	struct db_query *s = db_query(q->db, "INSERT INTO outbox (id, line) VALUES (?1, ?2)");
+	db_bind_text(s, 1, span_of(id));
+	db_bind_text(s, 2, line);
+	return db_run(s);
+}
+
+static int report_event(struct queue *q, const struct queue_item *item, const char *state)
+{
+	struct buf line = BUF_INIT;
+	struct json j = JSON_INIT(&line);
+	char id[ID_BYTES], time[CLOCK_TEXT_BYTES];
+	int64_t now_us = clock_now_us();
+	id_make(now_us, id);
+	json_open(&j, NULL, '{');
+	json_cstr(&j, "event", "report");
+	json_cstr(&j, "id", id);
+	json_cstr(&j, "time", clock_rfc3339(now_us, time));
+	json_text(&j, "kind", item->kind);
+	json_text(&j, "sender", item->sender);
+	json_text(&j, "complaint", item->complaint);
+	json_text(&j, "message_id", item->message_id);
+	json_cstr(&j, "state", state);
+	json_close(&j, '}');
+	int r = line.failed ? -ENOMEM : queue_event(q, id, buf_span(&line));
+	buf_free(&line);
+	return r;
+}
+
+/* Under the write lock, so that two processes do not write the same event. Each is taken out of
+ * the outbox by itself: a crash repeats one line at most, under its id. */
+static int write_one_event(struct queue *q, struct eventlog *log)
+{
+	int r = queue_begin(q);
+	if (r < 0)
+		return r;
+	struct db_query *s = db_query(q->db, "SELECT id, line FROM outbox ORDER BY id LIMIT 1");
+	r = db_step(s);
+	int found = r;
+	if (r == DB_ROW) {
+		r = eventlog_append(log, db_text(s, 1));
+		struct db_query *d = db_query(q->db, "DELETE FROM outbox WHERE id = ?1");
+		db_bind_text(d, 1, db_text(s, 0));
+		int deleted = db_run(d);
+		if (r == 0)
+			r = deleted;
+	}
+	db_end(s);
+	r = queue_end(q, r < 0 ? r : 0);
+	return r < 0 ? r : found;
+}
+
+int queue_write_events(struct queue *q, const char *state)
+{
+	struct eventlog *log;
+	struct db_query *s = db_query(q->db, "SELECT 1 FROM outbox LIMIT 1");
+	int r = db_step(s);
+	db_end(s);
+	if (r != DB_ROW)
+		return r;
+	r = eventlog_open(&log, state);
+	if (r < 0)
+		return r;
+	do
+		r = write_one_event(q, log);
+	while (r == DB_ROW);
+	eventlog_close(log);
+	return r;
+}
+
+/* --- reports ------------------------------------------------------------------- */
+
+int queue_put(struct queue *q, const struct queue_item *item)
+{
+	struct db_query *s = db_query(q->db,
+		"INSERT INTO report (id, sender, kind, state, dest, envelope, message_id, complaint,"
+		" message, created_us, due_us) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7, ?8, ?9,"
+		" ?10)");
+	db_bind_text(s, 1, item->id);
+	db_bind_text(s, 2, item->sender);
+	db_bind_text(s, 3, item->kind);
+	db_bind_text(s, 4, item->to);
+	db_bind_text(s, 5, item->envelope);
+	db_bind_text(s, 6, item->message_id);
+	db_bind_text(s, 7, item->complaint);
+	db_bind_blob(s, 8, item->message);
+	db_bind_int(s, 9, item->created_us);
+	db_bind_int(s, 10, item->due_us);
+	int r = db_run(s);
+	return r < 0 ? r : report_event(q, item, "queued");
+}
+
+#define ITEM_COLUMNS \
+	"id, sender, kind, state, dest, envelope, message_id, complaint, reply, created_us, due_us," \
+	" attempts"
+
+static void read_item(struct db_query *s, struct queue_item *item)
+{
+	*item = (struct queue_item){
+		.id = db_text(s, 0), .sender = db_text(s, 1), .kind = db_text(s, 2),
+		.state = db_text(s, 3), .to = db_text(s, 4), .envelope = db_text(s, 5),
+		.message_id = db_text(s, 6), .complaint = db_text(s, 7), .reply = db_text(s, 8),
+		.created_us = db_int(s, 9), .due_us = db_int(s, 10), .attempts = db_int(s, 11),
+	};
+}
+
+int queue_list(struct queue *q, queue_list_fn *fn, void *arg)
+{
+	struct db_query *s = db_query(q->db, "SELECT " ITEM_COLUMNS " FROM report ORDER BY id");
+	struct queue_item item;
+	int r;
+	while ((r = db_step(s)) == DB_ROW) {
+		read_item(s, &item);
+		r = fn(&item, arg);
+		if (r < 0)
+			break;
+	}
+	db_end(s);
+	return r;
+}
+
+static bool process_lives(int64_t pid)
+{
+	return pid > 0 && (kill((pid_t)pid, 0) == 0 || errno == EPERM);
+}
+
+/* Claims of processes that are gone, or held past any time-out of a delivery. */
+static int void_claims(struct queue *q, int64_t now_us)
+{
+	struct db_query *s = db_query(q->db, "SELECT DISTINCT claim, claim_us FROM report"
+					     " WHERE claim IS NOT NULL");
+	int r;
+	while ((r = db_step(s)) == DB_ROW) {
+		if (process_lives(db_int(s, 0)) && db_int(s, 1) > now_us - LIMIT_DELIVERY_US &&
+		    db_int(s, 0) != getpid())
+			continue;
+		struct db_query *u = db_query(q->db, "UPDATE report SET claim = NULL"
+						     " WHERE claim = ?1 AND claim_us = ?2");
+		db_bind_int(u, 1, db_int(s, 0));
+		db_bind_int(u, 2, db_int(s, 1));
+		if ((r = db_run(u)) < 0)
+			break;
+	}
+	db_end(s);
+	return r;
+}
+
+static int set_state(struct queue *q, const struct queue_item *item, const char *state,
+		     struct span reply)
+{
+	struct db_query *s = db_query(q->db, "UPDATE report SET state = ?2, reply = ?3, claim = NULL,"
+					     " message = CASE WHEN ?2 = 'failed' THEN message END"
+					     " WHERE id = ?1");
+	db_bind_text(s, 1, item->id);
+	db_bind_text(s, 2, span_of(state));
+	db_bind_text(s, 3, reply);
+	int r = db_run(s);
+	return r < 0 ? r : report_event(q, item, state);
+}
+
+int queue_withdraw(struct queue *q, struct span report, const char *why)
+{
+	int r = void_claims(q, clock_now_us());
+	if (r < 0)
+		return r;
+	struct db_query *s = db_query(q->db, "SELECT " ITEM_COLUMNS " FROM report WHERE id = ?1"
+					     " AND state IN ('queued', 'failed') AND claim IS NULL");
+	db_bind_text(s, 1, report);
+	r = db_step(s);
+	if (r == DB_ROW) {
+		struct queue_item item;
+		read_item(s, &item);
+		r = set_state(q, &item, "suppressed", span_of(why));
+	} else if (r == 0) {
+		r = QUEUE_E_NONE;
+	}
+	db_end(s);
+	return r;
+}
+
+int queue_retry(struct queue *q, struct span id, int64_t now_us)
+{
+	int r = queue_begin(q);
+	if (r < 0)
+		return r;
+	/* A report that had failed has five more days. */
+	struct db_query *s = db_query(q->db,
+		"UPDATE report SET due_us = ?2, created_us = CASE state WHEN 'failed' THEN ?2 ELSE"
+		" created_us END, state = 'queued' WHERE state IN ('queued', 'failed')"
+		" AND message IS NOT NULL AND (?1 = '' OR id = ?1)");
+	db_bind_text(s, 1, id.n ? id : SPAN(""));
+	db_bind_int(s, 2, now_us);
+	r = db_run(s);
+	int64_t n = db_changes(q->db);
+	r = queue_end(q, r);
+	return r < 0 ? r : n || !id.n ? 0 : QUEUE_E_NONE;
+}
+
+/* A copy: an open statement would hold an old view of the database until it is settled, and
+ * nothing can be written on top of an old view. */
+static int load_item(struct queue *q, struct span id, struct queue_item *item)
+{
+	struct db_query *s = db_query(q->db, "SELECT " ITEM_COLUMNS ", message FROM report"
+					     " WHERE id = ?1");
+	db_bind_text(s, 1, id);
+	int r = db_step(s);
+	arena_reset(&q->taken);
+	if (r == DB_ROW) {
+		read_item(s, item);
+		struct span *spans[] = {&item->id, &item->sender, &item->kind, &item->state,
+					&item->to, &item->envelope, &item->message_id,
+					&item->complaint};
+		for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++)
+			*spans[i] = arena_copy(&q->taken, *spans[i]);
+		item->reply = SPAN_NONE;
+		item->message = arena_copy(&q->taken, db_text(s, 12));
+	}
+	db_end(s);
+	if (q->taken.overflowed)
+		return -ENOMEM;
+	return r < 0 ? r : r == DB_ROW ? 0 : QUEUE_E_NONE;
+}
+
+int queue_take(struct queue *q, int64_t now_us, struct queue_item *item_r)
+{
+	int r = queue_begin(q);
+	if (r < 0)
+		return r;
+	r = void_claims(q, now_us);
+	struct db_query *s = NULL;
+	if (r == 0) {
+		s = db_query(q->db, "SELECT id FROM report WHERE state = 'queued' AND due_us <= ?1"
+				    " AND claim IS NULL ORDER BY due_us, id LIMIT 1");
+		db_bind_int(s, 1, now_us);
+		r = db_step(s);
+	}
+	char id[ID_BYTES] = "";
+	if (r == DB_ROW) {
+		snprintf(id, sizeof(id), "%.*s", SPAN_ARG(db_text(s, 0)));
+		struct db_query *u = db_query(q->db, "UPDATE report SET claim = ?2, claim_us = ?3"
+						     " WHERE id = ?1");
+		db_bind_text(u, 1, span_of(id));
+		db_bind_int(u, 2, getpid());
+		db_bind_int(u, 3, now_us);
+		r = db_run(u);
+	}
+	db_end(s);
+	r = queue_end(q, r);
+	if (r < 0 || !id[0])
+		return r < 0 ? r : QUEUE_E_NONE;
+	return load_item(q, span_of(id), item_r);
+}
+
+/* 5, 10, 20 ... minutes, at most a day. */
+static int64_t wait_us(int64_t attempts)
+{
+	int64_t wait = 300 * US_PER_S;
+	for (int64_t i = 0; i < attempts && wait < 86400 * US_PER_S; i++)
+		wait *= 2;
+	return wait < 86400 * US_PER_S ? wait : 86400 * US_PER_S;
+}
+
+int queue_settle(struct queue *q, const struct queue_item *item, enum delivery result,
+		 struct span reply, int64_t now_us)
+{
+	if (result == DELIVERY_LATER && now_us - item->created_us > LIMIT_QUEUE_US)
+		result = DELIVERY_FAILED;
+	int r = queue_begin(q);
+	if (r < 0)
+		return r;
+	if (result == DELIVERY_LATER) {
+		struct db_query *s = db_query(q->db,
+			"UPDATE report SET claim = NULL, attempts = attempts + 1, due_us = ?2,"
+			" reply = ?3 WHERE id = ?1");
+		db_bind_text(s, 1, item->id);
+		db_bind_int(s, 2, now_us + wait_us(item->attempts));
+		db_bind_text(s, 3, reply);
+		r = db_run(s);
+	} else {
+		r = set_state(q, item, result == DELIVERY_SENT ? "sent" : "failed", reply);
+	}
+	return queue_end(q, r);
+}
+
+int64_t queue_next_due(struct queue *q)
+{
+	struct db_query *s = db_query(q->db, "SELECT min(due_us) FROM report WHERE state = 'queued'");
+	int64_t due = INT64_MAX;
+	if (db_step(s) == DB_ROW && db_text(s, 0).p)
+		due = db_int(s, 0);
+	db_end(s);
+	return due;
+}
+
+/* --- complaints seen --------------------------------------------------------------- */
+
+/* A recipient is not written down where a hash does. */
+static const char *rcpt_hash(struct span rcpt, char out[SHA256_TEXT_BYTES])
+{
+	struct buf lower = BUF_INIT;
+	for (size_t i = 0; i < rcpt.n; i++)
+		buf_addc(&lower, ascii_lower(rcpt.p[i]));
+	sha256_text(buf_span(&lower), out);
+	buf_free(&lower);
+	return out;
+}
+
+int queue_seen(struct queue *q, struct queue_complaint *c, int64_t since_us)
+{
+	char hash[SHA256_TEXT_BYTES];
+	struct db_query *s = db_query(q->db,
+		"SELECT id, report, time_us FROM complaint"
+		" WHERE rcpt = ?1 AND message = ?2 AND kind = ?3 AND time_us >= ?4");
+	db_bind_text(s, 1, span_of(rcpt_hash(c->rcpt, hash)));
+	db_bind_text(s, 2, c->message);
+	db_bind_text(s, 3, c->kind);
+	db_bind_int(s, 4, since_us);
+	int r = db_step(s);
+	if (r == DB_ROW) {
+		snprintf(c->id, sizeof(c->id), "%.*s", SPAN_ARG(db_text(s, 0)));
+		snprintf(c->report, sizeof(c->report), "%.*s", SPAN_ARG(db_text(s, 1)));
+		c->time_us = db_int(s, 2);
+	}
+	db_end(s);
+	return r < 0 ? r : r == DB_ROW ? 0 : QUEUE_E_NONE;
+}
+
+int queue_remember(struct queue *q, const struct queue_complaint *c)
+{
+	char hash[SHA256_TEXT_BYTES];
+	struct db_query *s = db_query(q->db,
+		"INSERT OR REPLACE INTO complaint (rcpt, message, kind, id, report, time_us)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
+	db_bind_text(s, 1, span_of(rcpt_hash(c->rcpt, hash)));
+	db_bind_text(s, 2, c->message);
+	db_bind_text(s, 3, c->kind);
+	db_bind_text(s, 4, span_of(c->id));
+	db_bind_text(s, 5, span_of(c->report));
+	db_bind_int(s, 6, c->time_us);
+	return db_run(s);
+}
+
+int queue_forget(struct queue *q, const struct queue_complaint *c)
+{
+	char hash[SHA256_TEXT_BYTES];
+	struct db_query *s = db_query(q->db, "DELETE FROM complaint WHERE rcpt = ?1"
+					     " AND message = ?2 AND kind = ?3");
+	db_bind_text(s, 1, span_of(rcpt_hash(c->rcpt, hash)));
+	db_bind_text(s, 2, c->message);
+	db_bind_text(s, 3, c->kind);
+	return db_run(s);
+}
+
+int queue_purge(struct queue *q, int64_t now_us)
+{
+	struct db_query *s = db_query(q->db, "DELETE FROM report WHERE due_us < ?1"
+					     " AND state IN ('sent', 'suppressed', 'failed')");
+	db_bind_int(s, 1, now_us - LIMIT_COMPLAINT_US);
+	int r = db_run(s);
+	if (r < 0)
+		return r;
+	s = db_query(q->db, "DELETE FROM complaint WHERE time_us < ?1");
+	db_bind_int(s, 1, now_us - LIMIT_COMPLAINT_US);
+	return db_run(s);
+}

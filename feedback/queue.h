@@ -1,0 +1,93 @@
+/*
+ * queue - reports on their way to senders: durable, at least once, under one Message-ID.
+ *
+ * A report is a row of STATE/queue.sqlite with its text until it is delivered or given up. The
+ * same database holds which complaints were seen (so that one transaction decides "duplicate"
+ * and puts the report in) and the events that are not in the event log yet: an event is written
+ * by whoever comes next when its writer died.
+ *
+ * Whoever delivers takes a claim on the row with his process id. A claim whose process is gone is
+ * void at once. After a crash between the other side's 250 and our commit a report goes out a
+ * second time under the same Message-ID.
+ *
+ * Ownership: queue_open() .. queue_close(). Spans of an item live until the callback returns.
+ * Units:     microseconds since the epoch.
+ * Errors:    negative errno; -ENOSPC leaves the queue as it was.
+ */
+#pragma once
+
+#include "base/config.h"
+#include "base/id.h"
+#include "base/span.h"
+
+enum { QUEUE_E_NONE = 1 };
+
+struct db;
+struct queue;
+struct eventlog;
+
+struct queue_item {
+	struct span id, sender, kind, state, to, message_id, complaint;
+	struct span envelope; /* return address */
+	struct span reply;    /* of the last try; .p NULL: none */
+	struct span message;  /* not filled by queue_list() */
+	int64_t created_us, due_us, attempts;
+};
+
+__attribute__((warn_unused_result)) int queue_open(const char *state, struct queue **q_r);
+void queue_close(struct queue *q); /* accepts NULL */
+
+/* A write transaction over everything below; queue_end() as db_finish(). */
+__attribute__((warn_unused_result)) int queue_begin(struct queue *q);
+__attribute__((warn_unused_result)) int queue_end(struct queue *q, int r);
+
+/* Inside a transaction: a new report, state "queued", and its event. */
+__attribute__((warn_unused_result)) int queue_put(struct queue *q, const struct queue_item *item);
+/* Inside a transaction: takes a report back that is not on its way. QUEUE_E_NONE: too late. */
+__attribute__((warn_unused_result)) int queue_withdraw(struct queue *q, struct span report,
+						       const char *why);
+/* Inside a transaction: an event for the log, written after the commit by queue_write_events(). */
+__attribute__((warn_unused_result)) int queue_event(struct queue *q, const char *id,
+						    struct span line);
+/* -ENOSPC and the like keep the events for the next time. */
+__attribute__((warn_unused_result)) int queue_write_events(struct queue *q, const char *state);
+
+/* --- complaints seen ------------------------------------------------------- */
+
+struct queue_complaint {
+	struct span rcpt, message, kind; /* the key; the recipient is kept as a hash */
+	char id[ID_BYTES];
+	char report[ID_BYTES]; /* "" when none was made */
+	int64_t time_us;
+};
+/* Fills id, report, time; QUEUE_E_NONE: not seen since `since_us`. */
+__attribute__((warn_unused_result)) int queue_seen(struct queue *q, struct queue_complaint *c,
+						   int64_t since_us);
+__attribute__((warn_unused_result)) int queue_remember(struct queue *q,
+						       const struct queue_complaint *c);
+/* The same complaint counts again. */
+__attribute__((warn_unused_result)) int queue_forget(struct queue *q,
+						     const struct queue_complaint *c);
+
+/* --- work ------------------------------------------------------------------ */
+
+typedef int queue_list_fn(const struct queue_item *item, void *arg);
+__attribute__((warn_unused_result)) int queue_list(struct queue *q, queue_list_fn *fn, void *arg);
+
+/* Makes a report (`id` empty: all that wait or have failed) due now. QUEUE_E_NONE: no such. */
+__attribute__((warn_unused_result)) int queue_retry(struct queue *q, struct span id,
+						    int64_t now_us);
+
+/* Takes the report that is due longest under our claim; its spans live until queue_settle().
+ * QUEUE_E_NONE: none is due. */
+__attribute__((warn_unused_result)) int queue_take(struct queue *q, int64_t now_us,
+						   struct queue_item *item_r);
+enum delivery { DELIVERY_SENT, DELIVERY_LATER, DELIVERY_FAILED };
+/* Writes down what became of it and its event; gives the claim back. */
+__attribute__((warn_unused_result)) int queue_settle(struct queue *q, const struct queue_item *item,
+						     enum delivery result, struct span reply,
+						     int64_t now_us);
+/* When the next report is due; INT64_MAX: none waits. */
+int64_t queue_next_due(struct queue *q);
+/* Forgets reports delivered and complaints seen longer ago than we answer for. */
+__attribute__((warn_unused_result)) int queue_purge(struct queue *q, int64_t now_us);

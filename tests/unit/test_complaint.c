@@ -1,0 +1,412 @@
+/* Unit tests of complaints: what comes in, who is told, the report, the queue, the folder. */
+#include <errno.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/json_in.h"
+#include "base/limits.h"
+#include "feedback/arf_lint.h"
+#include "feedback/arf_read.h"
+#include "feedback/complaint.h"
+#include "feedback/deliver.h"
+
+#define RCPT "wang@mbox.example"
+#define ID_OF_TXN "01JDAAAAAAAAAAAAAAAAAAAAAA"
+
+#define MAIL \
+	"X-Assay-Verdict: accept; id=" ID_OF_TXN "; score=0; compliance=100\r\n" \
+	"Received: from out.esp.example by mx1.mbox.example for <" RCPT ">; Mon, 23 Nov 2026 08:00:00 +0000\r\n" \
+	"From: News <news@esp.example>\r\nTo: <" RCPT ">\r\nSubject: Offer for " RCPT "\r\n" \
+	"Date: Mon, 23 Nov 2026 08:00:00 +0000\r\nMessage-ID: <1@esp.example>\r\n" \
+	"X-Campaign: caf\xc3\xa9\r\n\r\nHello " RCPT "\r\n"
+
+static char folder[64], out_folder[128];
+static struct config config;
+static struct complaint_desk desk;
+static const char *event_auth; /* of the transaction that find() knows */
+
+static int find(const struct config *c, struct span message_id, struct span rcpt,
+		struct span event_id, struct receipt *r)
+{
+	(void)c;
+	*r = (struct receipt){.time_us = 1795420800 * US_PER_S, .id = ID_OF_TXN};
+	if ((!span_eq(message_id, SPAN("<1@esp.example>")) &&
+	     !span_eq(event_id, SPAN(ID_OF_TXN))) ||
+	    (rcpt.p && !span_eq(rcpt, SPAN(RCPT))))
+		return RECEIPT_NEVER;
+	struct buf text = BUF_INIT;
+	buf_addf(&text, "{\"mail_from\":\"b+1@esp.example\",\"peer\":\"192.0.2.9\",\"port\":4711,"
+			"\"rcpts\":[{\"to\":\"" RCPT "\",\"code\":250}],\"auth\":%s}", event_auth);
+	r->event = json_in_parse(buf_span(&text), NULL);
+	assert_non_null(r->event);
+	buf_free(&text);
+	return 0;
+}
+
+static void release(struct receipt *r)
+{
+	json_in_free(r->event);
+}
+
+static void register_sender(void)
+{
+	static const char text[] = "sender esp { dkim esp.example domain esp.example"
+				   " feedback fbl@esp.example { complaint } }";
+	struct arena a;
+	struct filings all;
+	struct buf said = BUF_INIT;
+	const char *now;
+	arena_init(&a, LIMIT_ARENA_BYTES);
+	filings_read(&all, SPAN(text), "f", &a, &said);
+	assert_int_equal(all.faults, 0);
+	assert_int_equal(registry_file(desk.registry, &all.v[0], "clerk", &said), 0);
+	assert_int_equal(registry_approve(desk.registry, SPAN("esp"), "a", "test", &now), 0);
+	assert_int_equal(registry_approve(desk.registry, SPAN("esp"), "b", NULL, &now), 0);
+	arena_free(&a);
+	buf_free(&said);
+}
+
+static int set_up(void **state)
+{
+	(void)state;
+	snprintf(folder, sizeof(folder), "/tmp/assay-complaint.XXXXXX");
+	if (!mkdtemp(folder))
+		return 1;
+	snprintf(out_folder, sizeof(out_folder), "%s/out", folder);
+	mkdir(out_folder, 0755);
+	config = (struct config){.state = folder, .host = "mx1.mbox.example"};
+	config.report.from = "fbl@mbox.example";
+	config.report.via = REPORT_VIA_FOLDER;
+	config.report.to = out_folder;
+	if (complaint_desk_open(&desk, &config) < 0)
+		return 1;
+	desk.find = find;
+	desk.release = release;
+	event_auth = "{\"dkim\":[{\"d\":\"esp.example\",\"s\":\"x\",\"result\":\"pass\"}],"
+		     "\"spf\":{\"result\":\"fail\",\"domain\":\"esp.example\"}}";
+	register_sender();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	char command[160];
+	(void)state;
+	complaint_desk_close(&desk);
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	return system(command);
+}
+
+static struct complaint_result take(const char *text, const char *kind, const char *rcpt)
+{
+	struct complaint c = {.octets = span_of(text), .kind = span_of(kind),
+			      .rcpt = span_of(rcpt)};
+	struct complaint_result result;
+	int r = complaint_take(&desk, &c, clock_now_us(), &result);
+	if (r != 0)
+		fail_msg("complaint_take: %s", strerror(-r));
+	return result;
+}
+
+static void test_outcomes(void **state)
+{
+	static const struct {
+		const char *name, *text, *kind, *rcpt, *auth;
+		enum complaint_outcome want;
+	} rows[] = {
+		{"signed", MAIL, NULL, NULL, NULL, COMPLAINT_REPORT},
+		{"named recipient", MAIL, NULL, RCPT, NULL, COMPLAINT_REPORT},
+		{"not his", MAIL, NULL, "li@mbox.example", NULL, COMPLAINT_UNVERIFIED},
+		{"never received", "Message-ID: <2@esp.example>\r\n\r\nx\r\n", NULL, NULL, NULL,
+		 COMPLAINT_UNVERIFIED},
+		{"no id at all", "Subject: x\r\n\r\nx\r\n", NULL, RCPT, NULL, COMPLAINT_UNVERIFIED},
+		{"empty", "", NULL, NULL, NULL, COMPLAINT_UNVERIFIED},
+		{"by our header", "X-Assay-Verdict: tag; id=" ID_OF_TXN "; score=9\r\n"
+				  "From: a@esp.example\r\n\r\nx\r\n", NULL, NULL, NULL, COMPLAINT_REPORT},
+		{"signature failed", MAIL, NULL, NULL,
+		 "{\"dkim\":[{\"d\":\"esp.example\",\"result\":\"fail\"}]}", COMPLAINT_FAILED_AUTH},
+		{"only the author says so", MAIL, NULL, NULL, "{}", COMPLAINT_FAILED_AUTH},
+		{"spf passed", MAIL, NULL, NULL,
+		 "{\"dkim\":[],\"spf\":{\"result\":\"pass\",\"domain\":\"m.esp.example\"}}",
+		 COMPLAINT_REPORT},
+		{"somebody else", "Message-ID: <1@esp.example>\r\nFrom: x@y.example\r\n\r\n", NULL, NULL,
+		 "{\"dkim\":[{\"d\":\"y.example\",\"result\":\"pass\"}]}", COMPLAINT_NO_SENDER},
+		{"attached", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nlook\r\n"
+			     "--b\r\nContent-Type: message/rfc822\r\n\r\n" MAIL "\r\n--b--\r\n",
+		 NULL, NULL, NULL, COMPLAINT_REPORT},
+		{"report", "Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n"
+			   "\r\n--b\r\n\r\nx\r\n--b\r\nContent-Type: message/feedback-report\r\n\r\n"
+			   "Feedback-Type: abuse\r\nOriginal-Rcpt-To: <" RCPT ">\r\n\r\n--b\r\n"
+			   "Content-Type: message/rfc822\r\n\r\n" MAIL "\r\n--b--\r\n",
+		 NULL, NULL, NULL, COMPLAINT_REPORT},
+		{"a report itself", "Message-ID: <1@esp.example>\r\nContent-Type: multipart/report; "
+				    "boundary=b\r\n\r\n--b--\r\n", NULL, NULL, NULL, COMPLAINT_NO_SENDER},
+		{"not spam", MAIL, "not-spam", NULL, NULL, COMPLAINT_REPORT},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		tear_down(NULL);
+		set_up(NULL);
+		if (rows[i].auth)
+			event_auth = rows[i].auth;
+		struct complaint_result result = take(rows[i].text, rows[i].kind, rows[i].rcpt);
+		if (result.outcome != rows[i].want)
+			fail_msg("%s: %s (%s)", rows[i].name, complaint_outcome_name(result.outcome),
+				 result.why);
+		assert_int_equal(result.report[0] != '\0', rows[i].want == COMPLAINT_REPORT);
+	}
+}
+
+static void test_duplicate_and_undo(void **state)
+{
+	(void)state;
+	config.complain.hold_us = 600 * US_PER_S;
+	assert_int_equal(take(MAIL, NULL, NULL).outcome, COMPLAINT_REPORT);
+	assert_int_equal(take(MAIL, NULL, RCPT).outcome, COMPLAINT_DUPLICATE);
+	unsigned sent;
+	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
+	assert_int_equal(sent, 0);
+	assert_int_equal(take(MAIL, "not-spam", NULL).outcome, COMPLAINT_WITHDRAWN);
+	assert_true(queue_next_due(desk.queue) == INT64_MAX);
+	assert_int_equal(take(MAIL, NULL, NULL).outcome, COMPLAINT_REPORT);
+	config.complain.hold_us = 0;
+}
+
+static struct span report_text(const char *id)
+{
+	char path[256];
+	struct file_view view;
+	snprintf(path, sizeof(path), "%s/%s.eml", out_folder, id);
+	if (file_view_open(path, 1 << 20, &view) < 0)
+		fail_msg("no %s", path);
+	return view.bytes; /* small: malloc'd */
+}
+
+static void test_report(void **state)
+{
+	static const char *const wants[] = {
+		"multipart/report; report-type=feedback-report;", "\r\nContent-Type: message/feedback-report\r\n",
+		"\r\nFeedback-Type: abuse\r\n", "\r\nVersion: 1\r\n",
+		"\r\nOriginal-Mail-From: <b+1@esp.example>\r\n", "\r\nSource-IP: 192.0.2.9\r\n",
+		"\r\nSource-Port: 4711\r\n", "\r\nReporting-MTA: dns; mx1.mbox.example\r\n",
+		"\r\nReported-Domain: esp.example\r\n", "\r\nAuto-Submitted: auto-generated\r\n",
+		"\r\nTo: fbl@esp.example\r\n", "\r\nSubject: FW: Offer for ", "X-Campaign: caf\xc3\xa9\r\n",
+		"\r\nContent-Transfer-Encoding: 8bit\r\n", "\r\nMessage-ID: <1@esp.example>\r\n",
+		"\r\nArrival-Date: Mon, 23 Nov 2026 08:00:00 +0000\r\n",
+	};
+	struct buf faults = BUF_INIT;
+	unsigned sent;
+	(void)state;
+	struct complaint_result result = take(MAIL, NULL, NULL);
+	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
+	assert_int_equal(sent, 1);
+	struct span text = report_text(result.report);
+	for (size_t i = 0; i < sizeof(wants) / sizeof(wants[0]); i++)
+		if (span_find(text, span_of(wants[i])) == SIZE_MAX)
+			fail_msg("no '%s' in\n%.*s", wants[i], SPAN_ARG(text));
+	assert_true(span_case_find(text, SPAN(RCPT)) == SIZE_MAX);
+	assert_true(span_find(text, SPAN("X-Assay")) == SIZE_MAX);
+	if (arf_lint(text, SPAN(RCPT), &faults))
+		fail_msg("%s", faults.p);
+	/* What we write we read. */
+	struct arena a;
+	struct arf_input in;
+	arena_init(&a, LIMIT_ARENA_BYTES);
+	arf_read(&in, text, &a);
+	assert_int_equal(in.form, FORM_ARF);
+	assert_true(span_eq(in.kind, SPAN("abuse")));
+	assert_true(span_ends(in.rcpt, SPAN("@mbox.example")));
+	arena_free(&a);
+	buf_free(&faults);
+	free((char *)text.p);
+}
+
+/* Each change to a good report makes the linter speak. */
+static void test_lint(void **state)
+{
+	static const struct {
+		const char *from, *to, *want;
+	} rows[] = {
+		{"feedback-report;\r\n", "Feedback-Report;\r\n", "report-type"},
+		{"multipart/report;", "multipart/Report;", "lower case"},
+		{"Content-Type: message/feedback-report", "Content-Type: text/plain", "to the letter"},
+		{"Feedback-Type: abuse\r\n", "", "Feedback-Type stands 0 times"},
+		{"Feedback-Type: abuse", "Feedback-Type: rude", "wrong value: 'rude'"},
+		{"Version: 1\r\n", "Version: 1\r\nVersion: 1\r\n", "Version stands 2 times"},
+		{"Version: 1\r\n", "Version: 0.1\r\n", "wrong value: '0.1'"},
+		{"User-Agent: Assay/", "User-Agent: Assay ", "User-Agent has a wrong value"},
+		{"Source-IP: 192.0.2.9", "Source-IP: 192.0.2", "Source-IP has a wrong value"},
+		{"Source-IP: 192.0.2.9\r\n", "Source-IP: 192.0.2.9\r\nSource-IP: 192.0.2.9\r\n",
+		 "Source-IP stands 2 times"},
+		{"Arrival-Date: Mon, ", "Arrival-Date: Someday, ", "Arrival-Date has"},
+		{"Original-Mail-From: <b+1@esp.example>", "Original-Mail-From: b+1@esp.example", "wrong value"},
+		{"Reporting-MTA: dns; ", "Reporting-MTA: ", "Reporting-MTA has"},
+		{"Auto-Submitted: auto-generated\r\n", "", "Auto-Submitted stands 0 times"},
+		{"MIME-Version: 1.0\r\n", "MIME-Version: 1.0\n", "stands alone"},
+		{"Content-Transfer-Encoding: 8bit\r\n", "", "8 bit"},
+		{"text/rfc822-headers", "text/rfc822", "the third part is 'text/rfc822'"},
+		{"Subject: FW: Offer", "Subject: FW: Other", "not that of the message"},
+		{"Message-ID: <01", "Message-ID: 01", "Message-ID has not the form"},
+	};
+	unsigned sent;
+	(void)state;
+	struct complaint_result result = take(MAIL, NULL, NULL);
+	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
+	struct span text = report_text(result.report);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf bad = BUF_INIT, faults = BUF_INIT;
+		size_t at = span_find(text, span_of(rows[i].from));
+		if (at == SIZE_MAX)
+			fail_msg("no '%s' to change", rows[i].from);
+		buf_add(&bad, span_sub(text, 0, at));
+		buf_adds(&bad, rows[i].to);
+		buf_add(&bad, span_sub(text, at + strlen(rows[i].from), text.n));
+		arf_lint(buf_span(&bad), SPAN(RCPT), &faults);
+		if (span_find(buf_span(&faults), span_of(rows[i].want)) == SIZE_MAX)
+			fail_msg("'%s' -> '%s': %s", rows[i].from, rows[i].to,
+				 faults.p ? faults.p : "nothing");
+		buf_free(&bad);
+		buf_free(&faults);
+	}
+	free((char *)text.p);
+}
+
+struct counts {
+	unsigned n, sent;
+};
+
+static int count_item(const struct queue_item *item, void *arg)
+{
+	struct counts *c = arg;
+	c->n++;
+	c->sent += span_eq(item->state, SPAN("sent"));
+	return 0;
+}
+
+/* A folder that is not there keeps the report; it goes when the folder is back. */
+static void test_retry(void **state)
+{
+	struct counts c = {0, 0};
+	unsigned sent;
+	(void)state;
+	rmdir(out_folder);
+	struct complaint_result result = take(MAIL, NULL, NULL);
+	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
+	assert_int_equal(sent, 0);
+	assert_true(queue_next_due(desk.queue) > clock_now_us() + 200 * US_PER_S);
+	mkdir(out_folder, 0755);
+	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
+	assert_int_equal(sent, 0);
+	assert_int_equal(queue_retry(desk.queue, SPAN("nothing"), clock_now_us()), QUEUE_E_NONE);
+	assert_int_equal(queue_retry(desk.queue, span_of(result.report), clock_now_us()), 0);
+	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
+	assert_int_equal(sent, 1);
+	assert_int_equal(queue_list(desk.queue, count_item, &c), 0);
+	assert_int_equal(c.n, 1);
+	assert_int_equal(c.sent, 1);
+}
+
+/* A child puts complaints in and delivers until it is killed; what it said is done is there once,
+ * and everything in the queue goes out in the end. */
+static void test_killed(void **state)
+{
+	(void)state;
+	for (unsigned round = 0; round < 30; round++) {
+		pid_t child = fork();
+		if (child == 0) {
+			struct complaint_desk mine;
+			if (complaint_desk_open(&mine, &config) < 0)
+				_exit(1);
+			for (unsigned i = 0;; i++) {
+				char id[ID_BYTES], mid[64];
+				id_make(clock_now_us(), id);
+				snprintf(mid, sizeof(mid), "<%s@mbox.example>", id);
+				struct queue_item item = {
+					.id = span_of(id), .sender = SPAN("esp"), .kind = SPAN("abuse"),
+					.to = SPAN("fbl@esp.example"), .envelope = SPAN("x@mbox.example"),
+					.message_id = span_of(mid), .message = SPAN("text\r\n"),
+					.complaint = span_of(id),
+				};
+				int r = queue_begin(mine.queue);
+				if (r == 0)
+					r = queue_end(mine.queue, queue_put(mine.queue, &item));
+				if (r == 0)
+					r = deliver_due(mine.queue, &config, NULL);
+				if (r == 0)
+					r = queue_write_events(mine.queue, folder);
+				if (r < 0)
+					_exit(2);
+			}
+		}
+		usleep(20000 + round * 1777);
+		kill(child, SIGKILL);
+		int status;
+		waitpid(child, &status, 0);
+		assert_true(WIFSIGNALED(status));
+	}
+	unsigned sent;
+	struct counts c = {0, 0};
+	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
+	assert_int_equal(queue_list(desk.queue, count_item, &c), 0);
+	assert_int_equal(c.n, c.sent);
+	char command[256], line[64] = "";
+	snprintf(command, sizeof(command), "ls %s | wc -l", out_folder);
+	FILE *f = popen(command, "r");
+	assert_non_null(fgets(line, sizeof(line), f));
+	pclose(f);
+	assert_int_equal(atoi(line), c.n);
+	assert_true(c.n >= 30);
+	/* Each report has its "queued" and its "sent", each once. */
+	assert_int_equal(queue_write_events(desk.queue, folder), 0);
+	snprintf(command, sizeof(command), "cat %s/log/*.jsonl | grep -c '\"state\":\"sent\"'", folder);
+	f = popen(command, "r");
+	assert_non_null(fgets(line, sizeof(line), f));
+	pclose(f);
+	assert_in_range(atoi(line), c.n, c.n + 30); /* at most one again for each kill */
+}
+
+static void test_keys(void **state)
+{
+	struct keys again;
+	struct stat st;
+	char path[128];
+	struct arena a;
+	(void)state;
+	arena_init(&a, LIMIT_ARENA_BYTES);
+	snprintf(path, sizeof(path), "%s/feedback.key", folder);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(keys_open(&again, folder), 0);
+	assert_memory_equal(&again, &desk.keys, sizeof(again));
+	struct span address = keys_envelope(&again, SPAN("fbl@mbox.example"), SPAN("01JD"), &a);
+	assert_true(span_eq(keys_envelope_id(&again, address, &a), SPAN("01jd")));
+	assert_false(keys_envelope_id(&again, SPAN("fbl+01jd.aaaaaaaaaa@mbox.example"), &a).p);
+	uint8_t k1[SHA256_BYTES], k2[SHA256_BYTES];
+	keys_token(&again, SPAN("a"), 0, k1);
+	keys_token(&again, SPAN("b"), 0, k2);
+	assert_memory_not_equal(k1, k2, sizeof(k1));
+	arena_free(&a);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_outcomes, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_duplicate_and_undo, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_report, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lint, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_retry, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
