@@ -61,8 +61,14 @@ int main(int argc, char **argv)
 		char program[64];
 		snprintf(program, sizeof(program), "assay %s", c->name);
 		context.program = program;
-		(void)config_file;
-		return c->run(&context, argc - o.at, argv + o.at);
+		struct config config;
+		int loaded = config_load(&config, config_file);
+		if (loaded != 0)
+			return loaded < 0 ? EX_NOINPUT : EX_CONFIG;
+		context.config = &config;
+		int r = c->run(&context, argc - o.at, argv + o.at);
+		config_free(&config);
+		return r;
 	}
 	return command_usage("assay", "unknown command '%s'; 'assay --help' lists them", operand);
 }

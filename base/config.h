@@ -7,12 +7,16 @@
  * Ownership: config_load() makes a config whole or not at all; all strings are its own,
  *            config_free() gives everything back.
  * Errors:    faults of the file are printed by diag as file:line:column and make
- *            CONFIG_E_FAULTS; negative errno when the file cannot be read.
+ *            CONFIG_E_FAULTS; negative errno when the file cannot be read (also printed).
+ * Paths:     a relative one is taken from the folder of the file, so that `assay run` works from
+ *            any folder.
  * Units:     microseconds, bytes.
  */
 #pragma once
 
 #include "base/arena.h"
+
+struct diag;
 
 enum { CONFIG_E_FAULTS = 1 };
 
@@ -23,6 +27,7 @@ enum report_via { REPORT_VIA_NONE, REPORT_VIA_SMTP, REPORT_VIA_FOLDER };
 
 struct config_texts {
 	const char **v;
+	const unsigned *lines; /* where each stands; NULL: a default */
 	size_t n;
 };
 
@@ -57,7 +62,7 @@ struct config {
 		size_t ring_bytes;
 	} capture;
 	struct config_texts spool_maildirs;
-	struct config_texts rules; /* folders, later ones are local tuning */
+	struct config_texts rules; /* folders, later ones are local tuning; see base/paths.h */
 	struct config_texts packs;
 	const char *host; /* our authserv-id and Reporting-MTA */
 	struct {
@@ -76,4 +81,7 @@ struct config {
 void config_init(struct config *c);
 /* `path` NULL: /etc/assay/assay.conf when it is there, else the defaults. */
 __attribute__((warn_unused_result)) int config_load(struct config *c, const char *path);
+/* The same from octets in memory, for tests; `file` names them in messages. */
+__attribute__((warn_unused_result)) int config_parse(struct config *c, const char *file,
+						     struct span bytes, struct diag *diag);
 void config_free(struct config *c);

@@ -70,6 +70,9 @@ void diag_guess_try(struct diag_guess *g, struct span candidate)
 	if (g->word.n > GUESS_BYTES || candidate.n > GUESS_BYTES)
 		return;
 	size_t d = distance(g->word, candidate);
+	/* 'clas' begins 'class.kind': a name that goes on is near, but no nearer than a slip. */
+	if (g->word.n >= 4 && span_starts(candidate, g->word) && d > g->word.n / 3 + 1)
+		d = g->word.n / 3 + 1;
 	if (d < g->distance) {
 		g->distance = d;
 		g->best = candidate;
