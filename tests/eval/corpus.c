@@ -137,8 +137,8 @@ static void take(struct corpus *c, const char *child, const char *name, const ch
 	struct stat st;
 	struct file_view view;
 	bool template = strcmp(set, "templates") == 0;
-	snprintf(path, sizeof(path), "%s/%s", c->root, child);
-	if (stat(path, &st) < 0)
+	int length = snprintf(path, sizeof(path), "%s/%s", c->root, child);
+	if (length >= (int)sizeof(path) || stat(path, &st) < 0)
 		return;
 	if (S_ISDIR(st.st_mode)) {
 		walk(c, child, set, label);
@@ -157,8 +157,8 @@ static void walk(struct corpus *c, const char *below, const char *set, enum labe
 {
 	char path[4096], child[4096];
 	struct dirent **entries;
-	snprintf(path, sizeof(path), "%s/%s", c->root, below);
-	int n = scandir(path, &entries, NULL, alphasort);
+	int n = snprintf(path, sizeof(path), "%s/%s", c->root, below);
+	n = n < (int)sizeof(path) ? scandir(path, &entries, NULL, alphasort) : -1;
 	for (int i = 0; i < n; i++) {
 		int length = snprintf(child, sizeof(child), "%s/%s", below, entries[i]->d_name);
 		if (entries[i]->d_name[0] != '.' && length < (int)sizeof(child))
