@@ -48,6 +48,7 @@ static void read_view(struct reading *r, const struct message *m, struct arena *
 		else
 			view_add_plain(&r->view, p->text, (uint16_t)i);
 	}
+	view_find_written(&r->view);
 }
 
 static void read_phrases(struct reading *r, struct arena *a, bool *partial)

@@ -10,6 +10,10 @@ struct span view_line(struct span text, size_t from, size_t to)
 		begin--;
 	while (end < text.n && end - to < room / 2 && text.p[end] != '\n')
 		end++;
+	/* not from the middle of a word */
+	if (begin > 0 && text.p[begin - 1] != '\n')
+		while (begin < from && ascii_is_alpha(text.p[begin]))
+			begin++;
 	while (begin < from && (text.p[begin] & 0xc0) == 0x80)
 		begin++;
 	while (end > to && end < text.n && (text.p[end] & 0xc0) == 0x80)

@@ -319,6 +319,21 @@ static bool asian_line(struct span line, struct place *place_r)
 	return found;
 }
 
+/* Where the address of a box at `at` ends: behind its postal code, else with its line. */
+static size_t box_end(struct span s, size_t at)
+{
+	size_t stop = at + 90 < s.n ? at + 90 : s.n, digits = 0, first_line = stop;
+	for (size_t i = at; i < stop; i++) {
+		if (s.p[i] == '\n' && first_line == stop)
+			first_line = i;
+		digits = ascii_is_digit(s.p[i]) ? digits + 1 : 0;
+		bool ends = i + 1 == s.n || !ascii_is_digit(s.p[i + 1]);
+		if (digits == 5 && ends && is_state(word_before(s, i - 4)))
+			return i + 1 + (i + 6 <= s.n && s.p[i + 1] == '-' ? 5 : 0);
+	}
+	return first_line;
+}
+
 /* English and other Latin forms without a code that another test knows. */
 static bool latin_line(struct span s, struct span line, size_t base, struct place *place_r)
 {
@@ -330,8 +345,7 @@ static bool latin_line(struct span s, struct span line, size_t base, struct plac
 	for (const char *const *w = boxes; *w; w++) {
 		size_t at = span_find(line, span_of(*w));
 		if (at != SIZE_MAX && has_digit(span_sub(line, at, at + 24))) {
-			size_t to = base + at + 90 < s.n ? base + at + 90 : s.n;
-			*place_r = (struct place){base + at, to};
+			*place_r = (struct place){base + at, box_end(s, base + at)};
 			return true;
 		}
 	}

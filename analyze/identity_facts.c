@@ -62,10 +62,12 @@ static struct span address_in(struct span s)
 	return s;
 }
 
+/* Made for a machine: nobody reads there. */
 static bool for_unsubscribing(struct span addr)
 {
 	static const char *const cues[] = {"unsub", "remove", "leave-", "optout", "opt-out", "bounce",
-		"off@", "signoff", "-off", "listserv@", "majordomo@", "-request@", "subscribe"};
+		"off@", "signoff", "-off", "listserv@", "majordomo@", "-request@", "subscribe",
+		"noreply", "no-reply", "do-not-reply", "donotreply"};
 	for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
 		if (span_case_find(addr, span_of(cues[i])) != SIZE_MAX)
 			return true;
@@ -109,20 +111,12 @@ static void find_email(struct content *c, const struct txn *txn)
 /* Addresses that HTML writes as text, without a link. */
 static void find_written_email(struct content *c, const struct txn *txn)
 {
-	struct span text = view_text(&c->shown.view);
-	if (!c->shown.view.html || c->identity.email.text.p)
-		return;
-	struct view plain;
-	view_init(&plain, c->arena, text.n);
-	view_add_plain(&plain, text, 0);
-	for (size_t i = 0; i < plain.n_links; i++) {
-		struct span addr = address_in(plain.links[i].target);
-		if (!addr.n || for_unsubscribing(addr) || is_recipient(c->message, txn, addr))
-			continue;
-		const struct view_run *run = view_run_at(&c->shown.view, plain.links[i].from);
-		c->identity.email = (struct found_text){addr, run ? run->part : 0,
-			run ? run->offset + (plain.links[i].from - run->start) : 0};
-		return;
+	const struct view *v = &c->shown.view;
+	for (size_t i = 0; i < v->n_written && !c->identity.email.text.p; i++) {
+		const struct view_link *l = &v->written[i];
+		struct span addr = address_in(l->target);
+		if (addr.n && !for_unsubscribing(addr) && !is_recipient(c->message, txn, addr))
+			c->identity.email = (struct found_text){addr, l->part, l->offset};
 	}
 }
 

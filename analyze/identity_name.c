@@ -84,12 +84,13 @@ static bool word_byte(char c)
 	       c == '.';
 }
 
-/* Behind "©", "copyright", years and "by" up to the end of the name. */
+/* Behind "©", "copyright", "paid for by" (who pays must be named), years and "by", up to the end
+ * of the name. */
 static struct place behind_copyright(struct span s, size_t at)
 {
-	static const char *const skip[] = {"copyright", "(c)", "\xc2\xa9", "by ", "the ", NULL};
+	static const char *const skip[] = {"paid for by", "copyright", "(c)", "\xc2\xa9", "by ", "the ", NULL};
 	static const char *const stops[] = {"all rights", "rights reserved", " | ", ". ", " - ", ";",
-		" \xc2\xb7 ", " unsubscribe", " privacy", " is a ", " and its ", "\xe3\x80\x82", NULL};
+		" \xc2\xb7 ", " unsubscribe", " privacy", " and not authorized", " not authorized", ", p.o.", ", po box", "(www", " (http", " is a ", " and its ", "\xe3\x80\x82", NULL};
 	bool more = true;
 	while (at < s.n && more) {
 		struct span rest = span_sub(s, at, s.n);
@@ -120,7 +121,7 @@ static struct place behind_copyright(struct span s, size_t at)
 
 static struct place find_copyright(struct span s)
 {
-	static const char *const marks[] = {"\xc2\xa9", "copyright", "(c) 1", "(c) 2"};
+	static const char *const marks[] = {"paid for by", "\xc2\xa9", "copyright", "(c) 1", "(c) 2"};
 	struct place best = {0, 0};
 	/* the last one: a footer's, not that of a quoted text above it */
 	for (size_t k = 0; k < sizeof(marks) / sizeof(marks[0]); k++) {

@@ -55,13 +55,13 @@ static bool target_says_it(struct span t)
 	return false;
 }
 
-/* First link whose text begins at or behind `at`. */
-static size_t link_from(const struct view *v, size_t at)
+/* First of `links` whose text begins at or behind `at`. */
+static size_t link_from(const struct view_link *links, size_t n, size_t at)
 {
-	size_t low = 0, high = v->n_links;
+	size_t low = 0, high = n;
 	while (low < high) {
 		size_t mid = low + (high - low) / 2;
-		if (v->links[mid].from < at)
+		if (links[mid].from < at)
 			low = mid + 1;
 		else
 			high = mid;
@@ -99,28 +99,45 @@ static size_t lines_between(struct span text, size_t from, size_t to)
 	return n;
 }
 
+/* How far link `l` is from the wish at [from, to); SIZE_MAX: in another sentence. */
+static size_t distance(struct span text, const struct view_link *l, size_t from, size_t to)
+{
+	if (l->from >= from) {
+		size_t end = to < l->from ? to : l->from;
+		return lines_between(text, end, l->from) > BEHIND_LINES ? SIZE_MAX : l->from - end;
+	}
+	return l->to <= from && lines_between(text, l->to, from) <= 1 ? from - l->to : SIZE_MAX;
+}
+
+/* The nearest of `links` that serves the wish; *best_r is how near one was found before. */
+static const struct view_link *nearest(const struct reading *r, const struct view_link *links, size_t n,
+				       size_t from, size_t to, size_t *best_r)
+{
+	const struct view *v = &r->view;
+	const struct view_link *best = NULL;
+	size_t at = link_from(links, n, from > BEFORE_BYTES ? from - BEFORE_BYTES : 0);
+	for (; at < n && links[at].from <= to + BEHIND_BYTES; at++) {
+		const struct view_link *l = &links[at];
+		if (!l->visible || l->to == l->from || !serves(v, l, &r->hits, &r->text))
+			continue;
+		/* What stands nearer is meant: "Click here to unsubscribe. Visit ..." */
+		size_t d = distance(view_text(v), l, from, to);
+		if (d < *best_r) {
+			*best_r = d;
+			best = l;
+		}
+	}
+	return best;
+}
+
 /* The link that serves the wish at [from, to) of the visible text; NULL: none. */
 static const struct view_link *serving_link(const struct reading *r, size_t from, size_t to)
 {
 	const struct view *v = &r->view;
-	struct span text = view_text(v);
-	size_t at = link_from(v, from > BEFORE_BYTES ? from - BEFORE_BYTES : 0);
-	const struct view_link *before = NULL;
-	for (; at < v->n_links && v->links[at].from <= to + BEHIND_BYTES; at++) {
-		const struct view_link *l = &v->links[at];
-		if (!l->visible || l->to == l->from || !serves(v, l, &r->hits, &r->text))
-			continue;
-		if (l->from >= from) {
-			if (lines_between(text, to < l->from ? to : l->from, l->from) > BEHIND_LINES)
-				return before;
-			/* What stands nearer is meant: "Click here to unsubscribe. Visit ..." */
-			return before && from - before->to < (l->from > to ? l->from - to : 0) ? before
-											 : l;
-		}
-		if (l->to <= from && lines_between(text, l->to, from) <= 1)
-			before = l;
-	}
-	return before;
+	size_t best = SIZE_MAX;
+	const struct view_link *l = nearest(r, v->links, v->n_links, from, to, &best);
+	const struct view_link *written = nearest(r, v->written, v->n_written, from, to, &best);
+	return written ? written : l;
 }
 
 static void way_of_link(struct unsub *u, const struct view *v, const struct view_link *l,

@@ -57,24 +57,31 @@ static bool is_local_char(char c)
 	return ascii_is_alpha(c) || ascii_is_digit(c) || (c && strchr("._%+-=", c));
 }
 
-static void add_plain_link(struct view *v, struct span line, size_t from, size_t to, size_t base,
-			   uint32_t offset, uint16_t part)
+/* Where found addresses go: the links of a plain part, or `written`. */
+struct found_links {
+	struct arena *arena;
+	struct view_link **v;
+	size_t *n, *cap;
+	size_t base; /* of the line in the visible text */
+	uint32_t offset;
+	uint16_t part;
+};
+
+static void add_found(struct found_links *f, struct span line, size_t from, size_t to)
 {
 	while (to > from && strchr(".,;:!?)]}'*", line.p[to - 1]))
 		to--;
-	v->links_seen++;
-	if (v->n_links == LIMIT_HTML_LINKS || to == from ||
-	    !arena_grow(v->arena, (void **)&v->links, v->n_links, &v->cap_links, sizeof(*v->links)))
+	if (*f->n == LIMIT_HTML_LINKS || to == from ||
+	    !arena_grow(f->arena, (void **)f->v, *f->n, f->cap, sizeof(**f->v)))
 		return;
-	v->links[v->n_links++] = (struct view_link){.target = span_sub(line, from, to),
-		.kind = LINK_PLAIN, .from = (uint32_t)(base + from), .to = (uint32_t)(base + to),
-		.offset = offset + (uint32_t)from, .part = part, .visible = true, .px = 16,
+	(*f->v)[(*f->n)++] = (struct view_link){.target = span_sub(line, from, to),
+		.kind = LINK_PLAIN, .from = (uint32_t)(f->base + from), .to = (uint32_t)(f->base + to),
+		.offset = f->offset + (uint32_t)from, .part = f->part, .visible = true, .px = 16,
 		.contrast = 21};
 }
 
-/* URLs and addresses of one line that stands at `base` of the visible text. */
-static void find_plain_links(struct view *v, struct span line, size_t base, uint32_t offset,
-			     uint16_t part)
+/* URLs and addresses of one line. */
+static void find_addresses(struct found_links *f, struct span line)
 {
 	size_t word = 0; /* where the characters of a local part began */
 	for (size_t i = 0; i < line.n; i++) {
@@ -88,18 +95,37 @@ static void find_plain_links(struct view *v, struct span line, size_t base, uint
 		if (url) {
 			while (i < line.n && !ends_address((unsigned char)line.p[i]))
 				i++;
-			add_plain_link(v, line, from, i, base, offset, part);
+			add_found(f, line, from, i);
 			word = i + 1;
 		} else if (c == '@' && i > word) {
 			from = word;
 			for (i++; i < line.n && (is_local_char(line.p[i]) && line.p[i] != '%');)
 				i++;
 			if (memchr(line.p + from, '.', i - from))
-				add_plain_link(v, line, from, i, base, offset, part);
+				add_found(f, line, from, i);
 			word = i;
 			i--;
 		} else if (!is_local_char(c)) {
 			word = i + 1;
+		}
+	}
+}
+
+void view_find_written(struct view *v)
+{
+	struct found_links f = {v->arena, &v->written, &v->n_written, &v->cap_written, 0, 0, 0};
+	for (size_t i = 0; v->html && i < v->n_runs; i++) {
+		const struct view_run *run = &v->runs[i];
+		if (!run->visible || (run->link >= 0 && v->links[run->link].kind == LINK_ANCHOR))
+			continue;
+		size_t before = v->n_written;
+		f.base = run->start;
+		f.offset = run->offset;
+		f.part = run->part;
+		find_addresses(&f, span_sub(view_text(v), run->start, run->start + run->length));
+		for (; before < v->n_written; before++) {
+			v->written[before].px = run->px;
+			v->written[before].contrast = run->contrast;
 		}
 	}
 }
@@ -111,13 +137,16 @@ void view_add_plain(struct view *v, struct span text, uint16_t part)
 		return;
 	if (v->n_text)
 		v->text[v->n_text++] = '\n';
+	size_t links = v->n_links;
 	while (span_next_line(&rest, &line)) {
 		uint32_t offset = (uint32_t)(line.p - text.p);
 		while (line.n && ascii_is_space(line.p[line.n - 1]))
 			line.n--;
 		if (line.n) {
 			memcpy(v->text + v->n_text, line.p, line.n);
-			find_plain_links(v, line, v->n_text, offset, part);
+			struct found_links f = {v->arena, &v->links, &v->n_links, &v->cap_links,
+				v->n_text, offset, part};
+			find_addresses(&f, (struct span){v->text + v->n_text, line.n});
 			if (v->n_runs < LIMIT_HTML_RUNS &&
 			    arena_grow(v->arena, (void **)&v->runs, v->n_runs, &v->cap_runs,
 				       sizeof(*v->runs)))
@@ -127,5 +156,5 @@ void view_add_plain(struct view *v, struct span text, uint16_t part)
 		v->n_text += line.n;
 		if (rest.n)
 			v->text[v->n_text++] = '\n';
-	}
+	}	v->links_seen += v->n_links - links;
 }

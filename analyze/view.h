@@ -57,6 +57,8 @@ struct view {
 	size_t n_runs, cap_runs;
 	struct view_link *links;
 	size_t n_links, cap_links, links_seen;
+	struct view_link *written; /* addresses that HTML writes as text; clients make links of them */
+	size_t n_written, cap_written;
 	size_t images;   /* that a person can see */
 	size_t pixels;   /* tracking pixels: remote images of at most 2 x 2, or hidden */
 	double image_area; /* px^2 of images whose size is written */
@@ -70,6 +72,9 @@ struct view {
 void view_init(struct view *v, struct arena *arena, size_t bytes);
 void view_add_html(struct view *v, struct span html, uint16_t part);
 void view_add_plain(struct view *v, struct span text, uint16_t part);
+
+/* Fills `written`, once all parts are added. */
+void view_find_written(struct view *v);
 
 static inline struct span view_text(const struct view *v)
 {

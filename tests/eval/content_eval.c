@@ -165,6 +165,8 @@ static void dump(const struct corpus *c, const char *set)
 		print_text("phone", &f, F_IDENTITY_PHONE);
 		print_text("email", &f, F_IDENTITY_EMAIL);
 		print_text("kind", &f, F_CLASS_KIND);
+		if (getenv("EVAL_FOOTER"))
+			printf("\n%.*s\n", SPAN_ARG(f.v[F_BODY_FOOTER].text));
 		printf("\n");
 		arena_free(&a);
 	}
