@@ -1,9 +1,12 @@
 #include "base/diag.h"
 
+#include <assert.h>
+
 static void print(struct diag *d, struct place at, const char *kind, const char *format,
 		  va_list args)
 {
 	FILE *out = d->out ? d->out : stderr;
+	assert(format); /* gcc's sanitizer build warns of a null format otherwise */
 	if (at.line && at.column)
 		fprintf(out, "%s:%u:%u: %s: ", at.file, at.line, at.column, kind);
 	else if (at.line)
