@@ -10,6 +10,7 @@
  * Recursion: include and redirect only, each costs one of the ten look-ups.
  */
 #include "analyze/auth.h"
+#include "analyze/idna.h"
 #include "analyze/spf_lib.h"
 #include "analyze/spf_macro.h"
 #include "base/limits.h"
@@ -24,6 +25,7 @@ struct spf_run {
 	struct arena *arena;
 	struct spf_env env; /* .domain is that of the record at hand */
 	unsigned lookups, voids;
+	unsigned depth; /* of includes */
 	bool waiting; /* an answer is missing: stop */
 	bool trouble;  /* an answer is UNKNOWN */
 	bool too_many; /* MX names */
@@ -175,7 +177,9 @@ static bool costs_lookup(enum spf_mechanism m)
 static enum auth_result match_include(struct spf_run *run, struct span target, bool *match_r)
 {
 	struct spf_outcome inner;
+	run->depth++;
 	enum auth_result r = check_domain(run, target, &inner);
+	run->depth--;
 	*match_r = r == AUTH_PASS;
 	if (r == AUTH_NONE)
 		return fault(run, AUTH_PERMERROR, "include of a domain without SPF record");
@@ -227,15 +231,17 @@ static enum auth_result match_term(struct spf_run *run, const struct spf_term *t
 }
 
 /* While one answer is missing, ask for what the rest of the record will surely need soon:
- * a record with ten includes then waits twice, not ten times. */
+ * a record with ten includes then waits twice, not ten times. Only for the outermost record, so
+ * that a hostile tree of includes costs no more than twice the look-ups that SPF allows. */
 static void prefetch(struct spf_run *run, const struct spf_record *record, size_t from)
 {
-	for (size_t i = from; i < record->n_terms && i < from + LIMIT_SPF_LOOKUPS; i++) {
+	for (size_t i = from, n = 0; i < record->n_terms && n < LIMIT_SPF_LOOKUPS; i++) {
 		const struct spf_term *t = &record->terms[i];
 		if (t->mechanism == SPF_MECH_ALL)
 			return;
-		if (t->domain.p && span_find_char(t->domain, '%') == SIZE_MAX &&
-		    t->mechanism == SPF_MECH_INCLUDE && is_name(t->domain))
+		n += costs_lookup(t->mechanism);
+		if (t->mechanism == SPF_MECH_INCLUDE && is_name(t->domain) &&
+		    span_find_char(t->domain, '%') == SIZE_MAX)
 			dns_get(run->dns, t->domain, DNS_TXT);
 	}
 }
@@ -248,7 +254,8 @@ static enum auth_result walk(struct spf_run *run, const struct spf_record *recor
 		bool match;
 		enum auth_result r = match_term(run, t, domain, &match);
 		if (run->waiting) {
-			prefetch(run, record, i + 1);
+			if (run->depth == 0)
+				prefetch(run, record, i + 1);
 			return AUTH_TEMPERROR;
 		}
 		if (r != AUTH_PASS || match) {
@@ -350,12 +357,22 @@ static struct span without_dot(struct span domain)
 	return domain;
 }
 
+static bool has_8bit(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] >= 0x80)
+			return true;
+	return false;
+}
+
 static bool check_identity(struct spf_result *result, struct span local, struct span domain,
 			   const struct auth_query *q, struct dns_session *dns,
 			   struct arena *arena)
 {
 	struct spf_run run = {.q = q, .dns = dns, .arena = arena};
 	struct spf_outcome out = {.result = AUTH_NONE};
+	if (has_8bit(domain)) /* RFC 8616 section 4: U-labels are looked up as A-labels */
+		domain = idna_to_ascii(arena, domain);
 	run.env = (struct spf_env){
 		.ip = q->ip,
 		.local = local.n ? local : SPAN("postmaster"), /* section 4.3 */

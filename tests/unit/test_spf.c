@@ -54,6 +54,12 @@ static const struct row rows[] = {
 	 "::ffff:192.0.2.9", "u@a.example", "h", "pass", "a.example", "ip4:192.0.2.9", "none"},
 	{"null MX names no host", {{"a.example", "TXT", V "mx -all"}, {"a.example", "MX", ""}},
 	 "192.0.2.9", "u@a.example", "h", "fail", "a.example", "all", "none"},
+	{"U-labels (RFC 8616)", {{"xn--bcher-kva.example", "TXT", V "exists:%{d}.c.example -all"},
+	  {"xn--bcher-kva.example.c.example", "A", "127.0.0.1"}}, "192.0.2.9",
+	 "u@b\xc3\xbc" "cher.example", "h", "pass", "xn--bcher-kva.example",
+	 "exists:%{d}.c.example", "none"},
+	{"an 8-bit local part matches nothing", {{"a.example", "TXT", V "exists:%{l}.c.example -all"}},
+	 "192.0.2.9", "\xc3\xbc@a.example", "h", "fail", "a.example", "all", "none"},
 	/* trouble */
 	{"record silent", {{"a.example", "TXT!", ""}}, "192.0.2.9", "u@a.example", "h",
 	 "temperror", "a.example", NULL, "none"},
