@@ -9,6 +9,8 @@
 #include "feedback/commands.h"
 
 static const struct command commands[] = {
+	{"rebuild", cmd_rebuild, "", "make the books in Redis again from the event log"},
+	{"report", cmd_report, "[SENDER] [--json]", "what senders sent, returns, complaints"},
 	{NULL, NULL, NULL, NULL},
 };
 

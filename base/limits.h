@@ -220,3 +220,31 @@
 
 /* Microseconds of one delivery, and of the claim on its report. */
 #define LIMIT_DELIVERY_US (300 * 1000000LL)
+
+/* --- Redis and the books (feedback/redis.c, recorder.c) -------------------- */
+
+/* Octets of the private Redis where the machine's memory is not known (else a quarter of it):
+ * the books of 100,000 senders. Past it Redis refuses and the log waits. */
+#define LIMIT_REDIS_BYTES (1LL << 30)
+
+/* Microseconds until Redis counts as away; a Redis that reads a large file at its start says so
+ * and is waited for longer. */
+#define LIMIT_REDIS_TIMEOUT_US (5 * 1000000LL)
+#define LIMIT_REDIS_LOADING_US (120 * 1000000LL)
+
+/* Times that one command follows a slot that moves. */
+#define LIMIT_REDIS_HOPS 8
+
+/* Microseconds after which a recipient answered 4xx and not tried again counts as a soft return:
+ * most queues try again within hours. Retries are recognised for five days (books.lua). */
+#define LIMIT_RETRY_WINDOW_US (86400 * 1000000LL)
+
+/* Recipients of one transaction whose hashes stand in Redis; for more, the log is asked. */
+#define LIMIT_RECEIPT_RCPTS 100
+
+/* Octets of an address that are hashed: RFC 5321 section 4.5.3.1 allows 320. */
+#define LIMIT_PATH_BYTES 1024
+
+/* Events and arguments of one batch: 5 ms of Redis' time, so others are not held up. */
+#define LIMIT_BATCH_EVENTS 1000
+#define LIMIT_BATCH_ARGUMENTS 100000

@@ -1,0 +1,189 @@
+#include "feedback/books.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "feedback/eventlog.h"
+
+static char trouble[256];
+
+unsigned books_bucket(struct span text)
+{
+	uint64_t hash = 14695981039346656037ULL; /* FNV-1a */
+	for (size_t i = 0; i < text.n; i++)
+		hash = (hash ^ (unsigned char)ascii_lower(text.p[i])) * 1099511628211ULL;
+	return (unsigned)((hash ^ hash >> 32) % BOOKS_BUCKETS);
+}
+
+struct span books_key(unsigned bucket, char out[BOOKS_KEY_BYTES])
+{
+	int n = snprintf(out, BOOKS_KEY_BYTES, "{b%03u}gen", bucket % 1000);
+	return (struct span){out, (size_t)n};
+}
+
+const char *books_message_hash(const struct identity *id, struct span message_id,
+			       char out[IDENTITY_HASH_BYTES])
+{
+	return identity_hash(id, "message", &message_id, 1, out);
+}
+
+/* Without case in the whole address: who complains may write it otherwise than the envelope. */
+const char *books_rcpt_hash(const struct identity *id, struct span rcpt,
+			    char out[IDENTITY_HASH_BYTES])
+{
+	char lower[LIMIT_PATH_BYTES];
+	size_t n = rcpt.n < sizeof(lower) ? rcpt.n : sizeof(lower);
+	for (size_t i = 0; i < n; i++)
+		lower[i] = ascii_lower(rcpt.p[i]);
+	struct span text = {lower, n};
+	return identity_hash(id, "rcpt", &text, 1, out);
+}
+
+void books_call(struct redis *r, const char *function, unsigned bucket, const struct span *args,
+		size_t n)
+{
+	char key[BOOKS_KEY_BYTES];
+	struct span words[8] = {SPAN("FCALL"), span_of(function), SPAN("1"),
+				books_key(bucket, key)};
+	for (size_t i = 0; i < n && i < 4; i++)
+		words[4 + i] = args[i];
+	redis_queue(r, words[3], 4 + n, words);
+}
+
+/* The same call for every bucket; answers are 0..63. */
+static int call_all(struct redis *r, const char *function, const struct span *args, size_t n)
+{
+	for (unsigned bucket = 0; bucket < BOOKS_BUCKETS; bucket++)
+		books_call(r, function, bucket, args, n);
+	int result = redis_exchange(r);
+	if (result < 0) {
+		snprintf(trouble, sizeof(trouble), "%s", redis_trouble(r));
+		return result;
+	}
+	for (unsigned bucket = 0; bucket < BOOKS_BUCKETS; bucket++) {
+		struct span error = redis_answer_error(redis_answer(r, bucket));
+		if (error.p) {
+			snprintf(trouble, sizeof(trouble), "%.*s", SPAN_ARG(error));
+			return BOOKS_E_REFUSED;
+		}
+	}
+	return 0;
+}
+
+/* --- a row ----------------------------------------------------------------------- */
+
+static uint64_t field(const struct redis_answer *counts, const char *name)
+{
+	for (size_t i = 0; i + 1 < redis_answer_count(counts); i += 2) {
+		if (!span_eq(redis_answer_text(redis_answer_at(counts, i)), span_of(name)))
+			continue;
+		int64_t value = redis_answer_int(redis_answer_at(counts, i + 1));
+		return value > 0 ? (uint64_t)value : 0;
+	}
+	return 0;
+}
+
+/* Hours back from now that are read: all that may hold a recipient younger than the window. */
+#define HOURS (LIMIT_RETRY_WINDOW_US / US_PER_S / 3600 + 1)
+
+/* The part of [hour, hour + 1) that lies in the last `hours` hours, at most 1. */
+static double overlap(int64_t hour, double now_hours, double hours)
+{
+	double start = now_hours - hours, from = (double)hour, to = from + 1;
+	from = from < start ? start : from;
+	to = to > now_hours ? now_hours : to;
+	double whole = now_hours - (double)hour < 1 ? now_hours - (double)hour : 1;
+	return to > from && whole > 0 ? (to - from) / whole : 0;
+}
+
+static void add_bucket(const struct redis_answer *a, int64_t now_us, struct books_row *row)
+{
+	const struct redis_answer *total = redis_answer_at(a, 0);
+	double now_hours = (double)now_us / US_PER_S / 3600;
+	uint64_t open = field(total, "open"), pending = 0;
+	row->transactions += field(total, "transactions");
+	row->sent += field(total, "sent");
+	row->accepted += field(total, "accepted");
+	row->hard += field(total, "hard");
+	row->complaints += field(total, "complaints");
+	row->reports += field(total, "reports");
+	for (size_t i = 1; i < redis_answer_count(a); i++) {
+		const struct redis_answer *hour = redis_answer_at(a, i);
+		int64_t number = redis_answer_int(redis_answer_at(hour, 0));
+		const struct redis_answer *counts = redis_answer_at(hour, 1);
+		double sent = (double)field(counts, "sent");
+		row->hour += sent * overlap(number, now_hours, 1);
+		row->day += sent * overlap(number, now_hours, 24);
+		pending += field(counts, "open");
+	}
+	row->pending += pending < open ? pending : open;
+	row->soft += pending < open ? open - pending : 0;
+}
+
+int books_read(struct redis *r, const char *row, int64_t now_us, struct books_row *row_r)
+{
+	char first[24], last[24];
+	int64_t hour = now_us / US_PER_S / 3600;
+	snprintf(first, sizeof(first), "%lld", (long long)(hour - HOURS));
+	snprintf(last, sizeof(last), "%lld", (long long)hour);
+	const struct span args[] = {span_of(row), span_of(first), span_of(last)};
+	*row_r = (struct books_row){.sent = 0};
+	int result = call_all(r, "assay_row", args, 3);
+	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++)
+		add_bucket(redis_answer(r, bucket), now_us, row_r);
+	return result;
+}
+
+/* --- senders and marks --------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+	return span_cmp(*(const struct span *)a, *(const struct span *)b);
+}
+
+int books_senders(struct redis *r, struct arena *arena, struct span **senders_r, size_t *n_r)
+{
+	struct span *v = NULL;
+	size_t n = 0, cap = 0, kept = 0;
+	int result = call_all(r, "assay_senders", NULL, 0);
+	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++) {
+		const struct redis_answer *a = redis_answer(r, bucket);
+		for (size_t i = 0; i < redis_answer_count(a); i++) {
+			if (!arena_grow(arena, (void **)&v, n, &cap, sizeof(*v)))
+				return -ENOMEM;
+			v[n++] = arena_copy(arena, redis_answer_text(redis_answer_at(a, i)));
+		}
+	}
+	if (n)
+		qsort(v, n, sizeof(*v), by_name);
+	/* one sender may have rows in several buckets */
+	for (size_t i = 0; i < n; i++)
+		if (i == 0 || !span_eq(v[i], v[kept - 1]))
+			v[kept++] = v[i];
+	*senders_r = v;
+	*n_r = kept;
+	return result == 0 && arena->overflowed ? -ENOMEM : result;
+}
+
+int books_marks(struct redis *r, const char *gateway, struct eventlog_position *marks_r)
+{
+	const struct span args[] = {span_of(gateway)};
+	int result = call_all(r, "assay_mark", args, 1);
+	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++) {
+		struct span text = redis_answer_text(redis_answer(r, bucket));
+		if (!eventlog_position_parse(text, &marks_r[bucket])) {
+			snprintf(trouble, sizeof(trouble), "the mark of bucket %u is no position",
+				 bucket);
+			return BOOKS_E_REFUSED;
+		}
+	}
+	return result;
+}
+
+const char *books_trouble(void)
+{
+	return trouble;
+}

@@ -1,0 +1,50 @@
+/*
+ * books - the counters in Redis: where they lie, and reading them.
+ *
+ * 64 buckets, each with its own hash tag, spread over one Redis or a Cluster alike; books.lua has
+ * the keys and what writes them. Numbers for people are derived here, when they are read.
+ *
+ * Errors: as redis.h; BOOKS_E_REFUSED: Redis answered with an error, redis words in
+ *         books_trouble().
+ */
+#pragma once
+
+#include "feedback/identity.h"
+#include "feedback/redis.h"
+
+#define BOOKS_BUCKETS 64
+
+enum { BOOKS_E_REFUSED = 1 };
+
+/* The same text gives the same bucket for ever; ASCII letters without case. */
+unsigned books_bucket(struct span text);
+/* The key that every function is called with: "{b042}gen". */
+#define BOOKS_KEY_BYTES 12
+struct span books_key(unsigned bucket, char out[BOOKS_KEY_BYTES]);
+
+const char *books_message_hash(const struct identity *id, struct span message_id,
+			       char out[IDENTITY_HASH_BYTES]);
+const char *books_rcpt_hash(const struct identity *id, struct span rcpt,
+			    char out[IDENTITY_HASH_BYTES]);
+
+/* Queues FCALL `function` for one bucket with up to 4 arguments. */
+void books_call(struct redis *r, const char *function, unsigned bucket, const struct span *args,
+		size_t n);
+
+/* What a row holds, all buckets together. sent = accepted + hard + soft + pending. */
+struct books_row {
+	uint64_t transactions, sent, accepted, hard, soft, pending, complaints, reports;
+	double hour, day; /* recipients in the last 60 minutes, in the last 24 hours */
+};
+
+/* One row: "s:SENDER", "t". `now_us` parts pending from soft and ends the windows. */
+__attribute__((warn_unused_result)) int books_read(struct redis *r, const char *row,
+						   int64_t now_us, struct books_row *row_r);
+/* All senders in order of name, from `arena`. */
+__attribute__((warn_unused_result)) int books_senders(struct redis *r, struct arena *arena,
+						      struct span **senders_r, size_t *n_r);
+/* How far each bucket has this gateway's log. */
+struct eventlog_position;
+__attribute__((warn_unused_result)) int books_marks(struct redis *r, const char *gateway,
+						    struct eventlog_position *marks_r);
+const char *books_trouble(void);

@@ -1,0 +1,280 @@
+-- books.lua - what Redis does for Assay in one step each: the functions of the library "assay".
+--
+-- Every function touches the keys of one bucket. KEYS[1] is always "{b042}gen", which holds the
+-- bucket's generation; all else of the books lies under "{b042}GENERATION:", so that `assay
+-- rebuild` begins anew by counting the generation up, whoever is writing at that moment.
+--
+--   marks          hash  gateway -> position in its event log up to which this bucket has it
+--   senders        set   of sender keys with a row here
+--   T:s:SENDER     hash  field -> count, for good; D17000:s:SENDER a day, H412000:s:SENDER an hour
+--   ..:i:IP  ..:l:SENDER/LIST  ..:k:KIND  ..:t   the same for address, list, class and all
+--   u:HASH         a recipient answered 4xx and not yet otherwise, for the length of retries
+--   m:HASH         hash  event id -> receipt of the transactions with that Message-ID
+--   o:ID           this event has been counted
+--
+-- A tuple is "hour\nsender\nip\nlist\nkind": the rows that one count goes into.
+-- Fields: transactions sent accepted hard open complaints reports. `open` counts recipients
+-- answered 4xx and not 2xx or 5xx later; readers part them into pending and soft by age.
+
+local DAY = 86400
+local KEEP = {H = 8 * DAY, D = 400 * DAY}
+local KEEP_RETRY = 5 * DAY   -- the longest that queues of MTAs try
+local KEEP_RECEIPT = 30 * DAY
+local KEEP_ONCE = 30 * DAY
+local RECEIPTS = 1000        -- transactions kept of one Message-ID: a list's mail to its members
+local CHUNK = 1000           -- arguments of one MGET; Lua's stack holds 8000
+
+local function prefix(key)
+	return string.match(key, '^{.-}') .. (redis.call('GET', key) or '0') .. ':'
+end
+
+-- The counters of a tuple's rows in this call; made once for each tuple.
+local function rows_of(book, tuple)
+	local rows = book.tuples[tuple]
+	if rows then
+		return rows
+	end
+	local hour, sender, ip, list, kind =
+		string.match(tuple, '^(%-?%d+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)$')
+	local h = 'H' .. hour .. ':'
+	local d = 'D' .. math.floor(tonumber(hour) / 24) .. ':'
+	local names = {'T:t', d .. 't', h .. 't',
+		'T:s:' .. sender, d .. 's:' .. sender, h .. 's:' .. sender}
+	if ip ~= '' then
+		names[#names + 1] = d .. 'i:' .. ip
+		names[#names + 1] = h .. 'i:' .. ip
+	end
+	if list ~= '' then
+		names[#names + 1] = 'T:l:' .. sender .. '/' .. list
+		names[#names + 1] = d .. 'l:' .. sender .. '/' .. list
+	end
+	if kind ~= '' then
+		names[#names + 1] = d .. 'k:' .. kind
+	end
+	rows = {}
+	for i, name in ipairs(names) do
+		local row = book.rows[name]
+		if not row then
+			row = {}
+			book.rows[name] = row
+		end
+		rows[i] = row
+	end
+	book.senders[sender] = true
+	book.tuples[tuple] = rows
+	return rows
+end
+
+local function add(book, tuple, field, delta)
+	for _, row in ipairs(rows_of(book, tuple)) do
+		row[field] = (row[field] or 0) + delta
+	end
+end
+
+local function write(book)
+	local p = book.prefix
+	for name, row in pairs(book.rows) do
+		for field, delta in pairs(row) do
+			if delta ~= 0 then
+				redis.call('HINCRBY', p .. name, field, string.format('%d', delta))
+			end
+		end
+		local keep = KEEP[string.sub(name, 1, 1)]
+		if keep then
+			redis.call('EXPIRE', p .. name, keep, 'NX')
+		end
+	end
+	for sender in pairs(book.senders) do
+		redis.call('SADD', p .. 'senders', sender)
+	end
+end
+
+-- --- recipients that are tried again -------------------------------------------------
+--
+-- One recipient of one message counts once, by its final state. A unit waits under two names:
+-- k1 made of envelope and Message-ID ('' where no message was seen), k2 of envelope and network.
+
+local function unit_get(book, name)
+	local unit = book.units[name]
+	if unit == nil then
+		local packed = redis.call('GET', book.prefix .. 'u:' .. name)
+		unit = packed and cmsgpack.unpack(packed) or false
+		book.units[name] = unit
+	end
+	return unit
+end
+
+local function unit_put(book, name, unit)
+	if name ~= '' then
+		book.units[name] = unit
+		redis.call('SET', book.prefix .. 'u:' .. name, cmsgpack.pack(unit), 'EX', KEEP_RETRY)
+	end
+end
+
+local function unit_drop(book, name)
+	if name ~= '' then
+		book.units[name] = false
+		redis.call('DEL', book.prefix .. 'u:' .. name)
+	end
+end
+
+local function unit_find(book, k1, k2, time)
+	local unit = k1 ~= '' and unit_get(book, k1)
+	if not unit then
+		unit = unit_get(book, k2)
+		-- another message from there to the same recipient is another unit
+		if unit and k1 ~= '' and unit.k1 ~= '' then
+			return nil
+		end
+	end
+	if unit and time >= unit.time and time - unit.time <= KEEP_RETRY then
+		return unit
+	end
+	return nil
+end
+
+local function unit_seen(book, pending, k1, k2, time, tuple)
+	local old = unit_find(book, k1, k2, time)
+	if old then
+		add(book, old.tuple, 'sent', -1)
+		add(book, old.tuple, 'open', -1)
+		unit_drop(book, old.k1)
+		local by_network = unit_get(book, old.k2)
+		if by_network and by_network.k1 == old.k1 then
+			unit_drop(book, old.k2)
+		end
+		k1 = k1 ~= '' and k1 or old.k1
+	end
+	if pending then
+		local unit = {time = time, k1 = k1, k2 = k2, tuple = tuple}
+		unit_put(book, k1, unit)
+		unit_put(book, k2, unit)
+	end
+end
+
+local function units_fetch(book, names)
+	for first = 1, #names, CHUNK do
+		local keys = {}
+		for i = first, math.min(first + CHUNK - 1, #names) do
+			keys[#keys + 1] = book.prefix .. 'u:' .. names[i]
+		end
+		for i, packed in ipairs(redis.call('MGET', unpack(keys))) do
+			book.units[names[first + i - 1]] = packed and cmsgpack.unpack(packed) or false
+		end
+	end
+end
+
+-- --- the recorder ------------------------------------------------------------------------
+
+local function receipt(book, hash, id, value)
+	local key = book.prefix .. 'm:' .. hash
+	if redis.call('HLEN', key) < RECEIPTS then
+		redis.call('HSET', key, id, value)
+		redis.call('EXPIRE', key, KEEP_RECEIPT)
+	end
+end
+
+-- args: gateway, mark before, mark after, then operations, each with a letter in front:
+--   n tuple count {field delta}         counts
+--   u a|p k1 k2 time tuple              a recipient that was answered finally (a) or 4xx (p)
+--   m hash id value                     a receipt
+--   o id tuple field                    one count, once for this id
+-- Returns 1, or the mark that this bucket really has, and then nothing was done.
+local function record(keys, args)
+	local p = prefix(keys[1])
+	local mark = redis.call('HGET', p .. 'marks', args[1]) or ''
+	if mark ~= args[2] then
+		return mark
+	end
+	local book = {prefix = p, tuples = {}, rows = {}, senders = {}, units = {}}
+	local seen, names = {}, {}
+	local i = 4
+	while i <= #args do
+		local op = args[i]
+		if op == 'n' then
+			local last = i + 2 + 2 * tonumber(args[i + 2])
+			for field = i + 3, last, 2 do
+				add(book, args[i + 1], args[field], tonumber(args[field + 1]))
+			end
+			i = last + 1
+		elseif op == 'u' then
+			seen[#seen + 1] = i
+			if args[i + 2] ~= '' then
+				names[#names + 1] = args[i + 2]
+			end
+			names[#names + 1] = args[i + 3]
+			i = i + 6
+		elseif op == 'm' then
+			receipt(book, args[i + 1], args[i + 2], args[i + 3])
+			i = i + 4
+		elseif op == 'o' then
+			if redis.call('SET', p .. 'o:' .. args[i + 1], '', 'NX', 'EX', KEEP_ONCE) then
+				add(book, args[i + 2], args[i + 3], 1)
+			end
+			i = i + 4
+		else
+			return redis.error_reply('ERR unknown operation ' .. op)
+		end
+	end
+	units_fetch(book, names)
+	for _, at in ipairs(seen) do
+		unit_seen(book, args[at + 1] == 'p', args[at + 2], args[at + 3],
+			tonumber(args[at + 4]), args[at + 5])
+	end
+	write(book)
+	redis.call('HSET', p .. 'marks', args[1], args[3])
+	return 1
+end
+
+-- --- readers ------------------------------------------------------------------------------
+
+local function mark(keys, args)
+	return redis.call('HGET', prefix(keys[1]) .. 'marks', args[1]) or ''
+end
+
+local function senders(keys)
+	return redis.call('SMEMBERS', prefix(keys[1]) .. 'senders')
+end
+
+-- args: row ("s:SENDER"), the first and the last hour. Returns {total, {hour, counts} ...}.
+local function row(keys, args)
+	local p = prefix(keys[1])
+	local answer = {redis.call('HGETALL', p .. 'T:' .. args[1])}
+	for hour = tonumber(args[2]), tonumber(args[3]) do
+		local counts = redis.call('HGETALL', p .. 'H' .. hour .. ':' .. args[1])
+		if #counts > 0 then
+			answer[#answer + 1] = {hour, counts}
+		end
+	end
+	return answer
+end
+
+local function receipts(keys, args)
+	return redis.call('HGETALL', prefix(keys[1]) .. 'm:' .. args[1])
+end
+
+local function renew(keys)
+	return redis.call('INCR', keys[1])
+end
+
+-- KEYS[2] goes if it is of a generation that is over.
+local function sweep(keys)
+	local p = prefix(keys[1])
+	if string.sub(keys[2], 1, #p) ~= p then
+		return redis.call('UNLINK', keys[2])
+	end
+	return 0
+end
+
+local function register(name, callback, flags)
+	redis.register_function{function_name = 'assay_' .. name, callback = callback, flags = flags}
+end
+
+register('version', function() return VERSION end, {'no-writes'})
+register('record', record, {})
+register('renew', renew, {})
+register('sweep', sweep, {})
+register('mark', mark, {'no-writes'})
+register('senders', senders, {'no-writes'})
+register('row', row, {'no-writes'})
+register('receipts', receipts, {'no-writes'})

@@ -1,0 +1,192 @@
+#include "feedback/receipts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "feedback/books.h"
+#include "feedback/eventlog.h"
+#include "feedback/recorder.h"
+
+/* A receipt as postings.c writes it:
+ * "gateway position time_us\nby\nkey\nhash hash ..." */
+struct entry {
+	struct span gateway, by, key, hashes;
+	struct eventlog_position at;
+	int64_t time_us;
+};
+
+static bool read_entry(struct span text, struct entry *e)
+{
+	struct span first, position, time;
+	uint64_t us;
+	if (!span_next_field(&text, '\n', &first) || !span_next_field(&text, '\n', &e->by) ||
+	    !span_next_field(&text, '\n', &e->key))
+		return false;
+	e->hashes = text;
+	if (!span_next_word(&first, &e->gateway) || !span_next_word(&first, &position) ||
+	    !span_next_word(&first, &time) || !span_number(time, INT64_MAX, &us))
+		return false;
+	e->time_us = (int64_t)us;
+	return eventlog_position_parse(position, &e->at);
+}
+
+/* The event, when it stands in our log. */
+static struct json_value *read_event(const struct config *config,
+				     const struct eventlog_position *at)
+{
+	struct span line;
+	if (eventlog_line_at(config->state, at, &line) < 0)
+		return NULL;
+	struct json_value *event = json_in_parse(line, NULL);
+	free((char *)line.p);
+	return event;
+}
+
+static bool event_has_rcpt(const struct json_value *event, struct span rcpt)
+{
+	const struct json_value *rcpts = json_in_get(event, "rcpts");
+	for (size_t i = 0; i < json_in_count(rcpts); i++)
+		if (span_case_eq(json_in_text(json_in_get(json_in_at(rcpts, i), "to")), rcpt))
+			return true;
+	return false;
+}
+
+static bool entry_has_rcpt(const struct entry *e, const struct identity *id, struct span rcpt)
+{
+	char want[IDENTITY_HASH_BYTES];
+	struct span rest = e->hashes, hash;
+	size_t n = 0;
+	books_rcpt_hash(id, rcpt, want);
+	for (; span_next_word(&rest, &hash); n++)
+		if (span_eq(hash, span_of(want)))
+			return true;
+	/* More than were kept: the benefit of the doubt, the log decides where it is ours. */
+	return n >= LIMIT_RECEIPT_RCPTS;
+}
+
+/* Copies what the answer of Redis holds into the receipt's own memory. */
+static int take(struct receipt *r, struct span id, const struct entry *e,
+		struct json_value *event)
+{
+	char *memory = malloc(e->by.n + e->key.n + 1);
+	if (!memory || id.n != ID_BYTES - 1) {
+		free(memory);
+		json_in_free(event);
+		return memory ? -EBADMSG : -ENOMEM;
+	}
+	receipt_free(r);
+	memcpy(memory, e->by.p, e->by.n);
+	memcpy(memory + e->by.n, e->key.p, e->key.n);
+	*r = (struct receipt){.time_us = e->time_us, .event = event, .memory = memory};
+	memcpy(r->id, id.p, id.n);
+	if (e->by.n)
+		r->sender_by = (struct span){memory, e->by.n};
+	if (e->key.n)
+		r->sender_key = (struct span){memory + e->by.n, e->key.n};
+	return 0;
+}
+
+/* Newest first is not needed: the newest that fits wins. */
+static int choose(const struct config *config, const struct identity *identity,
+		  const struct redis_answer *answer, struct span rcpt, struct receipt *r)
+{
+	int result = RECEIPT_NEVER;
+	for (size_t i = 0; i + 1 < redis_answer_count(answer); i += 2) {
+		struct entry e;
+		if (!read_entry(redis_answer_text(redis_answer_at(answer, i + 1)), &e) ||
+		    (result == 0 && e.time_us < r->time_us) ||
+		    (rcpt.p && !entry_has_rcpt(&e, identity, rcpt)))
+			continue;
+		struct json_value *event = NULL;
+		if (span_eq(e.gateway, span_of(identity->gateway)))
+			event = read_event(config, &e.at);
+		if (event && rcpt.p && !event_has_rcpt(event, rcpt)) {
+			json_in_free(event);
+			continue;
+		}
+		int taken = take(r, redis_answer_text(redis_answer_at(answer, i)), &e, event);
+		if (taken < 0)
+			return taken;
+		result = 0;
+	}
+	return result;
+}
+
+static int find_by_message(const struct config *config, struct span message_id, struct span rcpt,
+			   struct receipt *r)
+{
+	struct identity identity;
+	struct redis *redis;
+	char hash[IDENTITY_HASH_BYTES];
+	/* The message may have come a moment ago. */
+	int result = recorder_catch_up(config);
+	if (result < 0 || (result = identity_load(config, &identity)) < 0 ||
+	    (result = redis_open(&redis, config, REDIS_MAY_START)) < 0)
+		return result;
+	books_message_hash(&identity, message_id, hash);
+	struct span words[] = {span_of(hash)};
+	books_call(redis, "assay_receipts", books_bucket(words[0]), words, 1);
+	result = redis_exchange(redis);
+	if (result == 0 && redis_answer_error(redis_answer(redis, 0)).p)
+		result = -EPROTO;
+	if (result == 0)
+		result = choose(config, &identity, redis_answer(redis, 0), rcpt, r);
+	redis_close(redis);
+	return result;
+}
+
+static struct span event_id_of(const struct json_value *event)
+{
+	return json_in_text(json_in_get(event, "id"));
+}
+
+/* No index has it: the log is searched, half a second for ten full segments. */
+static int find_by_id(const struct config *config, struct span id, struct span rcpt,
+		      struct receipt *r)
+{
+	struct eventlog_reader *reader;
+	struct eventlog_position beginning = {.offset = 0};
+	struct span line;
+	int result = eventlog_reader_open(&reader, config->state, &beginning);
+	if (result < 0)
+		return result == -ENOENT ? RECEIPT_NEVER : result;
+	int found = RECEIPT_NEVER;
+	while (found == RECEIPT_NEVER && (result = eventlog_next(reader, &line)) > 0) {
+		if (span_find(line, id) == SIZE_MAX)
+			continue;
+		struct json_value *event = json_in_parse(line, NULL);
+		const struct json_value *sender = json_in_get(event, "sender");
+		struct entry e = {.by = json_in_text(json_in_get(sender, "by")),
+				  .key = json_in_text(json_in_get(sender, "key"))};
+		if (span_eq(json_in_text(json_in_get(event, "event")), SPAN("txn")) &&
+		    span_eq(event_id_of(event), id) &&
+		    (!rcpt.p || event_has_rcpt(event, rcpt)) &&
+		    clock_parse_rfc3339(json_in_text(json_in_get(event, "time")), &e.time_us))
+			found = take(r, id, &e, event);
+		else
+			json_in_free(event);
+	}
+	eventlog_reader_close(reader);
+	return result < 0 ? result : found;
+}
+
+int receipts_find(const struct config *config, struct span message_id, struct span rcpt,
+		  struct span event_id, struct receipt *r)
+{
+	*r = (struct receipt){.event = NULL};
+	int result = RECEIPT_NEVER;
+	if (message_id.p)
+		result = find_by_message(config, message_id, rcpt, r);
+	if (result == RECEIPT_NEVER && event_id.p && id_valid(event_id))
+		result = find_by_id(config, event_id, rcpt, r);
+	return result;
+}
+
+void receipt_free(struct receipt *r)
+{
+	json_in_free(r->event);
+	free(r->memory);
+	*r = (struct receipt){.event = NULL};
+}

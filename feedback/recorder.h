@@ -1,0 +1,31 @@
+/*
+ * recorder - brings the event log into the books, each event exactly once.
+ *
+ * Each bucket of the books holds the position up to which it has this gateway's log. A batch
+ * carries the position before and behind it and is applied whole, or not at all when the bucket
+ * is somewhere else: after a crash here, a Redis that lost its last second, a fail-over or a
+ * rebuild the recorder asks where each bucket really is and goes on from there.
+ *
+ * Exactly one recorder works for a state folder: it holds STATE/recorder.lock.
+ *
+ * Errors: RECORDER_E_BUSY: `assay run` has it, nothing to do. Negative errno otherwise, -ENOTCONN
+ *         and the like when Redis is away: nothing is lost, the log waits. What happened is said
+ *         in the log once (redis.away, redis.refused, redis.back), not for each event.
+ */
+#pragma once
+
+#include "base/config.h"
+
+enum { RECORDER_E_BUSY = 1 };
+
+/* Applies all that the log has now. */
+__attribute__((warn_unused_result)) int recorder_catch_up(const struct config *config);
+
+/* The recorder of `assay run`: until `stop_fd` can be read. Redis away is waited for. */
+__attribute__((warn_unused_result)) int recorder_run(const struct config *config, int stop_fd);
+
+/* Begins the books anew and applies the log from its first line; with `run` up its recorder does
+ * the work and this waits for it. Other gateways on the same Redis apply theirs again by
+ * themselves. `why_r`: words for people after a failure. */
+__attribute__((warn_unused_result)) int recorder_rebuild(const struct config *config,
+							 const char **why_r);

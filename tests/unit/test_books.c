@@ -1,0 +1,407 @@
+/* The books against an own count, with recorder and Redis killed at any moment. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/id.h"
+#include "feedback/books.h"
+#include "feedback/eventlog.h"
+#include "feedback/receipts.h"
+#include "feedback/recorder.h"
+#include "feedback/redis_private.h"
+
+static char state[] = "/tmp/assay-books-XXXXXX";
+static struct config config = {.redis = {.kind = REDIS_SPAWN}};
+static struct eventlog *events;
+static const char *redis_server_is_missing;
+
+#define NEED_REDIS()                                                                          \
+	do {                                                                                  \
+		if (redis_server_is_missing) {                                                \
+			print_message("%s\n", redis_server_is_missing);                       \
+			skip();                                                               \
+		}                                                                             \
+	} while (0)
+
+/* --- our own count ------------------------------------------------------------------- */
+
+enum { SENDERS = 5 };
+struct count {
+	uint64_t transactions, sent, accepted, hard, open, complaints, reports;
+};
+static struct count counts[SENDERS + 1]; /* the last one: all */
+
+static void name_sender(unsigned i, char out[32])
+{
+	snprintf(out, 32, "s%u.example", i);
+}
+
+static void append(const char *line)
+{
+	assert_int_equal(eventlog_append(events, span_of(line)), 0);
+}
+
+/* One transaction with one recipient; `rcpt_code` and `reply` 0: null. */
+static void add_txn(unsigned sender, int rcpt_code, int reply, bool complete, int64_t time_us,
+		    const char *to, const char *message_id, const char *source)
+{
+	char line[1024], id[ID_BYTES], when[CLOCK_TEXT_BYTES], name[32], code[8], answer[32];
+	id_make(clock_now_us(), id);
+	name_sender(sender, name);
+	snprintf(code, sizeof(code), rcpt_code ? "%d" : "null", rcpt_code);
+	snprintf(answer, sizeof(answer), reply ? "{\"code\":%d}" : "null", reply);
+	snprintf(line, sizeof(line),
+		 "{\"event\":\"txn\",\"id\":\"%s\",\"time\":\"%s\",\"source\":\"%s\","
+		 "\"peer\":\"192.0.2.%u\",\"mail_from\":\"b@bounce%u.example\","
+		 "\"rcpts\":[{\"to\":\"%s\",\"code\":%s}],\"reply\":%s,\"complete\":%s,"
+		 "\"message_id\":%s%s%s,\"sender\":{\"by\":\"dkim\",\"key\":\"%s\","
+		 "\"registered\":null},\"list\":null,\"class\":{\"kind\":\"commercial\"}}",
+		 id, clock_rfc3339(time_us, when), source, sender + 1, sender, to, code, answer,
+		 complete ? "true" : "false", message_id ? "\"" : "",
+		 message_id ? message_id : "null", message_id ? "\"" : "", name);
+	append(line);
+}
+
+static void add_outcome(unsigned sender, const char *event, const char *id, const char *kind,
+			const char *key, const char *word)
+{
+	char line[512], when[CLOCK_TEXT_BYTES], name[32];
+	name_sender(sender, name);
+	snprintf(line, sizeof(line),
+		 "{\"event\":\"%s\",\"id\":\"%s\",\"time\":\"%s\",\"kind\":\"%s\",\"sender\":\"%s\","
+		 "\"%s\":\"%s\"}",
+		 event, id, clock_rfc3339(clock_now_us(), when), kind, name, key, word);
+	append(line);
+}
+
+static void expect(unsigned sender, struct count c)
+{
+	struct count *both[] = {&counts[sender], &counts[SENDERS]};
+	for (size_t i = 0; i < 2; i++) {
+		both[i]->transactions += c.transactions;
+		both[i]->sent += c.sent;
+		both[i]->accepted += c.accepted;
+		both[i]->hard += c.hard;
+		both[i]->open += c.open;
+		both[i]->complaints += c.complaints;
+		both[i]->reports += c.reports;
+	}
+}
+
+static unsigned serial;
+
+/* Something that happens at a gateway, into the log and into our count. */
+static void happen(void)
+{
+	unsigned sender = (unsigned)rand() % SENDERS;
+	char to[64], mid[64], id[ID_BYTES];
+	int64_t now = clock_now_us();
+	serial++;
+	snprintf(to, sizeof(to), "u%u@mbox.example", serial);
+	snprintf(mid, sizeof(mid), "<%u@list.example>", serial);
+	switch (rand() % 10) {
+	case 0: /* greylisted before any message, then accepted */
+		add_txn(sender, 450, 0, false, now - 600 * US_PER_S, to, NULL, "pcap");
+		add_txn(sender, 250, 250, true, now, to, mid, "pcap");
+		expect(sender, (struct count){.transactions = 2, .sent = 1, .accepted = 1});
+		break;
+	case 1: /* deferred twice at the end of data, then refused */
+		add_txn(sender, 250, 451, true, now - 900 * US_PER_S, to, mid, "pcap");
+		add_txn(sender, 250, 451, true, now - 600 * US_PER_S, to, mid, "pcap");
+		add_txn(sender, 550, 0, false, now, to, NULL, "pcap");
+		expect(sender, (struct count){.transactions = 3, .sent = 1, .hard = 1});
+		break;
+	case 2:
+		add_txn(sender, 550, 0, false, now, to, NULL, "milter");
+		expect(sender, (struct count){.transactions = 1, .sent = 1, .hard = 1});
+		break;
+	case 3: /* deferred and never seen again */
+		add_txn(sender, 452, 0, false, now, to, NULL, "milter");
+		expect(sender, (struct count){.transactions = 1, .sent = 1, .open = 1});
+		break;
+	case 4: /* cut short */
+		add_txn(sender, 250, 0, false, now, to, NULL, "pcap");
+		expect(sender, (struct count){.transactions = 1});
+		break;
+	case 5: { /* the same complaint and report told twice */
+		id_make(now, id);
+		add_outcome(sender, "complaint", id, "abuse", "outcome", "report");
+		add_outcome(sender, "complaint", id, "abuse", "outcome", "report");
+		id_make(now, id);
+		add_outcome(sender, "complaint", id, "not-spam", "outcome", "report");
+		add_outcome(sender, "report", id, "abuse", "state", "queued");
+		add_outcome(sender, "report", id, "abuse", "state", "sent");
+		expect(sender, (struct count){.complaints = 1, .reports = 1});
+		break;
+	}
+	case 6:
+		add_txn(sender, 0, 0, true, now, to, mid, "maildir");
+		expect(sender, (struct count){.transactions = 1, .sent = 1, .accepted = 1});
+		break;
+	default:
+		add_txn(sender, 250, 250, true, now, to, mid, "milter");
+		expect(sender, (struct count){.transactions = 1, .sent = 1, .accepted = 1});
+	}
+}
+
+static uint64_t transactions_now(struct redis *redis)
+{
+	struct books_row row;
+	assert_int_equal(books_read(redis, "t", clock_now_us(), &row), 0);
+	return row.transactions;
+}
+
+static void compare(const char *when)
+{
+	struct redis *redis;
+	if (redis_open(&redis, &config, REDIS_MAY_START) < 0)
+		fail_msg("%s: %s", when, redis_open_trouble());
+	for (unsigned i = 0; i <= SENDERS; i++) {
+		char name[40], sender[32];
+		struct books_row row;
+		const struct count *c = &counts[i];
+		name_sender(i, sender);
+		snprintf(name, sizeof(name), i < SENDERS ? "s:%s" : "t", sender);
+		assert_int_equal(books_read(redis, name, clock_now_us(), &row), 0);
+		if (row.transactions != c->transactions || row.sent != c->sent ||
+		    row.accepted != c->accepted || row.hard != c->hard ||
+		    row.soft + row.pending != c->open || row.complaints != c->complaints ||
+		    row.reports != c->reports || row.sent != c->accepted + c->hard + c->open)
+			fail_msg("%s, row %s: sent %lu, want %lu; accepted %lu, want %lu; hard %lu, "
+				 "want %lu; open %lu, want %lu; complaints %lu, want %lu; reports "
+				 "%lu, want %lu",
+				 when, name, row.sent, c->sent, row.accepted, c->accepted,
+				 row.hard, c->hard, row.soft + row.pending, c->open,
+				 row.complaints, c->complaints, row.reports, c->reports);
+	}
+	redis_close(redis);
+}
+
+/* --- killing ------------------------------------------------------------------------- */
+
+/* The process behind the private socket; 0 when there is none. */
+static pid_t redis_pid(void)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct ucred peer = {.pid = 0};
+	socklen_t size = sizeof(peer);
+	char path[REDIS_SOCKET_PATH_BYTES];
+	int folder;
+	if (redis_private_path(&config, &folder, path) < 0)
+		return 0;
+	memcpy(address.sun_path, path, strlen(path) + 1);
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+	if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+		getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size);
+	close(fd);
+	close(folder);
+	return peer.pid;
+}
+
+static void kill_redis(void)
+{
+	pid_t pid = redis_pid();
+	if (pid > 1)
+		kill(pid, SIGKILL);
+}
+
+static void sleep_us(long us)
+{
+	nanosleep(&(struct timespec){.tv_nsec = us * 1000}, NULL);
+}
+
+static void killed_at_any_moment(void **unused)
+{
+	(void)unused;
+	NEED_REDIS();
+	srand(7);
+	for (int round = 0; round < 100; round++) {
+		char when[32];
+		int n = 20 + rand() % 200;
+		for (int i = 0; i < n; i++)
+			happen();
+		pid_t recorder = fork();
+		if (recorder == 0) {
+			for (;;)
+				if (recorder_catch_up(&config) < 0)
+					sleep_us(1000);
+		}
+		if (rand() % 2)
+			for (int i = 0; i < 50; i++)
+				happen();
+		sleep_us(rand() % 30000);
+		if (round % 3 != 1)
+			kill_redis();
+		if (round % 3 != 0)
+			sleep_us(rand() % 5000);
+		kill(recorder, SIGKILL);
+		waitpid(recorder, NULL, 0);
+		int r = -1;
+		for (int i = 0; i < 100 && r != 0; i++)
+			if ((r = recorder_catch_up(&config)) != 0)
+				sleep_us(20000);
+		assert_int_equal(r, 0);
+		snprintf(when, sizeof(when), "round %d", round);
+		compare(when);
+	}
+}
+
+static void rebuilt(void **unused)
+{
+	(void)unused;
+	NEED_REDIS();
+	const char *why;
+	for (int i = 0; i < 300; i++)
+		happen();
+	assert_int_equal(recorder_catch_up(&config), 0);
+	assert_int_equal(recorder_rebuild(&config, &why), 0);
+	compare("rebuilt");
+	/* while a recorder is at work */
+	int stop[2];
+	assert_int_equal(pipe(stop), 0);
+	pid_t recorder = fork();
+	if (recorder == 0)
+		_exit(recorder_run(&config, stop[0]) == 0 ? 0 : 1);
+	for (int i = 0; i < 300; i++)
+		happen();
+	assert_int_equal(recorder_rebuild(&config, &why), 0);
+	compare("rebuilt beside run");
+	/* somebody empties Redis: the recorder notices and begins anew */
+	struct redis *redis;
+	const struct redis_answer *answer;
+	const struct span flush[] = {SPAN("FLUSHALL")};
+	assert_int_equal(redis_open(&redis, &config, REDIS_MAY_START), 0);
+	assert_int_equal(redis_ask_master(redis, 0, 1, flush, &answer), 0);
+	for (int i = 0; i < 200 && transactions_now(redis) != counts[SENDERS].transactions; i++)
+		sleep_us(50000);
+	redis_close(redis);
+	compare("emptied");
+	assert_int_equal(write(stop[1], "", 1), 1);
+	int status;
+	waitpid(recorder, &status, 0);
+	assert_int_equal(status, 0);
+	close(stop[0]);
+	close(stop[1]);
+}
+
+static void nothing_of_old_generations(void **unused)
+{
+	(void)unused;
+	NEED_REDIS();
+	const char *why;
+	struct redis *redis;
+	const struct redis_answer *answer;
+	const struct span size[] = {SPAN("DBSIZE")};
+	assert_int_equal(redis_open(&redis, &config, REDIS_MAY_START), 0);
+	assert_int_equal(recorder_rebuild(&config, &why), 0);
+	assert_int_equal(redis_ask_master(redis, 0, 1, size, &answer), 0);
+	int64_t before = redis_answer_int(answer);
+	assert_int_equal(recorder_rebuild(&config, &why), 0);
+	assert_int_equal(redis_ask_master(redis, 0, 1, size, &answer), 0);
+	assert_int_equal(redis_answer_int(answer), before);
+	redis_close(redis);
+}
+
+static void receipts(void **unused)
+{
+	(void)unused;
+	NEED_REDIS();
+	struct receipt r;
+	add_txn(0, 250, 250, true, clock_now_us(), "Known@mbox.example", "<here@x>", "milter");
+	expect(0, (struct count){.transactions = 1, .sent = 1, .accepted = 1});
+	static const struct {
+		const char *message_id, *rcpt;
+		int want;
+	} rows[] = {
+		{"<here@x>", NULL, 0},
+		{"<here@x>", "known@mbox.example", 0},
+		{"<here@x>", "other@mbox.example", RECEIPT_NEVER},
+		{"<gone@x>", NULL, RECEIPT_NEVER},
+		{NULL, NULL, RECEIPT_NEVER},
+	};
+	char id[ID_BYTES] = "";
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int got = receipts_find(&config, span_of(rows[i].message_id), span_of(rows[i].rcpt),
+					SPAN_NONE, &r);
+		if (got != rows[i].want)
+			fail_msg("%s %s: %d", rows[i].message_id, rows[i].rcpt, got);
+		if (got == 0) {
+			assert_true(r.event != NULL);
+			assert_true(span_eq(r.sender_key, SPAN("s0.example")));
+			assert_true(span_eq(r.sender_by, SPAN("dkim")));
+			memcpy(id, r.id, sizeof(id));
+		}
+		receipt_free(&r);
+	}
+	assert_int_equal(receipts_find(&config, SPAN_NONE, SPAN_NONE, span_of(id), &r), 0);
+	assert_string_equal(r.id, id);
+	receipt_free(&r);
+	compare("receipts");
+}
+
+static void away(void **unused)
+{
+	(void)unused;
+	struct config nowhere = config;
+	const char *path = "/nonexistent/redis.sock";
+	nowhere.redis.kind = REDIS_UNIX;
+	nowhere.redis.addresses = (struct config_texts){.v = &path, .n = 1};
+	assert_int_equal(recorder_catch_up(&nowhere), -ENOTCONN);
+	if (redis_server_is_missing)
+		return;
+	assert_int_equal(recorder_catch_up(&config), 0);
+	compare("after being away");
+}
+
+static void slots(void **unused)
+{
+	(void)unused;
+	/* redis-cli CLUSTER KEYSLOT says so */
+	static const struct {
+		const char *key;
+		unsigned slot;
+	} rows[] = {{"123456789", 12739}, {"foo", 12182}, {"{foo}bar", 12182}, {"a{foo}{bar}", 12182},
+		    {"{}foo", 9500}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (redis_slot(span_of(rows[i].key)) != rows[i].slot)
+			fail_msg("%s: %u", rows[i].key, redis_slot(span_of(rows[i].key)));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slots),
+		cmocka_unit_test(killed_at_any_moment),
+		cmocka_unit_test(rebuilt),
+		cmocka_unit_test(nothing_of_old_generations),
+		cmocka_unit_test(receipts),
+		cmocka_unit_test(away),
+	};
+	if (!mkdtemp(state))
+		return 1;
+	config.state = state;
+	if (system("command -v redis-server >/dev/null") != 0)
+		redis_server_is_missing = "redis-server is not installed";
+	if (eventlog_open(&events, state) < 0)
+		return 1;
+	int r = cmocka_run_group_tests(tests, NULL, NULL);
+	eventlog_close(events);
+	kill_redis();
+	char command[64];
+	snprintf(command, sizeof(command), "rm -rf %s", state);
+	return system(command) == 0 ? r : 1;
+}
