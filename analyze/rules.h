@@ -30,10 +30,26 @@ struct rule_info {
 	unsigned line;
 	enum level level;
 	double score;
-	bool disabled;
+	bool off;      /* its pack is off */
+	bool disabled; /* by a `disable` */
 };
+/* The rules that are judged, in the order of verdict.outcomes. */
 size_t ruleset_count(const struct ruleset *set);
 struct rule_info ruleset_rule(const struct ruleset *set, size_t i);
+/* All that were read, those that are off too. */
+void ruleset_each(const struct ruleset *set, void (*visit)(void *arg, const struct rule_info *rule),
+		  void *arg);
+
+/* Runs the tests inside the rules. `sample` gives the facts of a sample (NULL: it cannot be read);
+ * `told` hears of each test. Returns how many failed. */
+struct rule_tester {
+	const struct facts *(*sample)(void *arg, struct span name);
+	void (*told)(void *arg, const char *rule, const char *file, unsigned line, bool ok,
+		     const char *what);
+	void *arg;
+};
+unsigned ruleset_run_tests(const struct ruleset *set, const struct rule_tester *tester,
+			   unsigned *run_r);
 
 /* Judges. `partial` comes from the message; all memory from facts->arena. */
 void ruleset_judge(const struct ruleset *set, const struct facts *facts, bool partial,

@@ -1,0 +1,517 @@
+/*
+ * The statements of a rule file. One fault is told for each statement; reading goes on at the
+ * next one, so that one run of `assay check` shows all.
+ */
+#include "analyze/rules_private.h"
+
+#include <errno.h>
+#include <math.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+
+struct reader {
+	struct ruleset *set;
+	struct lexer l;
+	struct span pack;
+};
+
+static const char *const statements[] = {"rule", "adjust", "disable", "levels", "limit"};
+#define N_STATEMENTS (sizeof(statements) / sizeof(statements[0]))
+
+static bool at_statement(const struct reader *r)
+{
+	for (size_t i = 0; i < N_STATEMENTS; i++)
+		if (r->l.token.first && at(&r->l, statements[i]))
+			return true;
+	return false;
+}
+
+static bool fault(struct reader *r, struct place at, const char *what)
+{
+	diag_error(r->set->diag, at, "%s", what);
+	return false;
+}
+
+static bool expect(struct reader *r, const char *punct)
+{
+	if (take(&r->l, punct))
+		return true;
+	if (r->l.token.kind != TOKEN_FAULT)
+		diag_error(r->set->diag, r->l.token.at, "'%s' is missing before %s", punct,
+			   token_name(&r->l.token));
+	return false;
+}
+
+static bool take_word(struct reader *r, const char *what, struct token *t_r)
+{
+	if (r->l.token.kind != TOKEN_WORD) {
+		if (r->l.token.kind != TOKEN_FAULT)
+			diag_error(r->set->diag, r->l.token.at, "%s is missing before %s", what,
+				   token_name(&r->l.token));
+		return false;
+	}
+	*t_r = step(&r->l);
+	return true;
+}
+
+static bool take_text(struct reader *r, const char *what, struct span *text_r)
+{
+	if (r->l.token.kind != TOKEN_TEXT) {
+		if (r->l.token.kind != TOKEN_FAULT)
+			diag_error(r->set->diag, r->l.token.at, "%s in quotes is missing before %s", what,
+				   token_name(&r->l.token));
+		return false;
+	}
+	*text_r = arena_copy(&r->set->arena, step(&r->l).text);
+	return true;
+}
+
+static bool take_score(struct reader *r, double *score_r)
+{
+	struct token t;
+	uint64_t whole, hundredths = 0;
+	if (!take_word(r, "a score", &t))
+		return false;
+	size_t dot = span_find_char(t.text, '.');
+	struct span fraction = span_sub(t.text, dot == SIZE_MAX ? t.text.n : dot + 1, t.text.n);
+	bool ok = span_number(span_sub(t.text, 0, dot), 1000, &whole) &&
+		  (dot == SIZE_MAX || (fraction.n <= 2 && span_number(fraction, 99, &hundredths)));
+	if (!ok)
+		return fault(r, t.at, "a score is a number from 0 to 1000 with at most two decimals");
+	*score_r = (double)whole + (double)hundredths / (fraction.n == 1 ? 10 : 100);
+	return true;
+}
+
+static bool take_level(struct reader *r, enum level *level_r)
+{
+	struct token t;
+	if (!take_word(r, "a level", &t))
+		return false;
+	struct diag_guess g = diag_guess(t.text);
+	for (int i = LEVEL_MUST; i <= LEVEL_REVIEW; i++) {
+		*level_r = (enum level)i;
+		if (span_eq(t.text, span_of(level_name(*level_r))))
+			return true;
+		diag_guess_try(&g, span_of(level_name(*level_r)));
+	}
+	diag_error(r->set->diag, t.at, "unknown level %s%s", token_name(&t), diag_guess_text(&g));
+	return false;
+}
+
+/* --- tests inside rules ----------------------------------------------------------- */
+
+/* { fact = value ... } */
+static bool read_overrides(struct reader *r, struct rule_test *test)
+{
+	if (!take(&r->l, "{"))
+		return true;
+	while (!take(&r->l, "}")) {
+		struct rule_override *o = ARENA_NEW(&r->set->arena, struct rule_override);
+		struct span header, name;
+		struct place at = r->l.token.at;
+		if (!o || !expr_read_fact(r->set, &r->l, &o->id, &header, &name))
+			return false;
+		if (o->id == FACT_COUNT || fact_infos[o->id].type == FACT_LIST)
+			return fault(r, at, "a test sets numbers, words, texts and conditions");
+		if (!expect(r, "="))
+			return false;
+		struct token t = r->l.token;
+		enum fact_type type = fact_infos[o->id].type;
+		double number = 0;
+		o->unknown = t.kind == TOKEN_WORD && span_eq(t.text, SPAN("unknown"));
+		bool ok = o->unknown;
+		if (!ok && type == FACT_NUMBER && t.kind == TOKEN_WORD) {
+			ok = parse_decimal(t.text, &number);
+		} else if (!ok && type == FACT_CONDITION) {
+			o->condition = span_eq(t.text, SPAN("true"));
+			ok = o->condition || span_eq(t.text, SPAN("false"));
+		} else if (!ok) {
+			ok = t.kind == TOKEN_TEXT || (t.kind == TOKEN_WORD && type == FACT_WORD);
+		}
+		if (!ok) {
+			diag_error(r->set->diag, t.at, "%s is no value of the %s '%.*s'",
+				   token_name(&t), fact_type_name(type), SPAN_ARG(name));
+			return false;
+		}
+		o->number = number;
+		o->text = t.text;
+		step(&r->l);
+		o->next = test->overrides;
+		test->overrides = o;
+	}
+	return true;
+}
+
+static bool read_test(struct reader *r, struct rule *rule)
+{
+	static const char *const kinds[] = {"hit", "miss", "skip"};
+	struct rule_test *test = ARENA_NEW(&r->set->arena, struct rule_test);
+	struct token t;
+	if (!test || !take_word(r, "hit, miss or skip", &t))
+		return false;
+	struct diag_guess g = diag_guess(t.text);
+	test->kind = TEST_SKIP + 1;
+	for (int i = TEST_HIT; i <= TEST_SKIP; i++) {
+		if (span_eq(t.text, span_of(kinds[i])))
+			test->kind = (enum rule_test_kind)i;
+		diag_guess_try(&g, span_of(kinds[i]));
+	}
+	if (test->kind > TEST_SKIP) {
+		diag_error(r->set->diag, t.at, "a test is hit, miss or skip, not %s%s", token_name(&t),
+			   diag_guess_text(&g));
+		return false;
+	}
+	test->at = t.at;
+	if (r->l.token.kind == TOKEN_TEXT)
+		test->sample = step(&r->l).text;
+	else if (!at(&r->l, "{"))
+		return fault(r, r->l.token.at, "a test needs a sample in quotes or { facts }");
+	if (!read_overrides(r, test))
+		return false;
+	struct rule_test **last = &rule->tests;
+	while (*last)
+		last = &(*last)->next;
+	*last = test;
+	return true;
+}
+
+/* --- rule ----------------------------------------------------------------------------- */
+
+static bool read_clause(struct reader *r, struct rule *rule)
+{
+	struct token t;
+	/* "2.1.1(1)" is four tokens to the lexer */
+	if (!take_word(r, "the number of a clause", &t))
+		return false;
+	if (take(&r->l, "(")) {
+		struct token item;
+		if (!take_word(r, "the number of an item", &item) || !expect(r, ")"))
+			return false;
+		t.text = arena_printf(&r->set->arena, "%.*s(%.*s)", SPAN_ARG(t.text),
+				      SPAN_ARG(item.text));
+	}
+	rule->clause = clause_find(t.text);
+	if (rule->clause)
+		return true;
+	struct diag_guess g = diag_guess(t.text);
+	for (size_t i = 0; i < CLAUSE_COUNT; i++)
+		diag_guess_try(&g, span_of(clauses[i].number));
+	diag_error(r->set->diag, t.at, "unknown clause %s%s", token_name(&t), diag_guess_text(&g));
+	return false;
+}
+
+static bool read_show(struct reader *r, struct rule *rule)
+{
+	do {
+		if (rule->n_show == LIMIT_EVIDENCE)
+			return fault(r, r->l.token.at, "more than 8 facts to show");
+		if (!expr_read_fact(r->set, &r->l, &rule->show[rule->n_show].id,
+				    &rule->show[rule->n_show].header,
+				    &rule->show[rule->n_show].name))
+			return false;
+		rule->n_show++;
+	} while (r->l.token.kind == TOKEN_WORD && !r->l.token.first);
+	return true;
+}
+
+static bool read_expr(struct reader *r, struct expr **e)
+{
+	if (*e)
+		return fault(r, r->l.token.at, "said twice in one rule");
+	*e = expr_read(r->set, &r->l);
+	return *e != NULL;
+}
+
+static bool read_part(struct reader *r, struct rule *rule)
+{
+	static const char *const parts[] = {"clause", "applies", "when", "unless", "score",
+					    "level",  "tell",	 "tell.zh", "show", "test"};
+	struct token t;
+	if (!take_word(r, "'}' or a part of the rule", &t))
+		return false;
+	size_t i = 0;
+	while (i < 10 && !span_eq(t.text, span_of(parts[i])))
+		i++;
+	switch (i) {
+	case 0:
+		return read_clause(r, rule);
+	case 1:
+		return read_expr(r, &rule->applies);
+	case 2:
+		return read_expr(r, &rule->when);
+	case 3:
+		return read_expr(r, &rule->unless);
+	case 4:
+		rule->has_score = true;
+		return take_score(r, &rule->score);
+	case 5:
+		rule->has_level = true;
+		return take_level(r, &rule->level);
+	case 6:
+		return take_text(r, "a text", &rule->tell);
+	case 7:
+		return take_text(r, "a text", &rule->tell_zh);
+	case 8:
+		return read_show(r, rule);
+	case 9:
+		return read_test(r, rule);
+	default:
+		break;
+	}
+	struct diag_guess g = diag_guess(t.text);
+	for (i = 0; i < 10; i++)
+		diag_guess_try(&g, span_of(parts[i]));
+	diag_error(r->set->diag, t.at, "a rule has no part %s%s", token_name(&t),
+		   diag_guess_text(&g));
+	return false;
+}
+
+static bool has_test(const struct rule *rule, enum rule_test_kind kind)
+{
+	for (const struct rule_test *t = rule->tests; t; t = t->next)
+		if (t->kind == kind)
+			return true;
+	return false;
+}
+
+static bool check_rule(struct reader *r, const struct rule *rule)
+{
+	const struct {
+		bool there;
+		const char *part;
+	} parts[] = {{rule->clause != NULL, "clause"},	 {rule->when != NULL, "when"},
+		     {rule->has_score, "score"},	 {rule->tell.n > 0, "tell"},
+		     {has_test(rule, TEST_HIT), "test hit"}, {has_test(rule, TEST_MISS), "test miss"}};
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+		if (!parts[i].there) {
+			diag_error(r->set->diag, rule->at, "rule '%.*s' has no '%s'",
+				   SPAN_ARG(rule->name), parts[i].part);
+			return false;
+		}
+	for (const struct rule *other = r->set->first; other; other = other->next)
+		if (span_eq(other->name, rule->name)) {
+			diag_error(r->set->diag, rule->at,
+				   "rule '%.*s' is there already (%s:%u); 'adjust' changes it",
+				   SPAN_ARG(rule->name), other->at.file, other->at.line);
+			return false;
+		}
+	return true;
+}
+
+static bool read_rule(struct reader *r)
+{
+	struct rule *rule = ARENA_NEW(&r->set->arena, struct rule);
+	struct token name;
+	if (!rule || !take_word(r, "the name of the rule", &name) || !expect(r, "{"))
+		return false;
+	rule->name = arena_copy(&r->set->arena, name.text);
+	rule->at = name.at;
+	rule->at.file = arena_str(&r->set->arena, span_of(name.at.file));
+	rule->pack = r->pack;
+	while (!take(&r->l, "}"))
+		if (at_statement(r))
+			return fault(r, r->l.token.at, "'}' is missing before this statement");
+		else if (!read_part(r, rule))
+			return false;
+	if (!check_rule(r, rule))
+		return false;
+	if (!rule->has_level)
+		rule->level = rule->clause->level;
+	*r->set->last = rule;
+	r->set->last = &rule->next;
+	return true;
+}
+
+/* --- local tuning ---------------------------------------------------------------------------- */
+
+static bool read_adjust(struct reader *r, bool disable)
+{
+	static const char *const words[] = {"reason", "until", "score", "level"};
+	struct rule_adjust *a = ARENA_NEW(&r->set->arena, struct rule_adjust);
+	struct token name, t;
+	if (!a || !take_word(r, "the name of a rule", &name) || !expect(r, "{"))
+		return false;
+	*a = (struct rule_adjust){.rule = name.text, .at = name.at, .disable = disable};
+	a->at.file = arena_str(&r->set->arena, span_of(name.at.file));
+	while (!take(&r->l, "}")) {
+		if (!take_word(r, "'}'", &t))
+			return false;
+		bool ok;
+		if (span_eq(t.text, SPAN("reason"))) {
+			ok = take_text(r, "a reason", &a->reason);
+		} else if (span_eq(t.text, SPAN("until"))) {
+			a->has_until = true;
+			ok = take_word(r, "a day (2027-01-31)", &t);
+			a->until_at = t.at;
+			a->until_at.file = a->at.file;
+			if (ok && !clock_parse_day(t.text, &a->until_us))
+				ok = fault(r, t.at, "a day is written 2027-01-31");
+		} else if (!disable && span_eq(t.text, SPAN("score"))) {
+			a->has_score = true;
+			ok = take_score(r, &a->score);
+		} else if (!disable && span_eq(t.text, SPAN("level"))) {
+			a->has_level = true;
+			ok = take_level(r, &a->level);
+		} else {
+			struct diag_guess g = diag_guess(t.text);
+			for (size_t i = 0; i < (disable ? 2 : 4); i++)
+				diag_guess_try(&g, span_of(words[i]));
+			diag_error(r->set->diag, t.at, "%s has no part %s%s",
+				   disable ? "disable" : "adjust", token_name(&t), diag_guess_text(&g));
+			ok = false;
+		}
+		if (!ok)
+			return false;
+	}
+	if (!a->reason.n)
+		return fault(r, a->at, "a reason is missing: who reads this next year wants to know");
+	*r->set->last_adjust = a;
+	r->set->last_adjust = &a->next;
+	return true;
+}
+
+static bool read_levels(struct reader *r)
+{
+	double levels[4] = {0, INFINITY, INFINITY, INFINITY};
+	struct token t;
+	if (!expect(r, "{"))
+		return false;
+	while (!take(&r->l, "}")) {
+		if (!take_word(r, "tag, defer or reject", &t))
+			return false;
+		struct diag_guess g = diag_guess(t.text);
+		int a = ACTION_TAG;
+		for (; a <= ACTION_REJECT; a++) {
+			diag_guess_try(&g, span_of(action_name((enum action)a)));
+			if (span_eq(t.text, span_of(action_name((enum action)a))))
+				break;
+		}
+		if (a > ACTION_REJECT) {
+			diag_error(r->set->diag, t.at, "unknown action %s%s", token_name(&t),
+				   diag_guess_text(&g));
+			return false;
+		}
+		if (!take(&r->l, "never") && !take_score(r, &levels[a]))
+			return false;
+	}
+	memcpy(r->set->levels, levels, sizeof(levels)); /* the last one read wins */
+	return true;
+}
+
+/* Windows of one scope: a minute, an hour, a day, each at several counts at most. */
+#define WINDOWS 6
+
+static bool read_limit(struct reader *r)
+{
+	static const char *const scopes[] = {"ip", "net", "mailfrom", "dkim", "sender"};
+	static const struct {
+		const char *name;
+		int64_t us;
+	} units[] = {{"minute", 60 * US_PER_S}, {"hour", 3600 * US_PER_S}, {"day", 86400 * US_PER_S}};
+	struct limit *limits = ARENA_ARRAY(&r->set->arena, struct limit, WINDOWS);
+	struct token scope, t, unit;
+	size_t n = 0;
+	if (!limits || !take_word(r, "ip, net, mailfrom, dkim or sender", &scope))
+		return false;
+	struct diag_guess g = diag_guess(scope.text);
+	int s = 0;
+	for (; s < LIMIT_SCOPES && !span_eq(scope.text, span_of(scopes[s])); s++)
+		diag_guess_try(&g, span_of(scopes[s]));
+	if (s == LIMIT_SCOPES) {
+		diag_error(r->set->diag, scope.at, "unknown scope %s%s", token_name(&scope),
+			   diag_guess_text(&g));
+		return false;
+	}
+	if (!expect(r, "{"))
+		return false;
+	while (!take(&r->l, "}")) {
+		if (n == WINDOWS)
+			return fault(r, r->l.token.at, "more than 6 windows in one limit");
+		if (!take_word(r, "a count", &t))
+			return false;
+		if (!span_number(t.text, 1000000000000, &limits[n].count) || limits[n].count == 0)
+			return fault(r, t.at, "a count is a whole number from 1");
+		if (!take(&r->l, "per"))
+			return fault(r, r->l.token.at, "a limit is written: 3000 per hour");
+		if (!take_word(r, "minute, hour or day", &unit))
+			return false;
+		for (size_t u = 0; u < 3; u++)
+			if (span_eq(unit.text, span_of(units[u].name)))
+				limits[n].window_us = units[u].us;
+		if (!limits[n].window_us)
+			return fault(r, unit.at, "a window is minute, hour or day");
+		size_t at = n++; /* shortest first */
+		for (; at > 0 && limits[at - 1].window_us > limits[at].window_us; at--) {
+			struct limit swap = limits[at];
+			limits[at] = limits[at - 1];
+			limits[at - 1] = swap;
+		}
+	}
+	r->set->limits[s] = limits; /* the last one read wins */
+	r->set->n_limits[s] = n;
+	return true;
+}
+
+static bool read_statement(struct reader *r)
+{
+	struct token t = step(&r->l);
+	if (t.kind == TOKEN_WORD && span_eq(t.text, SPAN("rule")))
+		return read_rule(r);
+	if (t.kind == TOKEN_WORD && span_eq(t.text, SPAN("adjust")))
+		return read_adjust(r, false);
+	if (t.kind == TOKEN_WORD && span_eq(t.text, SPAN("disable")))
+		return read_adjust(r, true);
+	if (t.kind == TOKEN_WORD && span_eq(t.text, SPAN("levels")))
+		return read_levels(r);
+	if (t.kind == TOKEN_WORD && span_eq(t.text, SPAN("limit")))
+		return read_limit(r);
+	struct diag_guess g = diag_guess(t.text);
+	for (size_t i = 0; i < N_STATEMENTS; i++)
+		diag_guess_try(&g, span_of(statements[i]));
+	if (t.kind != TOKEN_FAULT)
+		diag_error(r->set->diag, t.at, "unknown statement %s%s", token_name(&t),
+			   diag_guess_text(&g));
+	return false;
+}
+
+/* The tokens of a file are its meaning: blanks and comments do not change the hash. */
+static void hash_tokens(struct ruleset *set, const char *path, struct span octets)
+{
+	struct lexer l;
+	struct arena scratch;
+	arena_init(&scratch, LIMIT_RULE_FILE_BYTES * 4);
+	lexer_init(&l, &scratch, NULL, path, octets);
+	for (; l.token.kind != TOKEN_END; lexer_next(&l)) {
+		buf_addc(set->hash_text, ' ');
+		buf_add(set->hash_text, l.token.raw);
+	}
+	arena_free(&scratch);
+}
+
+void rules_read_file(struct ruleset *set, const char *path, struct span pack)
+{
+	struct reader r = {.set = set, .pack = pack};
+	struct file_view view;
+	int error = file_view_open(path, LIMIT_RULE_FILE_BYTES, &view);
+	if (error < 0) {
+		diag_error(set->diag, (struct place){path, 0, 0}, "%s", strerror(-error));
+		return;
+	}
+	/* texts and names of rules outlive the file */
+	struct span octets = arena_copy(&set->arena, view.bytes);
+	file_view_close(&view);
+	if (!utf8_valid(octets) || (octets.n && memchr(octets.p, '\0', octets.n))) {
+		diag_error(set->diag, (struct place){path, 0, 0}, "not a text file in UTF-8");
+		return;
+	}
+	lexer_init(&r.l, &set->arena, set->diag, path, octets);
+	while (r.l.token.kind != TOKEN_END)
+		if (!read_statement(&r))
+			while (r.l.token.kind != TOKEN_END && !at_statement(&r))
+				lexer_next(&r.l);
+	hash_tokens(set, path, octets);
+}
