@@ -197,14 +197,13 @@ static int file_filings(struct request *q, struct span text)
 {
 	struct arena arena;
 	struct filings all;
+	struct diag diag = {.out = NULL};
 	struct buf said = BUF_INIT;
 	int code = EX_OK;
 	arena_init(&arena, LIMIT_ARENA_BYTES);
-	filings_read(&all, text, q->operand, &arena, &said);
-	if (all.faults) {
-		fputs(said.p, stderr);
+	filings_read(&all, text, q->operand, &arena, &diag);
+	if (all.faults)
 		code = EX_DATAERR;
-	}
 	for (size_t i = 0; code == EX_OK && i < all.n; i++) {
 		char key[80];
 		snprintf(key, sizeof(key), "%.*s", SPAN_ARG(all.v[i].key));

@@ -1,6 +1,6 @@
 #include "feedback/filing.h"
 
-#include "base/utf8.h"
+#include "base/lexer.h"
 
 /* Characters of a key: it is a name in file names, Redis keys and commands. */
 #define KEY_BYTES 64
@@ -56,141 +56,59 @@ bool domain_name_valid(struct span name)
 
 /* --- words ------------------------------------------------------------------ */
 
-enum token { T_END, T_WORD, T_TEXT, T_OPEN, T_CLOSE };
+/* The shared lexer, its token kinds reduced to those of a filing. */
+enum kind { T_END, T_WORD, T_TEXT, T_OPEN, T_CLOSE, T_OTHER };
 
 struct reader {
-	struct span text;
-	size_t at;
-	unsigned line, column; /* of `at`; columns count octets from 1 */
-	enum token token;
+	struct lexer lexer;
+	bool started; /* the lexer stands on its first token from the beginning */
+	enum kind token;
 	struct span value;
-	size_t start; /* of the token */
-	unsigned token_line, token_column;
-	const char *file;
 	struct arena *arena;
-	struct buf *diagnostics;
-	unsigned faults;
+	struct diag *diag;
 };
 
-static void fault_at(struct reader *r, unsigned line, unsigned column, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
-
-static void fault_at(struct reader *r, unsigned line, unsigned column, const char *format, ...)
-{
-	va_list args;
-	r->faults++;
-	buf_addf(r->diagnostics, "%s:%u:%u: error: ", r->file, line, column);
-	va_start(args, format);
-	buf_vaddf(r->diagnostics, format, args);
-	va_end(args);
-	buf_addc(r->diagnostics, '\n');
-}
-
 /* At the token just read. */
-#define fault(r, ...) fault_at((r), (r)->token_line, (r)->token_column, __VA_ARGS__)
-
-static void step(struct reader *r)
-{
-	r->column++;
-	if (r->text.p[r->at++] == '\n') {
-		r->line++;
-		r->column = 1;
-	}
-}
-
-static void read_text(struct reader *r)
-{
-	struct buf value = BUF_INIT;
-	step(r);
-	while (r->at < r->text.n && r->text.p[r->at] != '"' && r->text.p[r->at] != '\n') {
-		if (r->text.p[r->at] == '\\' && r->at + 1 < r->text.n && r->text.p[r->at + 1] != '\n')
-			step(r);
-		buf_addc(&value, r->text.p[r->at]);
-		step(r);
-	}
-	if (r->at < r->text.n && r->text.p[r->at] == '"')
-		step(r);
-	else
-		fault(r, "this text has no closing '\"' on its line");
-	r->value = value.n ? arena_copy(r->arena, buf_span(&value)) : SPAN("");
-	r->token = T_TEXT;
-	if (!utf8_valid(r->value))
-		fault(r, "this text is not UTF-8");
-	buf_free(&value);
-}
+#define fault(r, ...) diag_error((r)->diag, (r)->lexer.token.at, __VA_ARGS__)
 
 static void next(struct reader *r)
 {
-	while (r->at < r->text.n && (ascii_is_space(r->text.p[r->at]) || r->text.p[r->at] == '#')) {
-		if (r->text.p[r->at] == '#')
-			while (r->at < r->text.n && r->text.p[r->at] != '\n')
-				step(r);
-		else
-			step(r);
+	if (r->started)
+		lexer_next(&r->lexer);
+	r->started = true;
+	while (r->lexer.token.kind == TOKEN_FAULT)
+		lexer_next(&r->lexer);
+	const struct token *t = &r->lexer.token;
+	r->value = t->text;
+	switch (t->kind) {
+	case TOKEN_END:
+		r->token = T_END;
+		break;
+	case TOKEN_WORD:
+		r->token = T_WORD;
+		break;
+	case TOKEN_TEXT:
+		r->token = T_TEXT;
+		break;
+	case TOKEN_OPEN:
+		r->token = T_OPEN;
+		break;
+	case TOKEN_CLOSE:
+		r->token = T_CLOSE;
+		break;
+	default:
+		r->token = T_OTHER;
+		r->value = t->raw;
+		break;
 	}
-	r->start = r->at;
-	r->token_line = r->line;
-	r->token_column = r->column;
-	r->value = SPAN("");
-	r->token = T_END;
-	if (r->at >= r->text.n)
-		return;
-	char c = r->text.p[r->at];
-	if (c == '"') {
-		read_text(r);
-		return;
-	}
-	if (c == '{' || c == '}') {
-		step(r);
-		r->token = c == '{' ? T_OPEN : T_CLOSE;
-		return;
-	}
-	while (r->at < r->text.n && !ascii_is_space(r->text.p[r->at]) &&
-	       !memchr("{}\"#", r->text.p[r->at], 4))
-		step(r);
-	r->token = T_WORD;
-	r->value = span_sub(r->text, r->start, r->at);
-}
-
-/* Letters to change to make one word of the other; large when they are nothing like it. */
-static size_t distance(struct span a, struct span b)
-{
-	size_t row[32];
-	if (a.n > 31 || b.n > 31)
-		return 99;
-	for (size_t j = 0; j <= b.n; j++)
-		row[j] = j;
-	for (size_t i = 1; i <= a.n; i++) {
-		size_t diagonal = row[0];
-		row[0] = i;
-		for (size_t j = 1; j <= b.n; j++) {
-			size_t best = diagonal + (a.p[i - 1] != b.p[j - 1]);
-			diagonal = row[j];
-			if (row[j] + 1 < best)
-				best = row[j] + 1;
-			if (row[j - 1] + 1 < best)
-				best = row[j - 1] + 1;
-			row[j] = best;
-		}
-	}
-	return row[b.n];
 }
 
 static void unknown_word(struct reader *r, const char *what, const char *const *words, size_t n)
 {
-	size_t best = n, least = 3;
-	for (size_t i = 0; i < n; i++) {
-		size_t d = distance(r->value, span_of(words[i]));
-		if (d < least) {
-			least = d;
-			best = i;
-		}
-	}
-	if (best < n)
-		fault(r, "unknown %s '%.*s' (did you mean '%s'?)", what, SPAN_ARG(r->value),
-		      words[best]);
-	else
-		fault(r, "unknown %s '%.*s'", what, SPAN_ARG(r->value));
+	struct diag_guess guess = diag_guess(r->value);
+	for (size_t i = 0; i < n; i++)
+		diag_guess_try(&guess, span_of(words[i]));
+	fault(r, "unknown %s '%.*s'%s", what, SPAN_ARG(r->value), diag_guess_text(&guess));
 }
 
 /* --- statements ---------------------------------------------------------------- */
@@ -200,7 +118,7 @@ static bool value(struct reader *r, const char *of, struct span *value_r)
 {
 	next(r);
 	if (r->token != T_WORD && r->token != T_TEXT) {
-		fault(r, "'%s' needs a value", of);
+		fault(r, "'%s' needs a value, not %s", of, token_name(&r->lexer.token));
 		return false;
 	}
 	*value_r = r->value;
@@ -477,8 +395,8 @@ static bool key_valid(struct span key)
 static void read_sender(struct reader *r, struct filings *all)
 {
 	struct filing f = {.key = SPAN_NONE};
-	size_t start = r->start;
-	unsigned line = r->token_line, column = r->token_column;
+	const char *start = r->lexer.token.raw.p;
+	struct place at = r->lexer.token.at;
 	next(r);
 	f.key = r->value;
 	if (r->token != T_WORD || !key_valid(f.key))
@@ -497,12 +415,13 @@ static void read_sender(struct reader *r, struct filings *all)
 		if (!read_statement(r, &f))
 			next(r);
 	if (r->token == T_END)
-		fault_at(r, line, column, "the block of 'sender %.*s' has no closing '}'",
-			 SPAN_ARG(f.key));
-	f.source = span_sub(r->text, start, r->at);
+		diag_error(r->diag, at, "the block of 'sender %.*s' has no closing '}'",
+			   SPAN_ARG(f.key));
+	else
+		f.source = (struct span){start, (size_t)(r->lexer.token.raw.p + 1 - start)};
 	if (f.n_ranges + f.n_domains + f.n_dkim == 0)
-		fault_at(r, line, column, "sender '%.*s' files no ip, domain or dkim: nothing to know "
-					  "his mail by", SPAN_ARG(f.key));
+		diag_error(r->diag, at, "sender '%.*s' files no ip, domain or dkim: nothing to know "
+					"his mail by", SPAN_ARG(f.key));
 	if (!f.feedback.address.p)
 		f.feedback.complaint = false;
 	if (arena_grow(r->arena, (void **)&all->v, all->n, &all->cap, sizeof(*all->v)))
@@ -510,25 +429,27 @@ static void read_sender(struct reader *r, struct filings *all)
 }
 
 void filings_read(struct filings *all, struct span text, const char *file, struct arena *arena,
-		  struct buf *diagnostics)
+		  struct diag *diag)
 {
-	struct reader r = {.text = text, .line = 1, .column = 1, .file = file, .arena = arena,
-			   .diagnostics = diagnostics};
+	struct reader r = {.arena = arena, .diag = diag};
+	unsigned before = diag->errors;
 	*all = (struct filings){.v = NULL};
+	lexer_init(&r.lexer, arena, diag, file, text);
 	for (next(&r); r.token != T_END; next(&r)) {
 		if (r.token == T_WORD && span_eq(r.value, SPAN("sender"))) {
 			read_sender(&r, all);
 			continue;
 		}
-		fault(&r, "a filing begins with 'sender KEY {', not with '%.*s'", SPAN_ARG(r.value));
+		fault(&r, "a filing begins with 'sender KEY {', not with %s",
+		      token_name(&r.lexer.token));
 		while (r.token != T_END && !(r.token == T_WORD && span_eq(r.value, SPAN("sender"))))
 			next(&r);
 		if (r.token != T_END)
 			read_sender(&r, all);
 	}
-	if (all->n == 0 && r.faults == 0)
+	if (all->n == 0 && diag->errors == before)
 		fault(&r, "there is no filing in it");
-	all->faults = r.faults;
+	all->faults = diag->errors - before;
 }
 
 struct span filing_missing(const struct filing *f, struct arena *arena)

@@ -14,11 +14,11 @@
  * 2.1.1 asks for; filing_missing() names that.
  *
  * Ownership: everything lies in the arena given; `source` points into the text.
- * Errors:    faults are written into a buf and counted; 0 faults: the filings are good.
+ * Errors:    faults are said through diag and counted; 0 faults: the filings are good.
  */
 #pragma once
 
-#include "base/buf.h"
+#include "base/diag.h"
 #include "base/ip.h"
 #include "feedback/redact.h"
 
@@ -65,9 +65,9 @@ struct filings {
 	unsigned faults;
 };
 
-/* Reads every filing of a text. `file` is for the diagnostics, which go into `diagnostics`. */
+/* Reads every filing of a text; `file` is for the diagnostics. */
 void filings_read(struct filings *f, struct span text, const char *file, struct arena *arena,
-		  struct buf *diagnostics);
+		  struct diag *diag);
 /* Names, separated by blanks, of what clause 2.1.1 asks for and the filing lacks; "" when it is
  * complete. */
 struct span filing_missing(const struct filing *f, struct arena *arena);

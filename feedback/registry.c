@@ -155,16 +155,15 @@ static int load_filing(struct registry *reg, int64_t id, struct arena *arena, st
 {
 	struct db_query *q = db_query(reg->db, "SELECT text, waived FROM filing WHERE id = ?1");
 	struct filings all = {.v = NULL};
-	struct buf diagnostics = BUF_INIT;
+	struct diag diag = {.out = NULL};
 	db_bind_int(q, 1, id);
 	int r = db_step(q);
 	if (r == DB_ROW) {
-		filings_read(&all, arena_copy(arena, db_text(q, 0)), "filing", arena, &diagnostics);
+		filings_read(&all, arena_copy(arena, db_text(q, 0)), "registry", arena, &diag);
 		if (waived_r && db_text(q, 1).p)
 			*waived_r = arena_copy(arena, db_text(q, 1));
 	}
 	db_end(q);
-	buf_free(&diagnostics);
 	if (r < 0)
 		return r;
 	if (all.n != 1)
@@ -547,9 +546,8 @@ static int add_active(const struct registry_sender *s, void *arg)
 			sizeof(*reg->filings)))
 		return -ENOMEM;
 	struct filings all;
-	struct buf none = BUF_INIT;
-	filings_read(&all, arena_copy(&reg->arena, s->filing.source), "filing", &reg->arena, &none);
-	buf_free(&none);
+	struct diag diag = {.out = NULL};
+	filings_read(&all, arena_copy(&reg->arena, s->filing.source), "registry", &reg->arena, &diag);
 	if (all.n != 1)
 		return -ENOMEM;
 	reg->filings[reg->n_filings++] = all.v[0];

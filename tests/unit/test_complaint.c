@@ -63,10 +63,11 @@ static void register_sender(void)
 				   " feedback fbl@esp.example { complaint } }";
 	struct arena a;
 	struct filings all;
+	struct diag diag = {.out = NULL};
 	struct buf said = BUF_INIT;
 	const char *now;
 	arena_init(&a, LIMIT_ARENA_BYTES);
-	filings_read(&all, SPAN(text), "f", &a, &said);
+	filings_read(&all, SPAN(text), "f", &a, &diag);
 	assert_int_equal(all.faults, 0);
 	assert_int_equal(registry_file(desk.registry, &all.v[0], "clerk", &said), 0);
 	assert_int_equal(registry_approve(desk.registry, SPAN("esp"), "a", "test", &now), 0);
