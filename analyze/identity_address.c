@@ -92,12 +92,20 @@ static struct span word_before(struct span s, size_t at)
 	size_t from = at;
 	while (from > 0 && ascii_is_alpha(s.p[from - 1]))
 		from--;
+	if (at - from == 1 && from >= 2 && s.p[from - 1] == '.' && ascii_is_alpha(s.p[from - 2]) &&
+	    at < s.n && s.p[at] == '.')
+		return span_sub(s, from - 2, at + 1); /* "d.c." */
 	return span_sub(s, from, at);
 }
 
 static bool is_state(struct span word)
 {
 	char padded[5] = {' ', 0, 0, ' ', 0};
+	if (word.n == 4 && word.p[1] == '.' && word.p[3] == '.') { /* "d.c." */
+		padded[1] = word.p[0];
+		padded[2] = word.p[2];
+		return strstr(states, padded) != NULL;
+	}
 	if (word.n == 2) {
 		padded[1] = word.p[0];
 		padded[2] = word.p[1];
@@ -224,15 +232,14 @@ static size_t cn_piece_start(struct span line, size_t at)
 static bool chinese(struct span line, struct place *place_r)
 {
 	static const char *const hao[] = {"\xe5\x8f\xb7", "\xe8\x99\x9f", NULL};
-	size_t label = SIZE_MAX;
-	for (const char *const *w = cn_label; *w && label == SIZE_MAX; w++) {
-		size_t at = span_find(line, span_of(*w));
-		if (at != SIZE_MAX)
-			label = at + strlen(*w);
-	}
-	if (label != SIZE_MAX) {
-		struct span tail = span_sub(line, label, label + 150);
-		if (count(tail, cn_admin) + count(tail, cn_street) + count(tail, cn_number) >= 2) {
+	for (const char *const *w = cn_label; *w; w++) {
+		struct span word = span_of(*w);
+		size_t at = span_find(line, word);
+		for (size_t label = 0; at != SIZE_MAX; at = span_find(span_sub(line, label, line.n), word)) {
+			label += at + word.n;
+			struct span tail = span_sub(line, label, label + 150);
+			if (count(tail, cn_admin) + count(tail, cn_street) + count(tail, cn_number) < 2)
+				continue;
 			size_t from = label;
 			while (from < line.n && (line.p[from] == ':' || line.p[from] == ' '))
 				from++;

@@ -13,7 +13,7 @@
 /* How far a link may stand from the wish that it serves: one long sentence. */
 #define BEHIND_BYTES 200
 #define BEFORE_BYTES 100
-#define BEHIND_LINES 3
+#define BEHIND_LINES 4
 
 static struct unsub_way *add_way(struct unsub *u, enum way_kind kind)
 {
