@@ -1,16 +1,16 @@
 /*
  * assay report [SENDER] [--json]: the books in numbers, one row a sender.
  */
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sysexits.h>
 
 #include "base/clock.h"
 #include "base/json.h"
 #include "feedback/books.h"
 #include "feedback/commands.h"
+#include "feedback/exit_code.h"
 #include "feedback/recorder.h"
+#include "feedback/state_folder.h"
 
 static double share(uint64_t part, uint64_t whole)
 {
@@ -97,10 +97,14 @@ int cmd_report(struct command_context *context, int argc, char **argv)
 		else
 			sender = word;
 	}
+	int r = state_folder_enter(context->config);
+	if (r < 0)
+		return command_fail(context->program, exit_code(r), "%s: %s",
+				    context->config->state, strerror(-r));
 	struct redis *redis;
 	if (redis_open(&redis, context->config, REDIS_MAY_START) < 0)
 		return command_fail(context->program, EX_TEMPFAIL, "%s", redis_open_trouble());
-	int r = recorder_catch_up(context->config);
+	r = recorder_catch_up(context->config);
 	if (r < 0) {
 		redis_close(redis);
 		return command_fail(context->program, EX_TEMPFAIL,

@@ -360,7 +360,7 @@ static int wait_for(const struct config *config, struct redis *redis,
 
 int recorder_rebuild(const struct config *config, const char **why_r)
 {
-	static char words[256];
+	static char words[768];
 	struct eventlog_position end;
 	struct redis *redis = NULL;
 	int result = eventlog_end(config->state, &end);
@@ -374,12 +374,16 @@ int recorder_rebuild(const struct config *config, const char **why_r)
 		return result;
 	}
 	if ((result = renew(redis, why_r)) == 0 &&
-	    (result = wait_for(config, redis, &end)) < 0)
-		*why_r = "the log could not be applied again";
+	    (result = wait_for(config, redis, &end)) < 0) {
+		snprintf(words, sizeof(words), "the log could not be applied again: %s",
+			 strerror(-result));
+		*why_r = words;
+	}
 	for (size_t i = 0; result == 0 && i < redis_masters(redis); i++)
 		if ((result = sweep_master(redis, i)) < 0)
 			*why_r = redis_trouble(redis);
-	snprintf(words, sizeof(words), "%s", *why_r);
+	if (*why_r != words) /* it lies in what is closed now */
+		snprintf(words, sizeof(words), "%s", *why_r);
 	*why_r = words;
 	redis_close(redis);
 	return result;
