@@ -33,6 +33,14 @@ static bool is_word_char(char c)
 	return ascii_is_alpha(c) || ascii_is_digit(c) || (c & 0x80);
 }
 
+static bool is_one_of(struct span word, const char *const *words)
+{
+	for (; *words; words++)
+		if (**words == word.p[0] && span_eq(word, span_of(*words)))
+			return true;
+	return false;
+}
+
 /* A whole word of `words` in `s`. */
 static bool has_word(struct span s, const char *const *words)
 {
@@ -44,10 +52,8 @@ static bool has_word(struct span s, const char *const *words)
 		size_t from = i;
 		while (i < s.n && is_word_char(s.p[i]))
 			i++;
-		struct span word = span_sub(s, from, i);
-		for (const char *const *w = words; *w; w++)
-			if (span_eq(word, span_of(*w)))
-				return true;
+		if (is_one_of((struct span){s.p + from, i - from}, words))
+			return true;
 	}
 	return false;
 }
@@ -111,10 +117,7 @@ static bool is_state(struct span word)
 		padded[2] = word.p[1];
 		return strstr(states, padded) != NULL;
 	}
-	for (const char *const *w = state_names; *w; w++)
-		if (span_eq(word, span_of(*w)))
-			return true;
-	return false;
+	return word.n > 2 && is_one_of(word, state_names);
 }
 
 /* No address is longer; without a bound a line of 30 kB would be walked for each number. */
@@ -243,7 +246,7 @@ static bool chinese(struct span line, struct place *place_r)
 			size_t from = label;
 			while (from < line.n && (line.p[from] == ':' || line.p[from] == ' '))
 				from++;
-			*place_r = (struct place){from, line.n < label + 150 ? line.n : label + 150};
+			*place_r = (struct place){from, line.n < from + 150 ? line.n : from + 150};
 			return true;
 		}
 	}
@@ -321,8 +324,9 @@ static bool asian_line(struct span line, struct place *place_r)
 	found |= has(line, jp) && has(line, jp_ward) && has_digit(line) &&
 		 (has(line, jp_block) || span_find_char(line, '-') != SIZE_MAX) && line.n < 160;
 	found |= has(line, kr_city) && has(line, kr_street) && has_digit(line) && line.n < 200;
+	size_t from = mark != SIZE_MAX ? mark : 0;
 	if (found)
-		*place_r = (struct place){mark != SIZE_MAX ? mark : 0, line.n < 160 ? line.n : 160};
+		*place_r = (struct place){from, line.n < from + 160 ? line.n : from + 160};
 	return found;
 }
 
@@ -349,6 +353,8 @@ static bool latin_line(struct span s, struct span line, size_t base, struct plac
 	static const char *const countries[] = {"china", "singapore", "hong kong", "india", "usa", "u.s.a",
 		"united states", "united kingdom", "canada", "australia", "ireland", "germany", "israel",
 		"japan", "taiwan", "malaysia", "netherlands", "france", "new zealand", NULL};
+	if (!has_digit(line))
+		return false;
 	for (const char *const *w = boxes; *w; w++) {
 		size_t at = span_find(line, span_of(*w));
 		if (at != SIZE_MAX && has_digit(span_sub(line, at, at + 24))) {
@@ -365,7 +371,7 @@ static bool latin_line(struct span s, struct span line, size_t base, struct plac
 			*place_r = clip(s, is_street(before) ? base : above, base + i + 4);
 			return true;
 		}
-	if (line.n < 200 && is_street(line) && has(line, countries) && memchr(line.p, ',', line.n)) {
+	if (line.n < 200 && memchr(line.p, ',', line.n) && is_street(line) && has(line, countries)) {
 		*place_r = (struct place){base, base + line.n};
 		return true;
 	}

@@ -144,6 +144,12 @@ static struct place find_copyright(struct span s)
 /* Chinese forms: ...有限公司, ...集团, 株式会社. */
 static struct place find_wide_company(struct span s)
 {
+	/* all forms are ideographs of U+4E00..U+9FFF */
+	bool wide = false;
+	for (size_t i = 0; i < s.n && !wide; i++)
+		wide = (unsigned char)s.p[i] >= 0xe4 && (unsigned char)s.p[i] <= 0xe9;
+	if (!wide)
+		return (struct place){0, 0};
 	static const char *const forms[] = {"\xe6\x9c\x89\xe9\x99\x90\xe5\x85\xac\xe5\x8f\xb8",
 		"\xe6\x9c\x89\xe9\x99\x90\xe8\xb4\xa3\xe4\xbb\xbb\xe5\x85\xac\xe5\x8f\xb8",
 		"\xe8\x82\xa1\xe4\xbb\xbd\xe5\x85\xac\xe5\x8f\xb8",
@@ -195,6 +201,8 @@ static struct place find_latin_company(struct span s, struct span original, cons
 		struct span rest = span_sub(s, i, i + 16);
 		size_t end = 0;
 		for (size_t k = 0; k < sizeof(forms) / sizeof(forms[0]); k++) {
+			if (*forms[k] != rest.p[0])
+				continue;
 			struct span form = span_of(forms[k]);
 			if (span_starts(rest, form) && (rest.n == form.n || !word_byte(rest.p[form.n]) ||
 							rest.p[form.n] == '.') && form.n > end)

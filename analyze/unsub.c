@@ -39,6 +39,9 @@ static bool usable(struct span t)
 			    t.p[0] == '<' || t.p[0] == '/'));
 }
 
+/* Where in a target the cue stands; tracking tokens follow behind. */
+#define LINK_CUE_BYTES 300
+
 /* The target itself says it. */
 static bool target_says_it(struct span t)
 {
@@ -48,9 +51,12 @@ static bool target_says_it(struct span t)
 		"unscribe", "takemeoff", "take-me-off", "email-preferences", "emailpreferences",
 		"subscription_preferences", "manage-subscription", "managesub", "off-list",
 		"cancelar", "afmeld", "uitschrij", "otpis", "wypis"};
-	struct span head = span_sub(t, 0, 400);
+	char lower[LINK_CUE_BYTES];
+	size_t n = t.n < sizeof(lower) ? t.n : sizeof(lower);
+	for (size_t i = 0; i < n; i++)
+		lower[i] = ascii_lower(t.p[i]);
 	for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
-		if (span_case_find(head, span_of(cues[i])) != SIZE_MAX)
+		if (span_find((struct span){lower, n}, span_of(cues[i])) != SIZE_MAX)
 			return true;
 	return false;
 }
