@@ -11,6 +11,7 @@
 static const struct command commands[] = {
 	{"complain", cmd_complain, "[--kind K] [--rcpt ADDR] [--way W] FILE", "take a complaint, tell the sender"},
 	{"queue", cmd_queue, "list [--json] | retry [ID] | drop ID | run", "reports on their way to senders"},
+	{"capture", cmd_capture, "FILE... | -i INTERFACE", "the transactions in packets, not judged"},
 	{"rebuild", cmd_rebuild, "", "make the books in Redis again from the event log"},
 	{"report", cmd_report, "[SENDER] [--json]", "what senders sent, returns, complaints"},
 	{"sender", cmd_sender, "file F | list | show KEY | approve KEY ...", "the registry of senders"},

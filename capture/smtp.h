@@ -71,3 +71,6 @@ void smtp_read_server_hello(struct span octets, struct arena *a, struct txn_tls 
 /* Takes a PROXY protocol header off `*octets`: 1 taken (address set when it has one), 0 there is
  * none, -1 it is not whole yet. */
 int smtp_take_proxy(struct span *octets, struct ip *ip, uint16_t *port);
+
+/* The session event as JSON, or a line for people; with LF. */
+void smtp_session_write(const struct smtp_session *s, bool json, struct buf *out);

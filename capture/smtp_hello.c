@@ -1,5 +1,7 @@
 #include "capture/smtp.h"
 
+#include "base/clock.h"
+
 static unsigned get16(struct span s, size_t at)
 {
 	return (unsigned)(unsigned char)s.p[at] << 8 | (unsigned char)s.p[at + 1];
@@ -158,4 +160,46 @@ int smtp_take_proxy(struct span *octets, struct ip *ip, uint16_t *port)
 	}
 	*octets = span_sub(s, 16 + length, s.n);
 	return 1;
+}
+
+void smtp_session_write(const struct smtp_session *s, bool json, struct buf *out)
+{
+	char time[CLOCK_TEXT_BYTES], peer[IP_TEXT_BYTES];
+	clock_rfc3339(s->time_us, time);
+	ip_text(&s->peer, peer);
+	if (!json) {
+		buf_addf(out, "%s %s:%u session without transaction, %s, last reply %d\n", time, peer,
+			 s->port, s->tls.on ? "encrypted" : "plain", s->reply.code);
+		return;
+	}
+	struct json j = JSON_INIT(out);
+	json_open(&j, NULL, '{');
+	json_cstr(&j, "event", "session");
+	json_cstr(&j, "session", s->id);
+	json_cstr(&j, "time", time);
+	json_cstr(&j, "peer", peer);
+	json_int(&j, "port", s->port);
+	json_text(&j, "helo", s->helo);
+	if (s->tls.on) {
+		json_open(&j, "tls", '{');
+		json_text(&j, "version", s->tls.version);
+		json_text(&j, "cipher", s->tls.cipher);
+		json_text(&j, "sni", s->tls.sni);
+		json_close(&j, '}');
+	} else {
+		json_null(&j, "tls");
+	}
+	if (s->reply.code) {
+		json_open(&j, "reply", '{');
+		json_int(&j, "code", s->reply.code);
+		json_text(&j, "enhanced", s->reply.enhanced);
+		json_text(&j, "text", s->reply.text);
+		json_close(&j, '}');
+	} else {
+		json_null(&j, "reply");
+	}
+	json_int(&j, "client_octets", (int64_t)s->octets[0]);
+	json_int(&j, "server_octets", (int64_t)s->octets[1]);
+	json_close(&j, '}');
+	buf_addc(out, '\n');
 }

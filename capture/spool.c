@@ -411,13 +411,22 @@ void spool_free(struct spool *s)
 	free(s);
 }
 
+static void keep_trouble(void *arg, enum spool_trouble kind, const char *path, const char *message)
+{
+	int *error = arg;
+	(void)path;
+	(void)message;
+	if (*error == 0)
+		*error = kind == SPOOL_NO_PERM ? -EACCES : kind == SPOOL_NO_INPUT ? -ENOENT : -ENOMSG;
+}
+
 int spool_read_file(const char *path, struct txn **txn_r)
 {
 	struct spool *s;
-	int r = spool_open(&s, &path, 1, NULL, NULL);
+	int error = 0, r = spool_open(&s, &path, 1, keep_trouble, &error);
 	if (r < 0)
 		return r;
 	r = spool_next(s, txn_r);
 	spool_free(s);
-	return r == 1 ? 0 : r == 0 ? -ENOMSG : r;
+	return r == 1 ? 0 : r < 0 ? r : error ? error : -ENOMSG;
 }

@@ -11,3 +11,8 @@
 /* Makes the folder when it is missing (owner: config->user where that account exists), and gives
  * up root for the rest of the process. Negative errno. */
 __attribute__((warn_unused_result)) int state_folder_enter(const struct config *config);
+
+/* For a command that must go on reading as root (a scan of root's mail): its writes into the
+ * state folder stand between these two. The folder is made as above. */
+__attribute__((warn_unused_result)) int state_folder_step_in(const struct config *config);
+void state_folder_step_out(void);

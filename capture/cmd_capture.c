@@ -1,0 +1,220 @@
+/*
+ * assay capture FILE... | -i INTERFACE - the transactions alone, not judged.
+ *
+ * --json prints the txn event without what judging adds (those keys are null); else a line a
+ * transaction. Counters of what was lost go to stderr at the end.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+
+#include "base/clock.h"
+#include "capture/capture.h"
+#include "capture/commands.h"
+
+struct printer {
+	struct buf out;
+	bool json, failed;
+};
+
+static volatile sig_atomic_t stopped;
+
+static void on_signal(int number)
+{
+	(void)number;
+	stopped = 1;
+}
+
+static void flush(struct printer *p)
+{
+	if (p->out.failed || fwrite(p->out.p ? p->out.p : "", 1, p->out.n, stdout) != p->out.n)
+		p->failed = true;
+	buf_reset(&p->out);
+}
+
+/* The keys of CONTRACT section 2 that only judging can fill. */
+static const char *const judged_keys[] = {"message_id", "from",	    "subject",	  "sender",
+					  "list",	"class",    "auth",	  "findings",
+					  "unjudged",	"score",    "compliance", "action",
+					  "partial",	"ruleset"};
+
+static void print_json(struct printer *p, const struct txn *t)
+{
+	struct json j = JSON_INIT(&p->out);
+	json_open(&j, NULL, '{');
+	json_cstr(&j, "event", "txn");
+	txn_write_json(t, &j);
+	for (size_t i = 0; i < sizeof(judged_keys) / sizeof(judged_keys[0]); i++)
+		json_null(&j, judged_keys[i]);
+	json_close(&j, '}');
+	buf_addc(&p->out, '\n');
+}
+
+/* Words from the wire, without what could drive a terminal. */
+static void add_safe(struct buf *out, struct span s)
+{
+	for (size_t i = 0; i < s.n && i < 200; i++)
+		buf_addc(out, (unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f ? '?' : s.p[i]);
+}
+
+static void print_text(struct printer *p, const struct txn *t)
+{
+	char time[CLOCK_TEXT_BYTES], peer[IP_TEXT_BYTES];
+	buf_addf(&p->out, "%s %s:%u #%u ", clock_rfc3339(t->time_us, time), ip_text(&t->peer, peer),
+		 t->port, t->tx);
+	add_safe(&p->out, t->helo.s);
+	buf_adds(&p->out, " <");
+	add_safe(&p->out, t->mail_from.s);
+	buf_adds(&p->out, ">");
+	for (size_t i = 0; i < t->n_rcpts; i++) {
+		buf_adds(&p->out, " <");
+		add_safe(&p->out, t->rcpts[i].to);
+		buf_addf(&p->out, ">=%d", t->rcpts[i].reply.code);
+	}
+	buf_addf(&p->out, " %llu octets%s -> %d ", (unsigned long long)t->size,
+		 t->complete ? "" : " (incomplete)", t->reply.code);
+	add_safe(&p->out, t->reply.text);
+	for (uint32_t bits = t->flags; bits; bits &= bits - 1)
+		buf_addf(&p->out, " %s", txn_flag_name(bits & -bits));
+	buf_addc(&p->out, '\n');
+}
+
+static void on_transaction(void *arg, struct txn *t)
+{
+	struct printer *p = arg;
+	if (p->json)
+		print_json(p, t);
+	else
+		print_text(p, t);
+	flush(p);
+	txn_free(t);
+}
+
+static void on_session(void *arg, const struct smtp_session *s)
+{
+	struct printer *p = arg;
+	smtp_session_write(s, p->json, &p->out);
+	flush(p);
+}
+
+static void say_counters(const char *program, struct capture *c, uint64_t drops)
+{
+	struct capture_counters n;
+	capture_count(c, &n);
+	fprintf(stderr,
+		"%s: %llu frames, %llu connections, %llu transactions, %llu sessions without one; "
+		"%llu gaps of %llu octets, %llu conflicts, %llu dropped by the kernel, "
+		"%llu caps reached\n",
+		program, (unsigned long long)n.frames, (unsigned long long)n.tcp.connections,
+		(unsigned long long)n.smtp.transactions, (unsigned long long)n.smtp.sessions,
+		(unsigned long long)n.tcp.gaps, (unsigned long long)n.tcp.gap_octets,
+		(unsigned long long)n.tcp.conflicts, (unsigned long long)drops,
+		(unsigned long long)(n.tcp.flow_caps + n.tcp.memory_caps + n.tcp.flows_evicted));
+}
+
+/* Reads one source to its end. An exit code. */
+static int read_source(const char *program, const char *name, struct pcap_source *source,
+		       struct capture *c, struct printer *p)
+{
+	struct pcap_frame frame;
+	const char *error;
+	uint64_t drops = 0;
+	int r, code = EX_OK;
+	while (!stopped && !p->failed && (r = pcap_source_next(source, &frame, &error)) != -ENODATA) {
+		if (r < 0) {
+			code = command_fail(program, EX_DATAERR, "%s: %s", name, error);
+			break;
+		}
+		if (r == 1) {
+			capture_frame(c, &frame);
+			continue;
+		}
+		capture_time(c, clock_now_us());
+		uint64_t now = pcap_source_drops(source);
+		if (now != drops)
+			capture_loss(c);
+		drops = now;
+	}
+	capture_finish(c);
+	say_counters(program, c, pcap_source_drops(source));
+	return code;
+}
+
+static int run(struct command_context *context, const char *path, const char *interface,
+	       struct capture_options *options, struct printer *p)
+{
+	static const struct smtp_events events = {on_transaction, on_session};
+	struct pcap_source *source;
+	const char *error;
+	int r = interface ? pcap_source_open_live(&source, interface,
+						  context->config->capture.ring_bytes, &error)
+			  : pcap_source_open_file(&source, path, &error);
+	if (r < 0)
+		return command_fail(context->program,
+				    r == -EPERM || r == -EACCES ? EX_NOPERM
+				    : r == -EINVAL		? EX_DATAERR
+								: EX_NOINPUT,
+				    "%s: %s", interface ? interface : path, error);
+	options->file = path;
+	struct capture *c = capture_create(options, &events, p);
+	int code = c ? read_source(context->program, interface ? interface : path, source, c, p)
+		     : command_fail(context->program, EX_OSERR, "out of memory");
+	capture_free(c);
+	pcap_source_close(source);
+	return code;
+}
+
+int cmd_capture(struct command_context *context, int argc, char **argv)
+{
+	struct options o = {.program = context->program, .argc = argc, .argv = argv};
+	const struct config *config = context->config;
+	struct capture_options options = {.smtp = {.eod = EOD_AUTO, .hash = true},
+					  .ports = config->capture.ports,
+					  .n_ports = config->capture.n_ports};
+	struct printer p = {.json = false};
+	const char *interface = NULL, *operand, *option, *value;
+	const char **paths = calloc((size_t)argc + 1, sizeof(*paths));
+	size_t n = 0;
+	int code = paths ? EX_OK : EX_OSERR;
+	while (code == EX_OK && (option = options_next(&o, &operand))) {
+		if (*option == '\0') {
+			paths[n++] = operand;
+		} else if (strcmp(option, "--json") == 0) {
+			p.json = true;
+		} else if (strcmp(option, "-i") == 0) {
+			if (!(interface = options_value(&o)))
+				code = EX_USAGE;
+		} else if (strcmp(option, "--eod") == 0) {
+			value = options_value(&o);
+			if (value && strcmp(value, "strict") == 0)
+				options.smtp.eod = EOD_STRICT;
+			else if (value && strcmp(value, "lf") == 0)
+				options.smtp.eod = EOD_LF;
+			else if (!value || strcmp(value, "auto") != 0)
+				code = command_usage(o.program, "--eod takes auto, strict or lf");
+		} else if (strcmp(option, "--no-hash") == 0) {
+			options.smtp.hash = false;
+		} else {
+			code = command_usage(o.program, "unknown option '%s'", option);
+		}
+	}
+	if (code == EX_OK && (n == 0) == (interface == NULL))
+		code = command_usage(o.program, "name capture files, or -i INTERFACE");
+	if (code == EX_OK) {
+		signal(SIGINT, on_signal);
+		signal(SIGTERM, on_signal);
+		if (interface)
+			code = run(context, NULL, interface, &options, &p);
+		for (size_t i = 0; i < n && !p.failed; i++) {
+			int one = run(context, paths[i], NULL, &options, &p);
+			code = code == EX_OK ? one : code;
+		}
+		if (p.failed || fflush(stdout) != 0)
+			code = command_fail(o.program, EX_IOERR, "cannot write the results");
+	}
+	buf_free(&p.out);
+	free(paths);
+	return code;
+}

@@ -1,0 +1,172 @@
+#include "capture/pcap.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <pcap/pcap.h>
+#include <zlib.h>
+
+#include "base/clock.h"
+
+#define SNAPLEN 262144
+/* The filter keeps what can carry SMTP: TCP, fragments of it, and tunnels. */
+#define FILTER "tcp or ip proto 47 or ip proto 4 or ip proto 41 or udp port 4789 or ip6 proto 44 " \
+	       "or ip[6:2] & 0x3fff != 0 or vlan or mpls or pppoes"
+
+struct pcap_source {
+	pcap_t *pcap;
+	int link;
+	bool live;
+};
+
+static char message[PCAP_ERRBUF_SIZE + 64];
+
+/* libpcap reads a FILE; gzip is undone through a pipe of our own stream. */
+static ssize_t gzip_read(void *cookie, char *out, size_t n)
+{
+	int got = gzread(cookie, out, n > INT32_MAX ? INT32_MAX : (unsigned)n);
+	return got < 0 ? -1 : got;
+}
+
+static int gzip_close(void *cookie)
+{
+	return gzclose_r(cookie) == Z_OK ? 0 : -1;
+}
+
+static FILE *open_stream(const char *path, int *error_r)
+{
+	unsigned char magic[2] = {0};
+	FILE *file = fopen(path, "rbe");
+	*error_r = -errno;
+	if (!file)
+		return NULL;
+	setvbuf(file, NULL, _IOFBF, 1 << 20);
+	bool gzip = fread(magic, 1, 2, file) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
+	rewind(file);
+	if (!gzip)
+		return file;
+	fclose(file);
+	gzFile compressed = gzopen(path, "rb");
+	*error_r = compressed ? 0 : -errno;
+	if (!compressed)
+		return NULL;
+	gzbuffer(compressed, 1 << 18);
+	cookie_io_functions_t io = {.read = gzip_read, .close = gzip_close};
+	return fopencookie(compressed, "rb", io);
+}
+
+static int finish_open(struct pcap_source **s_r, pcap_t *pcap, bool live)
+{
+	struct pcap_source *s = malloc(sizeof(*s));
+	if (!s) {
+		pcap_close(pcap);
+		return -ENOMEM;
+	}
+	*s = (struct pcap_source){pcap, pcap_datalink(pcap), live};
+	*s_r = s;
+	return 0;
+}
+
+int pcap_source_open_file(struct pcap_source **s_r, const char *path, const char **error_r)
+{
+	int error = 0;
+	char why[PCAP_ERRBUF_SIZE] = "";
+	FILE *file = open_stream(path, &error);
+	*error_r = message;
+	if (!file) {
+		snprintf(message, sizeof(message), "%s", strerror(-error));
+		return error;
+	}
+	pcap_t *pcap = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_MICRO,
+								why);
+	if (!pcap) {
+		fclose(file);
+		snprintf(message, sizeof(message), "no capture file: %s", why);
+		return -EINVAL;
+	}
+	return finish_open(s_r, pcap, false);
+}
+
+int pcap_source_open_live(struct pcap_source **s_r, const char *interface, size_t ring_bytes,
+			  const char **error_r)
+{
+	char why[PCAP_ERRBUF_SIZE] = "";
+	struct bpf_program filter;
+	pcap_t *pcap = pcap_create(interface, why);
+	*error_r = message;
+	if (!pcap) {
+		snprintf(message, sizeof(message), "%s", why);
+		return -EINVAL;
+	}
+	int ring = ring_bytes > INT32_MAX ? INT32_MAX : (int)ring_bytes;
+	int r = pcap_set_snaplen(pcap, SNAPLEN);
+	r = r ? r : pcap_set_promisc(pcap, 1);
+	r = r ? r : pcap_set_timeout(pcap, 200); /* no immediate mode: it costs ten times the CPU */
+	r = r ? r : pcap_set_buffer_size(pcap, ring);
+	r = r ? r : pcap_activate(pcap);
+	if (r < 0) {
+		int error = r == PCAP_ERROR_PERM_DENIED		 ? -EPERM
+			    : r == PCAP_ERROR_NO_SUCH_DEVICE ? -ENODEV
+							     : -EIO;
+		const char *text = pcap_geterr(pcap);
+		snprintf(message, sizeof(message), "%s", *text ? text : pcap_statustostr(r));
+		pcap_close(pcap);
+		return error;
+	}
+	/* A filter that this link type does not have is no reason to see nothing. */
+	if (pcap_compile(pcap, &filter, FILTER, 1, PCAP_NETMASK_UNKNOWN) == 0) {
+		pcap_setfilter(pcap, &filter);
+		pcap_freecode(&filter);
+	}
+	return finish_open(s_r, pcap, true);
+}
+
+void pcap_source_close(struct pcap_source *s)
+{
+	if (!s)
+		return;
+	pcap_close(s->pcap);
+	free(s);
+}
+
+int pcap_source_next(struct pcap_source *s, struct pcap_frame *frame, const char **error_r)
+{
+	struct pcap_pkthdr *header;
+	const unsigned char *octets;
+	int r = pcap_next_ex(s->pcap, &header, &octets);
+	*error_r = message;
+	if (r == 1) {
+		*frame = (struct pcap_frame){
+			{(const char *)octets, header->caplen},
+			(int64_t)header->ts.tv_sec * US_PER_S + header->ts.tv_usec,
+			s->link,
+		};
+		return 1;
+	}
+	if (r == 0)
+		return 0;
+	if (r == PCAP_ERROR_BREAK)
+		return -ENODATA;
+	snprintf(message, sizeof(message), "%s", pcap_geterr(s->pcap));
+	return -EIO;
+}
+
+uint64_t pcap_source_drops(struct pcap_source *s)
+{
+	struct pcap_stat st;
+	if (!s->live || pcap_stats(s->pcap, &st) < 0)
+		return 0;
+	return (uint64_t)st.ps_drop + st.ps_ifdrop;
+}
+
+bool pcap_looks_like_capture(struct span s)
+{
+	static const char *const magics[] = {"\xd4\xc3\xb2\xa1", "\xa1\xb2\xc3\xd4",
+					     "\x4d\x3c\xb2\xa1", "\xa1\xb2\x3c\x4d",
+					     "\x0a\x0d\x0d\x0a"};
+	for (size_t i = 0; i < sizeof(magics) / sizeof(magics[0]); i++)
+		if (s.n >= 4 && memcmp(s.p, magics[i], 4) == 0)
+			return true;
+	return s.n >= 2 && (unsigned char)s.p[0] == 0x1f && (unsigned char)s.p[1] == 0x8b;
+}
