@@ -9,16 +9,26 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "feedback/db.h"
 
-struct registry {
-	struct db *db;
-	/* the snapshot */
+/* Longer than any analysis waits: DNS, rates and the milter's deadline together. */
+#define SNAPSHOT_KEPT_US (60 * US_PER_S)
+
+/* Analyses that wait for an answer still point into the snapshot that they began with. */
+struct snapshot {
 	struct arena arena;
-	int64_t version; /* data_version of the snapshot; own changes set it to -1 */
 	const struct sender_table *table;
 	struct filing *filings;
 	size_t n_filings, cap_filings;
+	int64_t retired_us; /* monotonic */
+	struct snapshot *older;
+};
+
+struct registry {
+	struct db *db;
+	struct snapshot *now; /* NULL: none yet */
+	int64_t version;      /* data_version of `now`; own changes set it to -1 */
 };
 
 static const char schema[] =
@@ -51,7 +61,6 @@ int registry_open(const char *state, struct registry **r_r)
 	struct registry *reg = calloc(1, sizeof(*reg));
 	if (!reg)
 		return -ENOMEM;
-	arena_init(&reg->arena, LIMIT_ARENA_BYTES);
 	reg->version = -1;
 	int r = db_open(path, schema, &reg->db);
 	if (r < 0) {
@@ -62,12 +71,27 @@ int registry_open(const char *state, struct registry **r_r)
 	return 0;
 }
 
+/* Those that were retired before `us`. */
+static void free_snapshots(struct snapshot **at, int64_t us)
+{
+	while (*at) {
+		struct snapshot *old = *at;
+		if (us != INT64_MAX && (!old->retired_us || old->retired_us >= us)) {
+			at = &old->older;
+			continue;
+		}
+		*at = old->older;
+		arena_free(&old->arena);
+		free(old);
+	}
+}
+
 void registry_close(struct registry *reg)
 {
 	if (!reg)
 		return;
 	db_close(reg->db);
-	arena_free(&reg->arena);
+	free_snapshots(&reg->now, INT64_MAX);
 	free(reg);
 }
 
@@ -539,18 +563,18 @@ int registry_revoke(struct registry *reg, struct span key, const char *by, const
 
 static int add_active(const struct registry_sender *s, void *arg)
 {
-	struct registry *reg = arg;
+	struct snapshot *snap = arg;
 	if (!span_eq(s->state, SPAN("active")) && !span_eq(s->state, SPAN("change-pending")))
 		return 0;
-	if (!arena_grow(&reg->arena, (void **)&reg->filings, reg->n_filings, &reg->cap_filings,
-			sizeof(*reg->filings)))
+	if (!arena_grow(&snap->arena, (void **)&snap->filings, snap->n_filings, &snap->cap_filings,
+			sizeof(*snap->filings)))
 		return -ENOMEM;
 	struct filings all;
 	struct diag diag = {.out = NULL};
-	filings_read(&all, arena_copy(&reg->arena, s->filing.source), "registry", &reg->arena, &diag);
+	filings_read(&all, arena_copy(&snap->arena, s->filing.source), "registry", &snap->arena, &diag);
 	if (all.n != 1)
 		return -ENOMEM;
-	reg->filings[reg->n_filings++] = all.v[0];
+	snap->filings[snap->n_filings++] = all.v[0];
 	return 0;
 }
 
@@ -572,32 +596,50 @@ static int make_entry(const struct filing *f, struct arena *arena, struct sender
 	return 0;
 }
 
+static int load_snapshot(struct registry *reg, struct snapshot *snap)
+{
+	int r = registry_list(reg, add_active, snap);
+	if (r != 0)
+		return r;
+	struct sender_entry *v = ARENA_ARRAY(&snap->arena, struct sender_entry, snap->n_filings + 1);
+	if (!v)
+		return -ENOMEM;
+	for (size_t i = 0; i < snap->n_filings; i++)
+		if ((r = make_entry(&snap->filings[i], &snap->arena, &v[i])) < 0)
+			return r;
+	snap->table = sender_table_build(v, snap->n_filings, &snap->arena);
+	return snap->table ? 0 : -ENOMEM;
+}
+
 const struct sender_table *registry_senders(struct registry *reg)
 {
-	int64_t version = db_data_version(reg->db);
-	if (reg->table && version == reg->version)
-		return reg->table;
-	arena_reset(&reg->arena);
-	reg->table = NULL;
-	reg->filings = NULL;
-	reg->n_filings = reg->cap_filings = 0;
-	if (registry_list(reg, add_active, reg) != 0)
+	int64_t version = db_data_version(reg->db), now_us = clock_mono_us();
+	if (reg->now && version == reg->version)
+		return reg->now->table;
+	free_snapshots(&reg->now, now_us - SNAPSHOT_KEPT_US);
+	struct snapshot *snap = calloc(1, sizeof(*snap));
+	if (!snap)
 		return NULL;
-	struct sender_entry *v = ARENA_ARRAY(&reg->arena, struct sender_entry, reg->n_filings + 1);
-	if (!v)
+	arena_init(&snap->arena, LIMIT_ARENA_BYTES);
+	int r = load_snapshot(reg, snap);
+	if (r < 0) {
+		log_error("registry.snapshot", "error=%s", strerror(-r));
+		arena_free(&snap->arena);
+		free(snap);
 		return NULL;
-	for (size_t i = 0; i < reg->n_filings; i++)
-		if (make_entry(&reg->filings[i], &reg->arena, &v[i]) < 0)
-			return NULL;
-	reg->table = sender_table_build(v, reg->n_filings, &reg->arena);
+	}
+	if (reg->now)
+		reg->now->retired_us = now_us;
+	snap->older = reg->now;
+	reg->now = snap;
 	reg->version = version;
-	return reg->table;
+	return snap->table;
 }
 
 const struct filing *registry_filing(const struct registry *reg, struct span key)
 {
-	for (size_t i = 0; i < reg->n_filings; i++)
-		if (span_eq(reg->filings[i].key, key))
-			return &reg->filings[i];
+	for (size_t i = 0; reg->now && i < reg->now->n_filings; i++)
+		if (span_eq(reg->now->filings[i].key, key))
+			return &reg->now->filings[i];
 	return NULL;
 }

@@ -11,8 +11,8 @@
  *
  * What we keep is a provider's enrolment; certificates are the Internet Society's (clause 2.1.4).
  *
- * Ownership: registry_open() .. registry_close(). The snapshot lives until the next
- *            registry_senders() call that finds the database changed.
+ * Ownership: registry_open() .. registry_close(). A snapshot lives for a minute after the one
+ *            that took its place, so that an analysis may wait with it.
  * Errors:    REGISTRY_E_* or negative errno.
  */
 #pragma once
