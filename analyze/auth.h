@@ -65,6 +65,7 @@ struct arc_result {
 	enum auth_result result; /* none pass fail; temperror when DNS was in the way */
 	unsigned instances;
 	const char *reason;
+	bool judged; /* as auth.dkim_judged */
 };
 
 struct ptr_result {
@@ -81,6 +82,7 @@ struct auth {
 	struct dkim_result *dkim; /* in header order */
 	size_t n_dkim;
 	size_t dkim_fields; /* all DKIM-Signature fields, judged or not */
+	bool dkim_judged;   /* the keys were there: later runs of the step keep the results */
 	struct dmarc_result dmarc;
 	struct arc_result arc;
 	struct ptr_result ptr;

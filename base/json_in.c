@@ -26,6 +26,17 @@ const struct json_value *json_in_get(const struct json_value *object, const char
 	return (const struct json_value *)json_object_get((const json_t *)object, key);
 }
 
+const char *json_in_next_key(const struct json_value *object, const char *after)
+{
+	/* jansson's iterators are for changing, too, and so want no const. */
+	json_t *v = (json_t *)(uintptr_t)object;
+	if (!json_is_object(v))
+		return NULL;
+	void *at = after ? json_object_iter_next(v, json_object_key_to_iter(after))
+			 : json_object_iter(v);
+	return at ? json_object_iter_key(at) : NULL;
+}
+
 size_t json_in_count(const struct json_value *array)
 {
 	return json_array_size((const json_t *)array);

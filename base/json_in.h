@@ -18,6 +18,8 @@ struct json_value *json_in_parse(struct span text, const char **why);
 void json_in_free(struct json_value *v); /* accepts NULL */
 
 const struct json_value *json_in_get(const struct json_value *object, const char *key);
+/* The key behind `after` (NULL: the first), in the order of the text; NULL at the end. */
+const char *json_in_next_key(const struct json_value *object, const char *after);
 size_t json_in_count(const struct json_value *array);
 const struct json_value *json_in_at(const struct json_value *array, size_t i);
 bool json_in_is_object(const struct json_value *v);

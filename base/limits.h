@@ -248,3 +248,30 @@
 /* Events and arguments of one batch: 5 ms of Redis' time, so others are not held up. */
 #define LIMIT_BATCH_EVENTS 1000
 #define LIMIT_BATCH_ARGUMENTS 100000
+
+/* --- signatures (base/pkey.c, analyze/dkim*.c, analyze/arc.c) -------------- */
+
+/* Bits of an RSA modulus: RFC 8301 asks verifiers for 4,096; 8,192 costs 0.25 ms a signature.
+ * A larger key is no key for us. */
+#define LIMIT_RSA_BITS 8192
+
+/* Sets of two public keys that a worker keeps parsed: 10 kB each at most, and the senders of
+ * most mail of a gateway are fewer. */
+#define LIMIT_PKEY_CACHE 512
+
+/* Tags of one tag list: RFC 6376 defines 15, registries add few. More make it a bad list. */
+#define LIMIT_DKIM_TAGS 40
+
+/* Names in one h=. Each may stand for one field; LIMIT_HEADER_FIELDS reach us. */
+#define LIMIT_DKIM_SIGNED_FIELDS 1000
+
+/* TXT records that are tried under one selector; there should be one (RFC 6376 section 3.6.2.2),
+ * and each costs the CPU of a signature. */
+#define LIMIT_DKIM_KEY_RECORDS 3
+
+/* ARC sets: RFC 8617 section 4.2.1. A chain of more fails. */
+#define LIMIT_ARC_SETS 50
+
+/* Bytes of one value in Authentication-Results: an address is at most 254, and a line of a
+ * field 998. */
+#define LIMIT_AUTH_RESULTS_VALUE 256
