@@ -5,7 +5,7 @@
  * general does? For each n-gram of the subject log((tf + mu p) / (n + mu) / p), where tf counts
  * it in the body of n n-grams and p is its share in the background table; the mean, less the
  * mean that a cohort of other subjects gets from the same body, over their deviation. Letters
- * make 4-grams across blanks, ideographs 1- to 3-grams.
+ * make 4-grams across blanks and whole words, ideographs 1- to 3-grams.
  *
  * The file: struct subject_table_head, `buckets` bytes of quantised log p, then for each subject
  * of the cohort its n-gram hashes.
@@ -19,7 +19,7 @@
 #define SUBJECT_COHORT 48
 #define SUBJECT_COHORT_GRAMS 24 /* of one cohort subject */
 #define SUBJECT_GRAMS 200       /* of the subject that is judged */
-#define SUBJECT_BODY_BYTES 24000 /* of the body that is read */
+#define SUBJECT_BODY_BYTES 12000 /* of the body that is read */
 #define SUBJECT_LOG_STEP 0.0625f /* byte b stands for log p = -b * step */
 
 struct subject_table_head {

@@ -6,6 +6,9 @@
 #define MIN_BODY_GRAMS 40 /* a shorter body covers nothing */
 #define MIN_GRAMS 4       /* of the subject */
 
+/* A whole word counts as so many n-grams: swaps within one topic are found by its words. */
+#define WORD_WEIGHT 2
+
 static uint32_t mix(uint64_t h)
 {
 	h ^= h >> 29;
@@ -29,7 +32,8 @@ static uint64_t wide_char(struct span s, size_t i)
 
 struct gram_state {
 	uint64_t letters, wide; /* the last four letters; the last three ideographs */
-	unsigned n_letters, n_wide;
+	uint64_t word;          /* hash of the word so far */
+	unsigned n_letters, n_wide, n_word;
 };
 
 static bool is_letter(char c)
@@ -41,7 +45,14 @@ size_t subject_grams(struct span s, struct subject_gram *out, size_t max)
 {
 	struct gram_state g = {.letters = ' ', .n_letters = 1};
 	size_t n = 0;
-	for (size_t i = 0; i < s.n && n + 3 < max;) {
+	for (size_t i = 0; i <= s.n && n + 3 + WORD_WEIGHT < max;) {
+		if (g.n_word && (i == s.n || is_wide(s, i) || !is_letter(s.p[i]))) {
+			for (int k = 0; k < WORD_WEIGHT && g.n_word >= 3; k++)
+				out[n++] = (struct subject_gram){mix(g.word), false};
+			g.word = g.n_word = 0;
+		}
+		if (i == s.n)
+			break;
 		if (is_wide(s, i)) {
 			g.n_letters = 0;
 			g.wide = g.wide << 16 | (mix(wide_char(s, i) + 1) & 0xffff);
@@ -56,6 +67,10 @@ size_t subject_grams(struct span s, struct subject_gram *out, size_t max)
 		g.n_wide = 0;
 		char c = is_letter(s.p[i]) ? s.p[i] : ' ';
 		i++;
+		if (c != ' ') {
+			g.word = (g.word ^ (unsigned char)c) * 0x100000001b3u + 7;
+			g.n_word++;
+		}
 		if (c == ' ' && g.n_letters && (g.letters & 0xff) == ' ')
 			continue;
 		g.letters = g.letters << 8 | (unsigned char)c;
@@ -119,13 +134,13 @@ struct subject_score subject_judge(struct arena *a, struct span table, struct sp
 	struct wanted *w = ARENA_NEW(a, struct wanted);
 	struct subject_gram *grams = ARENA_ARRAY(a, struct subject_gram, SUBJECT_GRAMS);
 	body = span_sub(body, 0, SUBJECT_BODY_BYTES);
-	struct subject_gram *text = ARENA_ARRAY(a, struct subject_gram, body.n + 8);
+	struct subject_gram *text = ARENA_ARRAY(a, struct subject_gram, 2 * body.n + 8);
 	if (!head || !w || !grams || !text)
 		return none;
 	const uint8_t *logs = (const uint8_t *)(head + 1);
 	const uint32_t *cohort = (const uint32_t *)(const void *)(logs + SUBJECT_BUCKETS);
 	size_t n_grams = subject_grams(bare, grams, SUBJECT_GRAMS);
-	size_t n = subject_grams(body, text, body.n + 8);
+	size_t n = subject_grams(body, text, 2 * body.n + 8);
 	if (n_grams < MIN_GRAMS || n < MIN_BODY_GRAMS)
 		return none;
 	for (size_t i = 0; i < n_grams; i++)

@@ -198,6 +198,29 @@ static void load_own(struct corpus *c, const char *path)
 	file_view_close(&view);
 }
 
+/* Labels by hand, in kinds.tsv beside our own mails. */
+static void correct_kinds(struct corpus *c, const char *own)
+{
+	struct file_view view;
+	struct span rest, line, path, folder = span_of(own);
+	char name[4096];
+	size_t slash = span_rfind_char(folder, '/');
+	folder = span_sub(folder, 0, slash == SIZE_MAX ? 0 : slash + 1);
+	int length = snprintf(name, sizeof(name), "%.*skinds.tsv", SPAN_ARG(folder));
+	if (length >= (int)sizeof(name) || file_view_open(name, (size_t)1 << 20, &view) < 0)
+		return;
+	rest = view.bytes;
+	while (span_next_line(&rest, &line)) {
+		if (!line.n || line.p[0] == '#' || !span_next_field(&line, '\t', &path))
+			continue;
+		for (size_t i = 0; i < c->n; i++)
+			if (span_eq(span_of(c->v[i].path), path))
+				c->v[i].label = span_eq(span_trim(line), SPAN("transactional"))
+							? LABEL_TRANSACTIONAL : LABEL_COMMERCIAL;
+	}
+	file_view_close(&view);
+}
+
 int corpus_load(struct corpus *c, const char *root, const char *own)
 {
 	*c = (struct corpus){.root = root};
@@ -210,8 +233,10 @@ int corpus_load(struct corpus *c, const char *root, const char *own)
 	walk(c, "mail/zh/normal", "zh-normal", LABEL_OTHER);
 	walk(c, "mail/zh/spam", "zh-spam", LABEL_COMMERCIAL);
 	walk(c, "templates", "templates", LABEL_MARKETING);
-	if (own)
+	if (own) {
 		load_own(c, own);
+		correct_kinds(c, own);
+	}
 	return c->n ? 0 : -1;
 }
 

@@ -90,7 +90,7 @@ static struct span make_table(unsigned half)
 	uint8_t *logs = (uint8_t *)(head + 1);
 	uint32_t *cohort = (uint32_t *)(void *)(logs + SUBJECT_BUCKETS);
 	uint32_t *count = calloc(SUBJECT_BUCKETS, sizeof(*count));
-	struct subject_gram *g = calloc(SUBJECT_BODY_BYTES + 8, sizeof(*g));
+	struct subject_gram *g = calloc(2 * SUBJECT_BODY_BYTES + 8, sizeof(*g));
 	double total = 0;
 	*head = (struct subject_table_head){.magic = SUBJECT_MAGIC, .buckets = SUBJECT_BUCKETS,
 		.cohort = SUBJECT_COHORT, .cohort_grams = SUBJECT_COHORT_GRAMS, .mu = MU};
@@ -98,7 +98,7 @@ static struct span make_table(unsigned half)
 		if (pairs[i].half == half)
 			continue;
 		/* 6,000 n-grams of each body: no long digest may make up the language */
-		size_t n = subject_grams(pairs[i].body, g, SUBJECT_BODY_BYTES + 8);
+		size_t n = subject_grams(pairs[i].body, g, 2 * SUBJECT_BODY_BYTES + 8);
 		for (size_t k = 0; k < n && k < 6000; k++, total++)
 			count[g[k].hash % SUBJECT_BUCKETS]++;
 	}
@@ -131,14 +131,14 @@ static struct span make_table(unsigned half)
 static void make_vectors(void)
 {
 	static float frequency[DIMENSIONS * 64];
-	struct subject_gram *g = calloc(SUBJECT_BODY_BYTES + 8, sizeof(*g));
+	struct subject_gram *g = calloc(2 * SUBJECT_BODY_BYTES + 8, sizeof(*g));
 	for (size_t i = 0; i < n_pairs; i++) {
-		size_t n = subject_grams(pairs[i].body, g, SUBJECT_BODY_BYTES + 8);
+		size_t n = subject_grams(pairs[i].body, g, 2 * SUBJECT_BODY_BYTES + 8);
 		for (size_t k = 0; k < n; k++)
 			frequency[g[k].hash % (DIMENSIONS * 64)]++;
 	}
 	for (size_t i = 0; i < n_pairs; i++) {
-		size_t n = subject_grams(pairs[i].body, g, SUBJECT_BODY_BYTES + 8);
+		size_t n = subject_grams(pairs[i].body, g, 2 * SUBJECT_BODY_BYTES + 8);
 		double norm = 0;
 		for (size_t k = 0; k < n; k++) {
 			float sign = g[k].hash >> 31 ? 1 : -1;
@@ -242,7 +242,8 @@ static void measure(const char *name, const char *const *sets, const struct span
 		}
 		if (kind == 0) {
 			qsort(t, nt, sizeof(*t), ascending);
-			printf("%s: n %zu, answered %zu\n", name, n, nt);
+			printf("%s: n %zu, answered %zu; 1 %% of true pairs are below %.2f, 5 %% below %.2f\n",
+			       name, n, nt, t[nt / 100], t[nt / 20]);
 		} else if (nt > 10 && nf > 10) {
 			print_auc(kind == 1 ? "random" : "hard", t, nt, f, nf);
 		}
