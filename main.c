@@ -9,6 +9,10 @@
 #include "feedback/commands.h"
 
 static const struct command commands[] = {
+	{"auth", cmd_auth, "[--ip IP] [--helo NAME] [--mail-from ADDR] [--dns ZONE] [FILE]", "SPF, DKIM, DMARC and ARC of one message"},
+	{"check", cmd_check, "[FOLDER...]", "configuration and rules, with their tests"},
+	{"show", cmd_show, "facts|clauses|rules", "the vocabulary, the clauses, the rules"},
+	{"test", cmd_test, "[FOLDER...]", "the tests inside the rules"},
 	{"complain", cmd_complain, "[--kind K] [--rcpt ADDR] [--way W] FILE", "take a complaint, tell the sender"},
 	{"queue", cmd_queue, "list [--json] | retry [ID] | drop ID | run", "reports on their way to senders"},
 	{"capture", cmd_capture, "FILE... | -i INTERFACE", "the transactions in packets, not judged"},

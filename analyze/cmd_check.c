@@ -40,7 +40,7 @@ static struct analysis *judge(struct checker *c, const char *name)
 	char path[4200];
 	struct txn *t = NULL;
 	struct analysis *a;
-	snprintf(path, sizeof(path), "%s/%s", c->folder, name);
+	snprintf(path, sizeof(path), "%s/mail/%s", c->folder, name);
 	int r = spool_read_file(path, &t);
 	if (r == 0 && (r = analyzer_judge(&c->analyzer, t, &a)) < 0)
 		txn_free(t);

@@ -15,7 +15,7 @@ const char *filing_org_name(enum filing_org field)
 	return names[field];
 }
 
-bool credit_code_valid(struct span code)
+bool filing_code_valid(struct span code)
 {
 	static const char alphabet[] = "0123456789ABCDEFGHJKLMNPQRTUWXY";
 	static const unsigned weights[] = {1,  3,  9,  27, 19, 26, 16, 17, 20,
@@ -139,7 +139,7 @@ static void check_org(struct reader *r, enum filing_org field, struct span v)
 {
 	if (!span_trim(v).n)
 		fault(r, "'%s' is empty", filing_org_name(field));
-	else if (field == ORG_CREDIT_CODE && !credit_code_valid(v))
+	else if (field == ORG_CREDIT_CODE && !filing_code_valid(v))
 		fault(r, "'%.*s' is no unified social credit code: its check digit or form is wrong "
 			 "(GB 32100)", SPAN_ARG(v));
 	else if (field == ORG_EMAIL && span_find_char(v, '@') == SIZE_MAX)

@@ -323,7 +323,7 @@ static const enum view_layer sequences[2][12] = {
 static void search_layers(struct redactor *r, struct span text, size_t sequence, struct cuts *cuts)
 {
 	struct view v;
-	if (!view_init(&v, text, r->arena))
+	if (!redact_view_init(&v, text, r->arena))
 		return;
 	search_view(r, &v, cuts);
 	for (size_t i = 0; sequences[sequence][i] != VIEW_LAYERS; i++) {

@@ -236,7 +236,7 @@ static void view_squeeze(struct view *v)
 	v->n = w;
 }
 
-bool view_init(struct view *v, struct span source, struct arena *arena)
+bool redact_view_init(struct view *v, struct span source, struct arena *arena)
 {
 	*v = (struct view){arena_alloc(arena, source.n + 1),
 			   ARENA_ARRAY(arena, uint32_t, source.n + 1),

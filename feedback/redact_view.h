@@ -26,5 +26,5 @@ enum view_layer {
 	VIEW_LAYERS
 };
 
-bool view_init(struct view *v, struct span source, struct arena *arena);
+bool redact_view_init(struct view *v, struct span source, struct arena *arena);
 void view_layer(struct view *v, enum view_layer layer);
