@@ -232,6 +232,24 @@ static size_t cn_piece_start(struct span line, size_t at)
 	return best;
 }
 
+/* Bytes of the address at `from`: up to the next thing that a footer says. */
+static size_t cn_length(struct span line, size_t from)
+{
+	static const char *const next[] = {"\xe7\x94\xb5\xe8\xaf\x9d", "\xe7\x94\xb5\x20\xe8\xaf\x9d", "\xe6\x89\x8b\xe6\x9c\xba", "\xe6\x89\x8b\x20\xe6\x9c\xba", "\xe9\x82\xae\xe7\xbc\x96", "\xe9\x82\xae\x20\xe7\xbc\x96", "\xe4\xbc\xa0\xe7\x9c\x9f", "\xe4\xbc\xa0\x20\xe7\x9c\x9f", "\xe8\x81\x94\xe7\xb3\xbb", "\xe7\x94\xb5\xe9\x82\xae", "\xe7\xbd\x91\xe5\x9d\x80", "\xe6\xa5\xad\xe5\x8b\x99", "\xe4\xb8\x9a\xe5\x8a\xa1", "\xe8\x81\x94\x20\xe7\xb3\xbb", "\xe9\x82\xae\xe7\xae\xb1", "\xe9\x82\xae\xe6\x94\xbf", "\xe3\x80\x82", "\xe9\x9b\xbb\xe8\xa9\xb1", "\xe9\x83\xb5", "tel", "fax", "e-mail", "email",
+		"http", "www.", "qq", "icp", NULL};
+	struct span s = span_sub(line, from, from + 150);
+	size_t n = s.n;
+	for (const char *const *w = next; *w; w++) {
+		size_t at = span_find(s, span_of(*w));
+		n = at < n ? at : n;
+	}
+	while (n > 0 && memchr(" ,;|(", s.p[n - 1], 5))
+		n--;
+	while (n > 0 && n < s.n && (s.p[n] & 0xc0) == 0x80)
+		n--;
+	return n;
+}
+
 static bool chinese(struct span line, struct place *place_r)
 {
 	static const char *const hao[] = {"\xe5\x8f\xb7", "\xe8\x99\x9f", NULL};
@@ -246,7 +264,10 @@ static bool chinese(struct span line, struct place *place_r)
 			size_t from = label;
 			while (from < line.n && (line.p[from] == ':' || line.p[from] == ' '))
 				from++;
-			*place_r = (struct place){from, line.n < from + 150 ? line.n : from + 150};
+			struct span address = span_sub(line, from, from + cn_length(line, from));
+			if (address.n < 12 || memchr(address.p, '@', address.n))
+				continue; /* an e-mail address or a web address */
+			*place_r = (struct place){from, from + address.n};
 			return true;
 		}
 	}

@@ -141,6 +141,19 @@ static struct place find_copyright(struct span s)
 	return best;
 }
 
+/* Where the name begins in "本公司是广州…有限公司", "我是…", "欢迎您来到…": behind the last word that no
+ * name holds. */
+static size_t behind_sentence(struct span s, size_t from, size_t to)
+{
+	static const char *const words[] = {"\xe6\x98\xaf", "\xe7\xb3\xbb", "\xe7\x94\xb1", "\xe7\x9a\x84", "\xe6\x88\x91", "\xe6\x82\xa8", "\xe4\xbd\xa0", "\xe8\xb4\xb5", "\xe6\x9c\xac", "\xe8\xaf\xb7", "\xe5\x88\xb0", "\xe4\xb8\xba"};
+	struct span piece = span_sub(s, from, to);
+	for (size_t i = 0; i + 3 <= piece.n; i++)
+		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
+			if (!memcmp(piece.p + i, words[k], 3))
+				from = (size_t)(piece.p - s.p) + i + 3;
+	return from;
+}
+
 /* Chinese forms: ...有限公司, ...集团, 株式会社. */
 static struct place find_wide_company(struct span s)
 {
@@ -175,6 +188,7 @@ static struct place find_wide_company(struct span s)
 					break;
 				chars++;
 			}
+			from = behind_sentence(s, from, at);
 			/* at least two characters of a name; bare 公司 needs four */
 			if (at - from >= (form.n == 6 ? 12u : 6u) && at - from <= 60)
 				return (struct place){from, at + form.n};

@@ -41,6 +41,8 @@ static struct candidate read_candidate(struct span s, size_t i)
 				c.first[c.digits] = s.p[i];
 			c.digits++;
 			c.to = i + 1;
+		} else if (s.p[i] == '(' && c.digits >= 7) {
+			break; /* "020-88154460 (8-24)": what follows is a remark */
 		} else if (is_separator(s.p[i]) && separators < 2 && c.digits < 20) {
 			c.parenthesis |= s.p[i] == '(';
 			c.dots += s.p[i] == '.';
@@ -185,7 +187,9 @@ struct place phone_find(struct span s)
 		char behind = k.to < s.n ? s.p[k.to] : ' ';
 		touches |= ascii_is_alpha(behind) || memchr("=_@%&$", behind, 6) != NULL;
 		if (k.digits && !touches && is_phone(s, &k))
-			return (struct place){k.from, k.to};
+			return (struct place){k.from + (s.p[k.from] == '(' &&
+							!memchr(s.p + k.from, ')', k.to - k.from)),
+					      k.to};
 		/* A long run may hide a number behind another: go on behind its first group. */
 		i++;
 		while (i < s.n && ascii_is_digit(s.p[i]))
