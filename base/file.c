@@ -72,6 +72,15 @@ int file_view_open(const char *path, size_t limit, struct file_view *view_r)
 	return r;
 }
 
+int file_view_input(const char *path, size_t limit, struct file_view *view_r)
+{
+	if (strcmp(path, "-") != 0)
+		return file_view_open(path, limit, view_r);
+	/* Not /dev/stdin: opening that again asks for permissions that a pipe does not give. */
+	*view_r = (struct file_view){SPAN_NONE, NULL};
+	return file_read_fd(STDIN_FILENO, limit, &view_r->bytes);
+}
+
 void file_view_close(struct file_view *view)
 {
 	if (view->mapped)

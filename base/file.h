@@ -16,6 +16,9 @@ struct file_view {
 /* -EFBIG past `limit` bytes. */
 __attribute__((warn_unused_result)) int file_view_open(const char *path, size_t limit,
 							struct file_view *view_r);
+/* The same; "-" is standard input. */
+__attribute__((warn_unused_result)) int file_view_input(const char *path, size_t limit,
+							 struct file_view *view_r);
 void file_view_close(struct file_view *view);
 
 /* Everything from `fd` up to its end; malloc'd into *bytes_r (free bytes_r->p). */

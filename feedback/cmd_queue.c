@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "feedback/commands.h"
+#include "feedback/complaint_drop.h"
 #include "feedback/deliver.h"
 #include "feedback/exit_code.h"
 #include "feedback/state_folder.h"
@@ -56,6 +57,22 @@ static int drop(struct queue *q, const char *id)
 	return r;
 }
 
+/* What other accounts have left; a trouble with one does not hold the reports up. */
+static int collect(const struct config *config)
+{
+	struct complaint_desk desk;
+	int r = complaint_desk_open(&desk, config);
+	if (r < 0)
+		return r;
+	desk.find = receipts_find;
+	desk.release = receipt_free;
+	r = complaint_collect(&desk, clock_now_us());
+	if (r < 0)
+		log_warn("complaint.left", "error=%s", strerror(-r));
+	complaint_desk_close(&desk);
+	return 0;
+}
+
 static int work(struct command_context *context, struct queue *q, const char *verb, const char *id,
 		bool json)
 {
@@ -67,7 +84,8 @@ static int work(struct command_context *context, struct queue *q, const char *ve
 		r = queue_retry(q, span_of(id ? id : ""), clock_now_us());
 	else if (strcmp(verb, "drop") == 0)
 		r = drop(q, id);
-	else if ((r = queue_purge(q, clock_now_us())) == 0 &&
+	else if ((r = collect(context->config)) == 0 &&
+		 (r = queue_purge(q, clock_now_us())) == 0 &&
 		 (r = deliver_due(q, context->config, &sent)) == 0)
 		printf("%u sent\n", sent);
 	/* Events of what was done, and of what an earlier process could not write any more. */
@@ -103,6 +121,8 @@ int cmd_queue(struct command_context *context, int argc, char **argv)
 	int r = state_folder_enter(context->config);
 	if (r == 0)
 		r = queue_open(context->config->state, &q);
+	if (r == 0)
+		complaint_drop_open(context->config->state);
 	if (r == 0)
 		r = work(context, q, verb, id, json);
 	queue_close(q);

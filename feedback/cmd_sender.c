@@ -7,6 +7,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "feedback/commands.h"
+#include "feedback/complaint_drop.h"
 #include "feedback/exit_code.h"
 #include "feedback/registry.h"
 #include "feedback/state_folder.h"
@@ -293,8 +294,7 @@ int cmd_sender(struct command_context *context, int argc, char **argv)
 		return code;
 	bool filing = strcmp(q.verb, "file") == 0;
 	if (filing) {
-		int r = file_view_open(strcmp(q.operand, "-") == 0 ? "/dev/stdin" : q.operand,
-				       LIMIT_RULE_FILE_BYTES, &view);
+		int r = file_view_input(q.operand, LIMIT_RULE_FILE_BYTES, &view);
 		if (r < 0)
 			return command_fail(context->program, EX_NOINPUT, "%s: %s", q.operand,
 					    strerror(-r));
@@ -302,6 +302,8 @@ int cmd_sender(struct command_context *context, int argc, char **argv)
 	int r = state_folder_enter(context->config);
 	if (r == 0)
 		r = registry_open(context->config->state, &q.registry);
+	if (r == 0)
+		complaint_drop_open(context->config->state);
 	if (r < 0)
 		code = fail(&q, r);
 	else if (filing)

@@ -224,6 +224,33 @@ def smtp():
         place.close()
 
 
+def other_account():
+    if os.geteuid() != 0:
+        print("skip other account: needs root to become nobody")
+        return
+    place = Place("folder OUT")
+    os.chmod(place.folder, 0o755)
+    os.chmod(place.state, 0o711)
+    r = subprocess.run([ASSAY, "-c", place.config, "complain", "-"], input=place.transaction(),
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE, user=65534, group=65534,
+                       extra_groups=[])
+    check("another account leaves it", r.returncode == 0 and not place.reports(), r.stderr)
+    place.run("queue", "run")
+    check("and it is taken", len(place.reports()) == 1 and
+          not os.listdir(place.state + "/intake"), place.queue())
+    place.close()
+    # the state folder is somebody's; root leaves nothing of root's there
+    place = Place("folder OUT")
+    mail = place.transaction()
+    subprocess.run(["chown", "-R", "65534:65534", place.state, place.out])
+    os.chmod(place.folder, 0o755)
+    r = place.run("complain", "-", data=mail)
+    found = subprocess.run(["find", place.state, "-user", "root"], stdout=subprocess.PIPE).stdout
+    check("root takes it as the folder's owner", r.returncode == 0 and not found and
+          len(place.reports()) == 1, (r.stderr, found))
+    place.close()
+
+
 def full_disk():
     folder = tempfile.mkdtemp(prefix="assay-full.")
     if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder],
@@ -259,6 +286,7 @@ def full_disk():
 
 folder_and_readers()
 smtp()
+other_account()
 full_disk()
 print("%d failed" % len(failures))
 sys.exit(1 if failures else 0)
