@@ -9,16 +9,18 @@
 #include "feedback/commands.h"
 
 static const struct command commands[] = {
-	{"auth", cmd_auth, "[--ip IP] [--helo NAME] [--mail-from ADDR] [--dns ZONE] [FILE]", "SPF, DKIM, DMARC and ARC of one message"},
-	{"check", cmd_check, "[FOLDER...]", "configuration and rules, with their tests"},
-	{"show", cmd_show, "facts|clauses|rules", "the vocabulary, the clauses, the rules"},
-	{"test", cmd_test, "[FOLDER...]", "the tests inside the rules"},
+	{"scan", cmd_scan, "[--json [--facts] | --summary] PATH...", "judge mails, mailboxes, folders"},
+	{"explain", cmd_explain, "[--json] FILE", "one mail, clause by clause, with evidence"},
+	{"capture", cmd_capture, "[--json] FILE... | -i INTERFACE", "the transactions in packets, not judged"},
+	{"auth", cmd_auth, "--ip IP --helo NAME --mail-from ADDR [FILE]", "SPF, DKIM, DMARC of one mail"},
+	{"check", cmd_check, "[FOLDER...]", "configuration and rules, with the tests inside them"},
+	{"test", cmd_test, "[FOLDER...]", "the tests inside the rules, each told"},
+	{"show", cmd_show, "facts | clauses | rules [--json]", "vocabulary, specification, rules"},
+	{"sender", cmd_sender, "file F | list | show KEY | approve KEY ...", "the registry of senders"},
 	{"complain", cmd_complain, "[--kind K] [--rcpt ADDR] [--way W] FILE", "take a complaint, tell the sender"},
 	{"queue", cmd_queue, "list [--json] | retry [ID] | drop ID | run", "reports on their way to senders"},
-	{"capture", cmd_capture, "FILE... | -i INTERFACE", "the transactions in packets, not judged"},
-	{"rebuild", cmd_rebuild, "", "make the books in Redis again from the event log"},
 	{"report", cmd_report, "[SENDER] [--json]", "what senders sent, returns, complaints"},
-	{"sender", cmd_sender, "file F | list | show KEY | approve KEY ...", "the registry of senders"},
+	{"rebuild", cmd_rebuild, "", "make the books in Redis again from the event log"},
 	{NULL, NULL, NULL, NULL},
 };
 
@@ -26,7 +28,7 @@ static int help(FILE *out)
 {
 	fputs("usage: assay [-c FILE] [--lang en|zh] COMMAND [ARGUMENT ...]\n\n", out);
 	for (const struct command *c = commands; c->name; c++)
-		fprintf(out, "  %-8s %-34s %s\n", c->name, c->synopsis, c->summary);
+		fprintf(out, "  %-9s %-46s %s\n", c->name, c->synopsis, c->summary);
 	return out == stdout ? EX_OK : EX_USAGE;
 }
 

@@ -11,16 +11,16 @@
 
 #include "base/span.h"
 
-struct place {
+struct text_range {
 	size_t from, to; /* in the text; from == to: none */
 };
 
-struct place phone_find(struct span folded);
-struct place address_find(struct span folded);
-struct place credit_code_find(struct span folded);
-struct place icp_find(struct span folded);
+struct text_range phone_find(struct span folded);
+struct text_range address_find(struct span folded);
+struct text_range credit_code_find(struct span folded);
+struct text_range icp_find(struct span folded);
 /* GB 32100 with its check digit; lower or upper case. */
 bool credit_code_valid(struct span code);
 /* A company by its legal form ("... Co., Ltd.", ...有限公司), or the name behind a copyright sign.
  * `original` is needed for its capital letters, `from` leads there (fold.h). */
-struct place company_find(struct span folded, struct span original, const uint32_t *from);
+struct text_range company_find(struct span folded, struct span original, const uint32_t *from);

@@ -148,17 +148,17 @@ static size_t with_street_above(struct span s, size_t from)
 }
 
 /* Cuts long lines so that the evidence is the address and not the paragraph. */
-static struct place clip(struct span s, size_t from, size_t to)
+static struct text_range clip(struct span s, size_t from, size_t to)
 {
 	if (to - from > 160)
 		from = to - 160;
 	while (from < to && (s.p[from] & 0xc0) == 0x80)
 		from++;
-	return (struct place){from, to};
+	return (struct text_range){from, to};
 }
 
 /* "ny 10018", "ny, 10018-1405", "ontario m5v 2t6" that ends at digits [at, end). */
-static bool north_american(struct span s, size_t at, size_t end, struct place *place_r)
+static bool north_american(struct span s, size_t at, size_t end, struct text_range *place_r)
 {
 	size_t digits = 0;
 	while (at + digits < end && ascii_is_digit(s.p[at + digits]))
@@ -250,7 +250,7 @@ static size_t cn_length(struct span line, size_t from)
 	return n;
 }
 
-static bool chinese(struct span line, struct place *place_r)
+static bool chinese(struct span line, struct text_range *place_r)
 {
 	static const char *const hao[] = {"\xe5\x8f\xb7", "\xe8\x99\x9f", NULL};
 	for (const char *const *w = cn_label; *w; w++) {
@@ -267,7 +267,7 @@ static bool chinese(struct span line, struct place *place_r)
 			struct span address = span_sub(line, from, from + cn_length(line, from));
 			if (address.n < 12 || memchr(address.p, '@', address.n))
 				continue; /* an e-mail address or a web address */
-			*place_r = (struct place){from, from + address.n};
+			*place_r = (struct text_range){from, from + address.n};
 			return true;
 		}
 	}
@@ -286,7 +286,7 @@ static bool chinese(struct span line, struct place *place_r)
 		while (to < line.n && to < at + 60 && line.p[to] != ' ' && line.p[to] != ',' &&
 		       line.p[to] != '(')
 			to++;
-		*place_r = (struct place){from, to};
+		*place_r = (struct text_range){from, to};
 		return true;
 	}
 	return false;
@@ -305,7 +305,7 @@ static bool ends_street_eu(struct span s)
 }
 
 /* "10115 berlin" with a street before it on this line or the line above. */
-static bool european(struct span s, size_t at, size_t end, struct place *place_r)
+static bool european(struct span s, size_t at, size_t end, struct text_range *place_r)
 {
 	size_t digits = 0;
 	while (at + digits < end && ascii_is_digit(s.p[at + digits]))
@@ -332,7 +332,7 @@ static bool european(struct span s, size_t at, size_t end, struct place *place_r
 	return true;
 }
 
-static bool asian_line(struct span line, struct place *place_r)
+static bool asian_line(struct span line, struct text_range *place_r)
 {
 	static const char *const jp[] = {"\xe9\x83\xbd", "\xe9\x81\x93", "\xe5\xba\x9c", "\xe7\x9c\x8c", NULL};
 	static const char *const jp_ward[] = {"\xe5\x8c\xba", "\xe5\xb8\x82", "\xe7\x94\xba", NULL};
@@ -347,7 +347,7 @@ static bool asian_line(struct span line, struct place *place_r)
 	found |= has(line, kr_city) && has(line, kr_street) && has_digit(line) && line.n < 200;
 	size_t from = mark != SIZE_MAX ? mark : 0;
 	if (found)
-		*place_r = (struct place){from, line.n < from + 160 ? line.n : from + 160};
+		*place_r = (struct text_range){from, line.n < from + 160 ? line.n : from + 160};
 	return found;
 }
 
@@ -367,7 +367,7 @@ static size_t box_end(struct span s, size_t at)
 }
 
 /* English and other Latin forms without a code that another test knows. */
-static bool latin_line(struct span s, struct span line, size_t base, struct place *place_r)
+static bool latin_line(struct span s, struct span line, size_t base, struct text_range *place_r)
 {
 	static const char *const boxes[] = {"p.o. box ", "po box ", "p.o.box ", "p o box ", "post office box ",
 		"postfach ", "casilla ", "apartado ", NULL};
@@ -379,7 +379,7 @@ static bool latin_line(struct span s, struct span line, size_t base, struct plac
 	for (const char *const *w = boxes; *w; w++) {
 		size_t at = span_find(line, span_of(*w));
 		if (at != SIZE_MAX && has_digit(span_sub(line, at, at + 24))) {
-			*place_r = (struct place){base + at, box_end(s, base + at)};
+			*place_r = (struct text_range){base + at, box_end(s, base + at)};
 			return true;
 		}
 	}
@@ -393,15 +393,15 @@ static bool latin_line(struct span s, struct span line, size_t base, struct plac
 			return true;
 		}
 	if (line.n < 200 && memchr(line.p, ',', line.n) && is_street(line) && has(line, countries)) {
-		*place_r = (struct place){base, base + line.n};
+		*place_r = (struct text_range){base, base + line.n};
 		return true;
 	}
 	return false;
 }
 
-struct place address_find(struct span s)
+struct text_range address_find(struct span s)
 {
-	struct place place = {0, 0};
+	struct text_range place = {0, 0};
 	struct span rest = s, line;
 	while (span_next_line(&rest, &line)) {
 		size_t base = (size_t)(line.p - s.p);
@@ -419,9 +419,9 @@ struct place address_find(struct span s)
 		}
 		struct span head = span_sub(line, 0, 4000);
 		if (wide && (chinese(head, &place) || asian_line(head, &place)))
-			return (struct place){base + place.from, base + place.to};
+			return (struct text_range){base + place.from, base + place.to};
 		if (latin_line(s, head, base, &place))
 			return place;
 	}
-	return (struct place){0, 0};
+	return (struct text_range){0, 0};
 }

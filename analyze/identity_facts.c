@@ -12,7 +12,7 @@
 /* A longer local part is a token of one recipient, not an address to write to. */
 #define LOCAL_PART_BYTES 40
 
-static struct found_text at_place(const struct content *c, struct place p)
+static struct found_text at_place(const struct content *c, struct text_range p)
 {
 	struct found_text t = {.text = SPAN_NONE};
 	if (p.to <= p.from)
@@ -121,12 +121,12 @@ static void find_written_email(struct content *c, const struct txn *txn)
 }
 
 /* A name that From has, where the body writes it as a word and not inside an address. */
-static struct place written_name(struct content *c, struct span name)
+static struct text_range written_name(struct content *c, struct span name)
 {
 	struct span folded = fold_text(c->arena, name).text, s = c->shown.text.text;
 	if (folded.n < 3 || span_find_char(folded, '@') != SIZE_MAX)
-		return (struct place){0, 0};
-	struct place last = {0, 0};
+		return (struct text_range){0, 0};
+	struct text_range last = {0, 0};
 	for (size_t base = 0, n = 0; n < 50; n++) {
 		size_t at = span_find(span_sub(s, base, s.n), folded);
 		if (at == SIZE_MAX)
@@ -136,7 +136,7 @@ static struct place written_name(struct content *c, struct span name)
 		char before = at ? s.p[at - 1] : ' ', behind = end < s.n ? s.p[end] : ' ';
 		if (!ascii_is_alpha(before) && !memchr("/@.-_", before, 5) && !ascii_is_alpha(behind) &&
 		    behind != '@' && !(behind == '.' && end + 1 < s.n && ascii_is_alpha(s.p[end + 1])))
-			last = (struct place){at, end};
+			last = (struct text_range){at, end};
 		base = end;
 	}
 	return last;
@@ -146,7 +146,7 @@ static void find_name(struct content *c)
 {
 	const struct message *m = c->message;
 	const struct reading *r = &c->shown;
-	struct place p = company_find(r->text.text, view_text(&r->view), r->text.from);
+	struct text_range p = company_find(r->text.text, view_text(&r->view), r->text.from);
 	if (!p.to && m->from.n) {
 		const struct address *from = &m->from.v[0];
 		if (from->name.p)

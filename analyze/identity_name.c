@@ -27,7 +27,7 @@ bool credit_code_valid(struct span code)
 	return code_value(code.p[17]) == (31 - sum % 31) % 31;
 }
 
-struct place credit_code_find(struct span s)
+struct text_range credit_code_find(struct span s)
 {
 	for (size_t i = 0; i < s.n;) {
 		if (!ascii_is_digit(s.p[i]) && !ascii_is_alpha(s.p[i])) {
@@ -39,13 +39,13 @@ struct place credit_code_find(struct span s)
 			i++;
 		/* 1, 5, 9: kinds of registering authority that organisations have */
 		if (i - from == 18 && ascii_is_digit(s.p[from]) && credit_code_valid(span_sub(s, from, i)))
-			return (struct place){from, i};
+			return (struct text_range){from, i};
 	}
-	return (struct place){0, 0};
+	return (struct text_range){0, 0};
 }
 
 /* "京ICP备12345678号-1": folded "icp" with 备 or 证 and digits behind, a province before. */
-struct place icp_find(struct span s)
+struct text_range icp_find(struct span s)
 {
 	for (size_t i = 0; i + 9 < s.n; i++) {
 		const char *p = memchr(s.p + i, 'i', s.n - i - 9);
@@ -69,9 +69,9 @@ struct place icp_find(struct span s)
 		size_t from = i >= 3 && (unsigned char)s.p[i - 3] >= 0xe4 ? i - 3 : i, to = i + at + digits;
 		if (span_starts(span_sub(s, to, s.n), SPAN("\xe5\x8f\xb7")))
 			to += 3;
-		return (struct place){from, to};
+		return (struct text_range){from, to};
 	}
-	return (struct place){0, 0};
+	return (struct text_range){0, 0};
 }
 
 /* --- names ------------------------------------------------------------------------- */
@@ -86,7 +86,7 @@ static bool word_byte(char c)
 
 /* Behind "©", "copyright", "paid for by" (who pays must be named), years and "by", up to the end
  * of the name. */
-static struct place behind_copyright(struct span s, size_t at)
+static struct text_range behind_copyright(struct span s, size_t at)
 {
 	static const char *const skip[] = {"paid for by", "copyright", "(c)", "\xc2\xa9", "by ", "the ", NULL};
 	static const char *const stops[] = {"all rights", "rights reserved", " | ", ". ", " - ", ";",
@@ -116,13 +116,13 @@ static struct place behind_copyright(struct span s, size_t at)
 		end--;
 	while (end > 0 && end < line.n && (line.p[end] & 0xc0) == 0x80)
 		end--;
-	return end >= 2 ? (struct place){at, at + end} : (struct place){0, 0};
+	return end >= 2 ? (struct text_range){at, at + end} : (struct text_range){0, 0};
 }
 
-static struct place find_copyright(struct span s)
+static struct text_range find_copyright(struct span s)
 {
 	static const char *const marks[] = {"paid for by", "\xc2\xa9", "copyright", "(c) 1", "(c) 2"};
-	struct place best = {0, 0};
+	struct text_range best = {0, 0};
 	/* the last one: a footer's, not that of a quoted text above it */
 	for (size_t k = 0; k < sizeof(marks) / sizeof(marks[0]); k++) {
 		struct span mark = span_of(marks[k]);
@@ -130,7 +130,7 @@ static struct place find_copyright(struct span s)
 			size_t at = span_find(span_sub(s, from, s.n), mark);
 			if (at == SIZE_MAX)
 				break;
-			struct place p = behind_copyright(s, from + at);
+			struct text_range p = behind_copyright(s, from + at);
 			if (p.to > p.from && p.from >= best.from)
 				best = p;
 			from += at + mark.n;
@@ -155,14 +155,14 @@ static size_t behind_sentence(struct span s, size_t from, size_t to)
 }
 
 /* Chinese forms: ...有限公司, ...集团, 株式会社. */
-static struct place find_wide_company(struct span s)
+static struct text_range find_wide_company(struct span s)
 {
 	/* all forms are ideographs of U+4E00..U+9FFF */
 	bool wide = false;
 	for (size_t i = 0; i < s.n && !wide; i++)
 		wide = (unsigned char)s.p[i] >= 0xe4 && (unsigned char)s.p[i] <= 0xe9;
 	if (!wide)
-		return (struct place){0, 0};
+		return (struct text_range){0, 0};
 	static const char *const forms[] = {"\xe6\x9c\x89\xe9\x99\x90\xe5\x85\xac\xe5\x8f\xb8",
 		"\xe6\x9c\x89\xe9\x99\x90\xe8\xb4\xa3\xe4\xbb\xbb\xe5\x85\xac\xe5\x8f\xb8",
 		"\xe8\x82\xa1\xe4\xbb\xbd\xe5\x85\xac\xe5\x8f\xb8",
@@ -191,11 +191,11 @@ static struct place find_wide_company(struct span s)
 			from = behind_sentence(s, from, at);
 			/* at least two characters of a name; bare 公司 needs four */
 			if (at - from >= (form.n == 6 ? 12u : 6u) && at - from <= 60)
-				return (struct place){from, at + form.n};
+				return (struct text_range){from, at + form.n};
 			base = at + form.n;
 		}
 	}
-	return (struct place){0, 0};
+	return (struct text_range){0, 0};
 }
 
 static bool capital(struct span original, size_t at)
@@ -205,7 +205,7 @@ static bool capital(struct span original, size_t at)
 }
 
 /* Words with a capital before "Inc.", "Ltd", "GmbH" and their like. */
-static struct place find_latin_company(struct span s, struct span original, const uint32_t *map)
+static struct text_range find_latin_company(struct span s, struct span original, const uint32_t *map)
 {
 	static const char *const forms[] = {"inc", "llc", "ltd", "corp", "corporation", "limited", "gmbh",
 		"ag", "plc", "s.a", "s.r.l", "sarl", "b.v", "pty", "incorporated", "co., ltd", "l.l.c", "n.v"};
@@ -241,14 +241,14 @@ static struct place find_latin_company(struct span s, struct span original, cons
 			words++;
 		}
 		if (words)
-			return (struct place){from, i + end};
+			return (struct text_range){from, i + end};
 	}
-	return (struct place){0, 0};
+	return (struct text_range){0, 0};
 }
 
-struct place company_find(struct span s, struct span original, const uint32_t *map)
+struct text_range company_find(struct span s, struct span original, const uint32_t *map)
 {
-	struct place p = find_copyright(s);
+	struct text_range p = find_copyright(s);
 	if (!p.to)
 		p = find_wide_company(s);
 	if (!p.to)

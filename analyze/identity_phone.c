@@ -168,7 +168,7 @@ static size_t vanity_bytes(struct span s)
 	return 0;
 }
 
-struct place phone_find(struct span s)
+struct text_range phone_find(struct span s)
 {
 	for (size_t i = 0; i < s.n;) {
 		char c = s.p[i];
@@ -182,12 +182,12 @@ struct place phone_find(struct span s)
 		bool touches = ascii_is_alpha(before) || memchr("/=_@#&%$.-?", before, 11) != NULL;
 		size_t vanity = !touches ? vanity_bytes(span_sub(s, i, s.n)) : 0;
 		if (vanity)
-			return (struct place){i, i + vanity};
+			return (struct text_range){i, i + vanity};
 		struct candidate k = read_candidate(s, i);
 		char behind = k.to < s.n ? s.p[k.to] : ' ';
 		touches |= ascii_is_alpha(behind) || memchr("=_@%&$", behind, 6) != NULL;
 		if (k.digits && !touches && is_phone(s, &k))
-			return (struct place){k.from + (s.p[k.from] == '(' &&
+			return (struct text_range){k.from + (s.p[k.from] == '(' &&
 							!memchr(s.p + k.from, ')', k.to - k.from)),
 					      k.to};
 		/* A long run may hide a number behind another: go on behind its first group. */
@@ -195,5 +195,5 @@ struct place phone_find(struct span s)
 		while (i < s.n && ascii_is_digit(s.p[i]))
 			i++;
 	}
-	return (struct place){0, 0};
+	return (struct text_range){0, 0};
 }

@@ -1,5 +1,6 @@
 #include "feedback/filing.h"
 
+#include "analyze/identity.h"
 #include "base/lexer.h"
 
 /* Characters of a key: it is a name in file names, Redis keys and commands. */
@@ -13,26 +14,6 @@ const char *filing_org_name(enum filing_org field)
 #undef X
 	};
 	return names[field];
-}
-
-bool filing_code_valid(struct span code)
-{
-	static const char alphabet[] = "0123456789ABCDEFGHJKLMNPQRTUWXY";
-	static const unsigned weights[] = {1,  3,  9,  27, 19, 26, 16, 17, 20,
-					   29, 25, 13, 8,  24, 10, 30, 28};
-	unsigned sum = 0;
-	if (code.n != 18)
-		return false;
-	for (size_t i = 0; i < 18; i++) {
-		const char *at = code.p[i] ? strchr(alphabet, code.p[i]) : NULL;
-		if (!at)
-			return false;
-		unsigned value = (unsigned)(at - alphabet);
-		if (i == 17)
-			return value == (31 - sum % 31) % 31;
-		sum += value * weights[i];
-	}
-	return false;
 }
 
 bool domain_name_valid(struct span name)
@@ -139,7 +120,7 @@ static void check_org(struct reader *r, enum filing_org field, struct span v)
 {
 	if (!span_trim(v).n)
 		fault(r, "'%s' is empty", filing_org_name(field));
-	else if (field == ORG_CREDIT_CODE && !filing_code_valid(v))
+	else if (field == ORG_CREDIT_CODE && !credit_code_valid(v))
 		fault(r, "'%.*s' is no unified social credit code: its check digit or form is wrong "
 			 "(GB 32100)", SPAN_ARG(v));
 	else if (field == ORG_EMAIL && span_find_char(v, '@') == SIZE_MAX)

@@ -74,8 +74,6 @@ struct span filing_missing(const struct filing *f, struct arena *arena);
 /* A range, domain or DKIM domain that both file: its text; .p NULL: none. */
 struct span filing_overlap(const struct filing *a, const struct filing *b, struct arena *arena);
 
-/* GB 32100-2015: 18 characters, the last one makes the weighted sum right. */
-bool filing_code_valid(struct span code);
 /* RFC 1123 host name of at least two labels, the last one not a number. */
 bool domain_name_valid(struct span name);
 const char *filing_org_name(enum filing_org field);

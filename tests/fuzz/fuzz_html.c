@@ -31,7 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	phrases_find(f.text, &a, &hits);
 	for (size_t i = 0; i < hits.n; i++)
 		assert(hits.v[i].from < hits.v[i].to && hits.v[i].to <= f.text.n);
-	struct place p = phone_find(f.text);
+	struct text_range p = phone_find(f.text);
 	assert(p.from <= p.to && p.to <= f.text.n);
 	p = address_find(f.text);
 	assert(p.from <= p.to && p.to <= f.text.n);

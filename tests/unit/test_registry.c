@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "analyze/identity.h"
 #include "base/limits.h"
 #include "feedback/db.h"
 #include "feedback/registry.h"
@@ -135,10 +136,10 @@ static void test_all_faults_at_once(void **state)
 static void test_credit_code(void **state)
 {
 	(void)state;
-	assert_true(filing_code_valid(SPAN("91350100M000100Y43")));
-	assert_false(filing_code_valid(SPAN("91350100M000100Y34")));
-	assert_false(filing_code_valid(SPAN("91350100I000100Y43")));
-	assert_false(filing_code_valid(SPAN("9135")));
+	assert_true(credit_code_valid(SPAN("91350100M000100Y43")));
+	assert_false(credit_code_valid(SPAN("91350100M000100Y34")));
+	assert_false(credit_code_valid(SPAN("91350100I000100Y43")));
+	assert_false(credit_code_valid(SPAN("9135")));
 }
 
 /* --- the registry ------------------------------------------------------------------- */
