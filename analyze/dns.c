@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <sys/random.h>
 #include <event2/event.h>
 
 #include "analyze/dns_unbound.h"
@@ -20,13 +21,17 @@
 
 #define BUCKETS 65536
 
+/* For one answer while it is read: a packet of 64 kB as LIMIT_DNS_RECORDS records. */
+#define SCRATCH_BYTES ((size_t)1 << 20)
+
 struct entry {
 	struct entry *next; /* of the bucket */
-	struct entry *newer, *older;
+	struct entry *newer, *older; /* answered ones alone: what is under way cannot go */
 	struct dns *dns;
-	struct arena arena;
 	struct dns_answer answer; /* DNS_WAIT: it is under way */
-	struct span name;         /* in `arena` */
+	void *block;              /* the records, then their names */
+	size_t bytes;             /* of everything */
+	struct span name;         /* behind the entry */
 	int type;
 	unsigned held; /* by sessions */
 	bool cached;   /* in the table; false: the last session that holds it frees it */
@@ -43,15 +48,23 @@ struct dns {
 	struct resolver *resolver;
 	struct entry *buckets[BUCKETS];
 	struct entry *newest, *oldest;
-	size_t n_entries, n_flying;
+	uint64_t seed; /* mail chooses the names; it must not choose the buckets */
+	struct arena scratch; /* of the answer being read */
+	size_t n_entries, bytes, n_flying;
 	struct dns_session *ready; /* to be woken */
+};
+
+/* A question of one session. */
+struct held {
+	struct entry *entry;
+	bool late; /* not answered at the deadline: it stays so for this session */
 };
 
 struct dns_session {
 	struct dns *dns;
 	dns_wake_fn *wake;
 	void *arg;
-	struct entry **held;
+	struct held *held;
 	size_t n_held, cap_held;
 	unsigned missing;
 	int64_t until_us; /* 0: nothing was waited for yet */
@@ -66,18 +79,20 @@ static const struct dns_answer deadline = {.status = DNS_UNKNOWN, .why = "deadli
 
 /* --- cache ---------------------------------------------------------------------- */
 
-static size_t bucket_of(struct span name, int type)
+static size_t bucket_of(const struct dns *d, struct span name, int type)
 {
-	uint32_t h = 2166136261u ^ (uint32_t)type;
-	for (size_t i = 0; i < name.n; i++)
-		h = (h ^ (unsigned char)ascii_lower(name.p[i])) * 16777619u;
-	return (h ^ h >> 16) % BUCKETS;
+	uint64_t h = d->seed ^ (uint64_t)type;
+	for (size_t i = 0; i < name.n; i++) {
+		h = (h ^ (unsigned char)ascii_lower(name.p[i])) * 0x9e3779b97f4a7c15u;
+		h ^= h >> 29;
+	}
+	return h % BUCKETS;
 }
 
 static void free_entry(struct entry *e)
 {
 	free(e->waiting);
-	arena_free(&e->arena);
+	free(e->block);
 	free(e);
 }
 
@@ -97,12 +112,14 @@ static void lru_add(struct dns *d, struct entry *e)
 
 static void uncache(struct dns *d, struct entry *e)
 {
-	struct entry **at = &d->buckets[bucket_of(e->name, e->type)];
+	struct entry **at = &d->buckets[bucket_of(d, e->name, e->type)];
 	while (*at != e)
 		at = &(*at)->next;
 	*at = e->next;
-	lru_remove(d, e);
+	if (e->answer.status != DNS_WAIT)
+		lru_remove(d, e);
 	d->n_entries--;
+	d->bytes -= e->bytes;
 	e->cached = false;
 	if (e->held == 0 && e->answer.status != DNS_WAIT)
 		free_entry(e);
@@ -110,14 +127,14 @@ static void uncache(struct dns *d, struct entry *e)
 
 static struct entry *find_cached(struct dns *d, struct span name, int type)
 {
-	for (struct entry *e = d->buckets[bucket_of(name, type)]; e; e = e->next) {
+	for (struct entry *e = d->buckets[bucket_of(d, name, type)]; e; e = e->next) {
 		if (e->type != type || !span_case_eq(e->name, name))
 			continue;
 		if (e->answer.status != DNS_WAIT && e->expires_us < clock_mono_us()) {
 			uncache(d, e);
 			return NULL;
 		}
-		if (d->newest != e) {
+		if (e->answer.status != DNS_WAIT && d->newest != e) {
 			lru_remove(d, e);
 			lru_add(d, e);
 		}
@@ -126,29 +143,69 @@ static struct entry *find_cached(struct dns *d, struct span name, int type)
 	return NULL;
 }
 
+/* The entry of a question that is about to be asked. */
 static struct entry *add_cached(struct dns *d, struct span name, int type)
 {
-	struct entry *e = calloc(1, sizeof(*e));
+	struct entry *e = calloc(1, sizeof(*e) + name.n + 1);
 	if (!e)
 		return NULL;
-	arena_init(&e->arena, (size_t)1 << 20);
-	e->name = arena_lower(&e->arena, name);
-	if (!e->name.p) {
-		free_entry(e);
-		return NULL;
-	}
-	/* entries under way are at the new end, so the oldest is nearly always an answer */
-	while (d->n_entries >= LIMIT_DNS_CACHE && d->oldest->answer.status != DNS_WAIT)
-		uncache(d, d->oldest);
+	char *text = (char *)(e + 1);
+	for (size_t i = 0; i < name.n; i++)
+		text[i] = ascii_lower(name.p[i]);
+	e->name = (struct span){text, name.n};
+	e->bytes = sizeof(*e) + name.n + 1;
 	e->dns = d;
 	e->type = type;
 	e->cached = true;
-	size_t bucket = bucket_of(name, type);
+	size_t bucket = bucket_of(d, name, type);
 	e->next = d->buckets[bucket];
 	d->buckets[bucket] = e;
-	lru_add(d, e);
 	d->n_entries++;
+	d->bytes += e->bytes;
 	return e;
+}
+
+/* Copies what lies in the scratch arena into one block of the right size: an entry lives for an
+ * hour and there are many. */
+static struct dns_answer keep(struct entry *e, struct dns_answer answer)
+{
+	size_t records = answer.n * sizeof(struct dns_record), bytes = records;
+	if (answer.n == 0)
+		return answer;
+	for (size_t i = 0; i < answer.n; i++)
+		bytes += answer.records[i].name.n;
+	struct dns_record *block = malloc(bytes);
+	if (!block)
+		return no_memory;
+	char *text = (char *)block + records;
+	memcpy(block, answer.records, records);
+	for (size_t i = 0; i < answer.n; i++) {
+		struct span name = answer.records[i].name;
+		if (name.n)
+			memcpy(text, name.p, name.n);
+		if (name.p)
+			block[i].name.p = text;
+		text += name.n;
+	}
+	e->block = block;
+	e->bytes += bytes;
+	e->dns->bytes += e->cached ? bytes : 0;
+	answer.records = block;
+	return answer;
+}
+
+/* From now on `e` has an answer and may be forgotten. `answer` may lie in the scratch arena. */
+static void settle(struct dns *d, struct entry *e, struct dns_answer answer, int64_t expires_us)
+{
+	e->answer = keep(e, answer);
+	e->expires_us = expires_us;
+	arena_reset(&d->scratch);
+	if (!e->cached)
+		return;
+	lru_add(d, e);
+	while ((d->n_entries > LIMIT_DNS_CACHE || d->bytes > LIMIT_DNS_CACHE_BYTES) &&
+	       d->oldest && d->oldest != e)
+		uncache(d, d->oldest);
 }
 
 /* --- waking ---------------------------------------------------------------------- */
@@ -181,11 +238,10 @@ static void on_answer(void *arg, struct span packet, const char *why)
 	struct entry *e = arg;
 	uint32_t ttl = LIMIT_DNS_TTL_MIN_S;
 	e->dns->n_flying--;
+	struct dns_answer answer = {.status = DNS_UNKNOWN, .why = why};
 	if (packet.p)
-		e->answer = dns_wire_read(packet, e->name, e->type, &e->arena, &ttl);
-	else
-		e->answer = (struct dns_answer){.status = DNS_UNKNOWN, .why = why};
-	e->expires_us = clock_mono_us() + ttl * US_PER_S;
+		answer = dns_wire_read(packet, e->name, e->type, &e->dns->scratch, &ttl);
+	settle(e->dns, e, answer, clock_mono_us() + ttl * US_PER_S);
 	for (size_t i = 0; i < e->n_waiting; i++) {
 		struct dns_session *s = e->waiting[i];
 		if (--s->missing == 0 && !s->late)
@@ -196,12 +252,27 @@ static void on_answer(void *arg, struct span packet, const char *why)
 		free_entry(e);
 }
 
+static void stop_waiting(struct dns_session *s, struct entry *e)
+{
+	for (size_t i = 0; i < e->n_waiting; i++)
+		if (e->waiting[i] == s) {
+			e->waiting[i] = e->waiting[--e->n_waiting];
+			s->missing--;
+			return;
+		}
+}
+
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct dns_session *s = arg;
 	(void)fd;
 	(void)what;
 	s->late = true;
+	for (size_t i = 0; i < s->n_held; i++)
+		if (s->held[i].entry->answer.status == DNS_WAIT) {
+			s->held[i].late = true;
+			stop_waiting(s, s->held[i].entry);
+		}
 	make_ready(s);
 }
 
@@ -216,15 +287,6 @@ struct dns_session *dns_session_create(struct dns *d, dns_wake_fn *wake, void *a
 	return s;
 }
 
-static void stop_waiting(struct dns_session *s, struct entry *e)
-{
-	for (size_t i = 0; i < e->n_waiting; i++)
-		if (e->waiting[i] == s) {
-			e->waiting[i] = e->waiting[--e->n_waiting];
-			return;
-		}
-}
-
 void dns_session_release(struct dns_session *s)
 {
 	if (!s)
@@ -235,7 +297,7 @@ void dns_session_release(struct dns_session *s)
 			break;
 		}
 	for (size_t i = 0; i < s->n_held; i++) {
-		struct entry *e = s->held[i];
+		struct entry *e = s->held[i].entry;
 		e->held--;
 		if (e->answer.status == DNS_WAIT)
 			stop_waiting(s, e);
@@ -252,13 +314,13 @@ static bool hold(struct dns_session *s, struct entry *e)
 {
 	if (s->n_held == s->cap_held) {
 		size_t cap = s->cap_held ? s->cap_held * 2 : 16;
-		struct entry **bigger = realloc(s->held, cap * sizeof(struct entry *));
+		struct held *bigger = realloc(s->held, cap * sizeof(struct held));
 		if (!bigger)
 			return false;
 		s->held = bigger;
 		s->cap_held = cap;
 	}
-	s->held[s->n_held++] = e;
+	s->held[s->n_held++] = (struct held){e, false};
 	e->held++;
 	return true;
 }
@@ -286,8 +348,6 @@ static bool wait_for(struct dns_session *s, struct entry *e)
 
 static const struct dns_answer *told(struct dns_session *s, const struct dns_answer *answer)
 {
-	if (answer->status == DNS_WAIT && s->late)
-		answer = &deadline;
 	s->troubled |= answer->status == DNS_UNKNOWN;
 	return answer;
 }
@@ -320,8 +380,7 @@ static void escape_name(struct span name, char out[1024])
 static void ask(struct dns *d, struct entry *e)
 {
 	if (d->zone) {
-		e->answer = zone_answer(d->zone, e->name, e->type, &e->arena);
-		e->expires_us = INT64_MAX;
+		settle(d, e, zone_answer(d->zone, e->name, e->type, &d->scratch), INT64_MAX);
 		return;
 	}
 	char name[1024];
@@ -336,8 +395,9 @@ static void ask(struct dns *d, struct entry *e)
 const struct dns_answer *dns_get(struct dns_session *s, struct span name, enum dns_type type)
 {
 	for (size_t i = 0; i < s->n_held; i++)
-		if (s->held[i]->type == (int)type && span_case_eq(s->held[i]->name, name))
-			return told(s, &s->held[i]->answer);
+		if (s->held[i].entry->type == (int)type &&
+		    span_case_eq(s->held[i].entry->name, name))
+			return told(s, s->held[i].late ? &deadline : &s->held[i].entry->answer);
 	if (!is_name(name))
 		return told(s, &bad_name);
 	if (s->late && !s->dns->zone) {
@@ -351,7 +411,7 @@ const struct dns_answer *dns_get(struct dns_session *s, struct span name, enum d
 		return told(s, &no_memory);
 	if (!hold(s, e)) {
 		if (fresh) {
-			e->answer = no_memory;
+			settle(s->dns, e, no_memory, 0);
 			uncache(s->dns, e);
 		}
 		return told(s, &no_memory);
@@ -383,6 +443,9 @@ int dns_create(struct dns **dns_r, struct event_base *loop, const struct config 
 		return -ENOMEM;
 	d->loop = loop;
 	d->deadline_us = config->dns.deadline_us;
+	arena_init(&d->scratch, SCRATCH_BYTES);
+	if (getrandom(&d->seed, sizeof(d->seed), GRND_NONBLOCK) < 0)
+		d->seed = (uint64_t)clock_mono_us(); /* at boot: harder to guess than a constant */
 	d->wake_event = event_new(loop, -1, 0, wake_all, d);
 	int r = d->wake_event ? 0 : -ENOMEM;
 	if (r == 0 && config->dns.source == DNS_ZONE)
@@ -402,11 +465,14 @@ void dns_free(struct dns *d)
 	if (!d)
 		return;
 	resolver_free(d->resolver);
-	while (d->oldest) {
-		struct entry *e = d->oldest;
-		e->answer.status = DNS_UNKNOWN;
-		uncache(d, e);
-	}
+	for (size_t i = 0; i < BUCKETS; i++)
+		while (d->buckets[i]) {
+			struct entry *e = d->buckets[i];
+			if (e->answer.status == DNS_WAIT)
+				settle(d, e, no_memory, 0);
+			uncache(d, e);
+		}
+	arena_free(&d->scratch);
 	zone_free(d->zone);
 	if (d->wake_event)
 		event_free(d->wake_event);

@@ -22,7 +22,13 @@ int resolver_create(struct resolver **r_r, struct event_base *loop, const struct
 	static const char *const options[][2] = {
 		{"do-not-query-localhost:", "no"}, /* a resolver beside the gateway is the rule */
 		{"outgoing-range:", "4096"},       /* measured: 500 in flight cost nothing */
-		{"num-queries-per-thread:", "4096"},
+		{"num-queries-per-thread:", "20480"}, /* LIMIT_DNS_FLYING */
+		{"msg-cache-size:", "4m"}, /* ours stands in front of these */
+		{"rrset-cache-size:", "8m"},
+		/* a resolver that was silent is asked again at once when it is back; by default
+		 * libunbound would leave it alone for up to 15 minutes */
+		{"infra-host-ttl:", "10"},
+		{"infra-keep-probing:", "yes"},
 		{"unblock-lan-zones:", "yes"}, /* reverse zones of private networks are served */
 		{"insecure-lan-zones:", "yes"},
 		{"module-config:", "iterator"}, /* no trust anchor is configured: no validation */

@@ -184,8 +184,9 @@
 /* Records of one answer. A larger set is UNKNOWN: half of a set could mean something else. */
 #define LIMIT_DNS_RECORDS 256
 
-/* Answers in the cache: about 60 MB when full. The least used go first. */
+/* Answers in the cache, and their octets: 300 of a usual answer. The least used go first. */
 #define LIMIT_DNS_CACHE 100000
+#define LIMIT_DNS_CACHE_BYTES ((size_t)32 << 20)
 
 /* Look-ups that are under way at once; more wait in their sessions for the deadline. */
 #define LIMIT_DNS_FLYING 20000
