@@ -79,13 +79,16 @@ static void on_answer(void *arg, int rcode, void *packet, int packet_n, int sec,
 {
 	struct question q = *(struct question *)arg;
 	free(arg);
-	(void)rcode;
 	(void)why_bogus;
 	(void)was_ratelimited;
+	/* With any other code `packet` is what happened to lie in libunbound's buffer last, perhaps
+	 * another question's answer without an error: it must not be read. */
+	bool usable = (rcode == 0 || rcode == 3) && packet && packet_n > 0;
 	if (sec == 1)
 		q.answer(q.arg, SPAN_NONE, "bogus");
-	else if (!packet || packet_n <= 0)
-		q.answer(q.arg, SPAN_NONE, rcode == 2 ? "servfail" : "timeout");
+	else if (!usable)
+		q.answer(q.arg, SPAN_NONE,
+			 rcode == 2 ? "servfail" : rcode == 5 ? "refused" : "no answer");
 	else
 		q.answer(q.arg, (struct span){packet, (size_t)packet_n}, NULL);
 }

@@ -2,13 +2,19 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <malloc.h>
 #include <stdlib.h>
+#include <strings.h>
 #include <unistd.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <cmocka.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
 #include <event2/event.h>
+#include <event2/listener.h>
 
+#include "analyze/auth.h"
 #include "analyze/dns_wire.h"
 #include "analyze/zone.h"
 #include "base/clock.h"
@@ -264,6 +270,240 @@ static void test_silence(void **state)
 	close(silent);
 }
 
+/* A name server that lies: the first label of the question says how. */
+static size_t lie(const uint8_t *q, size_t n, bool tcp, uint8_t out[65535])
+{
+	size_t question = 12;
+	while (question < n && q[question])
+		question += q[question] + 1u;
+	question += 5;
+	if (n < 17 || question > n)
+		return 0;
+	const char *how = (const char *)q + 13;
+	size_t used = question;
+	unsigned answers = 0, rcode = 0;
+	bool cut = false;
+	memcpy(out, q, question);
+	if (strncasecmp(how, "fail", 4) == 0) {
+		rcode = 2;
+	} else if (strncasecmp(how, "none", 4) == 0) {
+		rcode = 3;
+	} else if (strncasecmp(how, "loop", 4) == 0) {
+		/* loopa -> loopb -> loopa */
+		static const uint8_t head[] = {0xc0, 12, 0, 5, 0, 1, 0, 0, 0, 60, 0, 8, 5};
+		memcpy(out + used, head, sizeof(head));
+		memcpy(out + used + 13, how, 5);
+		out[used + 17] = how[4] == 'a' ? 'b' : 'a';
+		out[used + 18] = 0xc0;
+		out[used + 19] = 12 + 6;
+		used += 20;
+		answers = 1;
+	} else if (!tcp && (strncasecmp(how, "tc", 2) == 0 || strncasecmp(how, "many", 4) == 0 ||
+			    strncasecmp(how, "huge", 4) == 0)) {
+		cut = true;
+	} else {
+		bool huge = strncasecmp(how, "huge", 4) == 0;
+		unsigned want = strncasecmp(how, "many", 4) == 0 ? 1000 : huge ? 240 : 1;
+		size_t length = huge ? 250 : 12;
+		for (; answers < want; answers++) {
+			const uint8_t head[] = {0xc0, 12, 0, 16, 0, 1, 0, 0, 0, 60, 0,
+						(uint8_t)(length + 1), (uint8_t)length};
+			memcpy(out + used, head, sizeof(head));
+			memset(out + used + 13, 'x', length);
+			snprintf((char *)out + used + 13, 9, "%07u", answers);
+			out[used + 20] = 'x';
+			used += 13 + length;
+		}
+	}
+	out[2] = (uint8_t)(0x84 | (cut ? 2 : 0));
+	out[3] = (uint8_t)(0x80 | rcode);
+	memset(out + 6, 0, 6);
+	out[6] = (uint8_t)(answers >> 8);
+	out[7] = (uint8_t)answers;
+	return used;
+}
+
+static unsigned asked;
+
+static void on_udp(evutil_socket_t fd, short what, void *arg)
+{
+	static uint8_t q[65535], out[65535];
+	struct sockaddr_storage from;
+	socklen_t from_n = sizeof(from);
+	ssize_t n = recvfrom(fd, q, sizeof(q), 0, (struct sockaddr *)&from, &from_n);
+	(void)what;
+	(void)arg;
+	asked++;
+	size_t used = n > 0 ? lie(q, (size_t)n, false, out) : 0;
+	if (used)
+		sendto(fd, out, used, 0, (struct sockaddr *)&from, from_n);
+}
+
+static void on_tcp(struct bufferevent *b, void *arg)
+{
+	static uint8_t q[65537], out[65535];
+	struct evbuffer *in = bufferevent_get_input(b);
+	ssize_t have = evbuffer_copyout(in, q, sizeof(q));
+	(void)arg;
+	if (have < 2 || have < 2 + (q[0] << 8 | q[1]))
+		return;
+	size_t n = (size_t)(q[0] << 8 | q[1]), used = lie(q + 2, n, true, out);
+	uint8_t length[2] = {(uint8_t)(used >> 8), (uint8_t)used};
+	evbuffer_drain(in, 2 + n);
+	bufferevent_write(b, length, 2);
+	bufferevent_write(b, out, used);
+}
+
+static struct bufferevent *connections[64];
+static size_t n_connections;
+
+static void on_accept(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *a, int n,
+		      void *loop)
+{
+	(void)l;
+	(void)a;
+	(void)n;
+	assert_true(n_connections < 64);
+	struct bufferevent *b = bufferevent_socket_new(loop, fd, BEV_OPT_CLOSE_ON_FREE);
+	bufferevent_setcb(b, on_tcp, NULL, NULL, NULL);
+	bufferevent_enable(b, EV_READ | EV_WRITE);
+	connections[n_connections++] = b;
+}
+
+static const struct dns_answer *ask_and_wait(struct event_base *loop, struct dns_session *s,
+					     const char *name, enum dns_type type)
+{
+	const struct dns_answer *a;
+	while ((a = dns_get(s, span_of(name), type))->status == DNS_WAIT)
+		event_base_loop(loop, EVLOOP_ONCE);
+	return a;
+}
+
+static void test_lies(void **state)
+{
+	static const struct {
+		const char *name;
+		enum dns_status status;
+		size_t n, length;
+	} rows[] = {
+		{"good.example", DNS_FOUND, 1, 12},    {"fail.example", DNS_UNKNOWN, 0, 0},
+		{"none.example", DNS_ABSENT, 0, 0},    {"tc.example", DNS_FOUND, 1, 12},
+		{"loopa.example", DNS_UNKNOWN, 0, 0},  {"many.example", DNS_UNKNOWN, 0, 0},
+		{"huge.example", DNS_FOUND, 240, 250}, {"good.x.test", DNS_FOUND, 1, 12},
+	};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(5398),
+				      .sin_addr = {htonl(INADDR_LOOPBACK)}};
+	int udp = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+	const char *server = "127.0.0.1@5398";
+	struct config config;
+	struct dns *dns;
+	(void)state;
+	memset(&config, 0, sizeof(config));
+	config.dns.source = DNS_FORWARD;
+	config.dns.servers.v = &server;
+	config.dns.servers.n = 1;
+	config.dns.deadline_us = 10 * US_PER_S;
+	struct event_base *loop = event_base_new();
+	assert_int_equal(bind(udp, (struct sockaddr *)&address, sizeof(address)), 0);
+	struct event *reader = event_new(loop, udp, EV_READ | EV_PERSIST, on_udp, NULL);
+	event_add(reader, NULL);
+	struct evconnlistener *tcp =
+		evconnlistener_new_bind(loop, on_accept, loop,
+					LEV_OPT_CLOSE_ON_FREE | LEV_OPT_REUSEABLE, 16,
+					(struct sockaddr *)&address, sizeof(address));
+	assert_non_null(tcp);
+	assert_int_equal(dns_create(&dns, loop, &config), 0);
+	struct dns_session *s = dns_session_create(dns, on_wake, NULL);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct dns_answer *a = ask_and_wait(loop, s, rows[i].name, DNS_TXT);
+		if (a->status != rows[i].status || a->n != rows[i].n ||
+		    (a->n && a->records[0].name.n != rows[i].length))
+			fail_msg("%s: %s, %zu records", rows[i].name, say(a, DNS_TXT), a->n);
+		assert_ptr_equal(a, dns_get(s, span_of(rows[i].name), DNS_TXT));
+	}
+	/* two sessions that ask the same at once ask once; a third finds it in the cache */
+	struct dns_session *other = dns_session_create(dns, on_wake, NULL);
+	unsigned before = asked;
+	assert_int_equal(dns_get(s, SPAN("Same.example"), DNS_TXT)->status, DNS_WAIT);
+	assert_int_equal(dns_get(other, SPAN("same.EXAMPLE"), DNS_TXT)->status, DNS_WAIT);
+	const struct dns_answer *one = ask_and_wait(loop, s, "same.example", DNS_TXT);
+	assert_ptr_equal(one, ask_and_wait(loop, other, "same.example", DNS_TXT));
+	assert_int_equal(asked, before + 1);
+	dns_session_release(other);
+	dns_session_release(s);
+	dns_free(dns);
+	evconnlistener_free(tcp);
+	while (n_connections)
+		bufferevent_free(connections[--n_connections]);
+	event_free(reader);
+	event_base_free(loop);
+	close(udp);
+}
+
+/* 150,000 names asked of a zone: the cache keeps its bounds, and a session its answers. */
+static void test_cache_bound(void **state)
+{
+	struct config config;
+	struct dns *dns;
+	(void)state;
+	write_zone("*.example.test. TXT \"v=spf1 ip4:192.0.2.0/24 include:_spf.example.test -all\"\n");
+	memset(&config, 0, sizeof(config));
+	config.dns.source = DNS_ZONE;
+	config.dns.zone = zone_path;
+	struct event_base *loop = event_base_new();
+	assert_int_equal(dns_create(&dns, loop, &config), 0);
+	struct dns_session *first = dns_session_create(dns, on_wake, NULL);
+	const struct dns_answer *held = dns_get(first, SPAN("first.example.test"), DNS_TXT);
+	size_t before = mallinfo2().uordblks;
+	for (int i = 0; i < 150000; i++) {
+		char name[40];
+		snprintf(name, sizeof(name), "n%d.example.test", i);
+		struct dns_session *s = dns_session_create(dns, on_wake, NULL);
+		if (dns_get(s, span_of(name), DNS_TXT)->status != DNS_FOUND)
+			fail_msg("%s", name);
+		dns_session_release(s);
+	}
+	size_t grown = mallinfo2().uordblks - before;
+	print_message("the cache took %zu MB\n", grown >> 20);
+	assert_true(grown < LIMIT_DNS_CACHE_BYTES * 3 / 2);
+	assert_ptr_equal(held, dns_get(first, SPAN("first.example.test"), DNS_TXT));
+	assert_int_equal(held->records[0].name.p[0], 'v');
+	dns_session_release(first);
+	dns_free(dns);
+	event_base_free(loop);
+}
+
+/* The vectors of publicsuffix.org: "domain registrable" a line, null for none. */
+static void test_public_suffixes(void **state)
+{
+	char path[4096];
+	struct file_view view;
+	struct span line, domain, want;
+	unsigned run = 0;
+	(void)state;
+	const char *shared = getenv("ASSAY_SHARED");
+	snprintf(path, sizeof(path), "%s/psl/tests/tests.txt", shared ? shared : "");
+	if (file_view_open(path, 1 << 20, &view) < 0) {
+		print_message("no %s\n", path);
+		skip();
+	}
+	struct span rest = view.bytes;
+	while (span_next_line(&rest, &line)) {
+		if (span_starts(line, SPAN("//")) || !span_next_word(&line, &domain) ||
+		    !span_next_word(&line, &want))
+			continue;
+		/* "null null" is the call without a name; a leading dot is no name for us either */
+		struct span got = org_domain_psl(domain);
+		bool none = span_eq(want, SPAN("null"));
+		if (!span_case_eq(got, none ? domain : want))
+			fail_msg("%.*s: %.*s", SPAN_ARG(domain), SPAN_ARG(got));
+		run++;
+	}
+	print_message("%u vectors\n", run);
+	assert_true(run > 70);
+	file_view_close(&view);
+}
+
 int main(void)
 {
 	int fd = mkstemp(zone_path);
@@ -274,6 +514,9 @@ int main(void)
 		cmocka_unit_test(test_zone_faults),
 		cmocka_unit_test(test_wire),
 		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_lies),
+		cmocka_unit_test(test_cache_bound),
+		cmocka_unit_test(test_public_suffixes),
 	};
 	int r = cmocka_run_group_tests_name("dns", tests, NULL, NULL);
 	unlink(zone_path);
