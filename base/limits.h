@@ -260,6 +260,9 @@
  * most mail of a gateway are fewer. */
 #define LIMIT_PKEY_CACHE 512
 
+/* Octets of a private key's file: PEM of LIMIT_RSA_BITS is 7 kB, with room for remarks. */
+#define LIMIT_PKEY_FILE_BYTES ((size_t)64 << 10)
+
 /* Tags of one tag list: RFC 6376 defines 15, registries add few. More make it a bad list. */
 #define LIMIT_DKIM_TAGS 40
 

@@ -83,7 +83,7 @@ static int take(struct command_context *context, const struct complaint *complai
 		if (config->complain.hold_us == 0 && result.outcome == COMPLAINT_REPORT &&
 		    config->report.via != REPORT_VIA_NONE)
 			r = deliver_due(desk.queue, config, NULL);
-		if (r == 0)
+		if (r >= 0)
 			r = queue_write_events(desk.queue, config->state);
 		complaint_desk_close(&desk);
 		return r < 0 ? command_fail(context->program, exit_code(r), "%s: %s", config->state,

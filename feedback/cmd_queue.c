@@ -129,6 +129,9 @@ int cmd_queue(struct command_context *context, int argc, char **argv)
 	if (r == QUEUE_E_NONE)
 		return command_fail(context->program, EX_NOINPUT,
 				    "no report '%s' waits or has failed", id ? id : "");
+	if (r == DELIVER_E_SIGNER)
+		return command_fail(context->program, EX_CONFIG,
+				    "reports cannot be signed and wait");
 	if (r < 0)
 		return command_fail(context->program, exit_code(r), "the queue in %s: %s",
 				    context->config->state, strerror(-r));
