@@ -10,15 +10,21 @@
 #include "base/file.h"
 #include "base/limits.h"
 
+/* Holes told apart in one message; further ones are told as one of unknown length. */
+#define HOLES 64
+
 struct octets {
 	struct buf memory;
 	int fd; /* -1: nothing was spilled */
 	bool keep, lost;
 	uint64_t size, kept;
 	struct sha256 *hash;
+	struct txn_hole *holes; /* HOLES, once there is one */
+	unsigned n_holes;
 	/* the marked place */
 	uint64_t marked_size, marked_kept;
 	struct sha256 *marked_hash;
+	unsigned marked_holes;
 };
 
 struct octets *octets_create(bool keep, bool hash)
@@ -42,6 +48,7 @@ void octets_free(struct octets *o)
 	buf_free(&o->memory);
 	if (o->fd >= 0)
 		close(o->fd);
+	free(o->holes);
 	sha256_free(o->hash);
 	sha256_free(o->marked_hash);
 	free(o);
@@ -89,10 +96,27 @@ void octets_add(struct octets *o, struct span s)
 		o->kept += s.n;
 }
 
+void octets_hole(struct octets *o, uint64_t length)
+{
+	if (!o->holes)
+		o->holes = calloc(HOLES, sizeof(*o->holes));
+	if (o->holes && o->n_holes < HOLES)
+		o->holes[o->n_holes] = (struct txn_hole){o->size, length};
+	else if (o->holes)
+		o->holes[HOLES - 1].length = 0;
+	o->n_holes += o->n_holes < HOLES;
+}
+
+bool octets_has_hole(const struct octets *o)
+{
+	return o->n_holes > 0;
+}
+
 void octets_mark(struct octets *o)
 {
 	o->marked_size = o->size;
 	o->marked_kept = o->kept;
+	o->marked_holes = o->n_holes;
 	sha256_free(o->marked_hash);
 	o->marked_hash = o->hash ? sha256_copy(o->hash) : NULL;
 }
@@ -108,6 +132,7 @@ void octets_cut(struct octets *o)
 		o->memory.n = o->marked_kept;
 	}
 	o->kept = o->marked_kept;
+	o->n_holes = o->marked_holes;
 	sha256_free(o->hash);
 	o->hash = o->marked_hash;
 	o->marked_hash = NULL;
@@ -141,10 +166,13 @@ static void give_mapped(struct octets *o, struct txn *t)
 	t->release = release;
 }
 
-void octets_give(struct octets *o, struct txn *t, bool whole)
+void octets_give(struct octets *o, struct txn *t, bool ended)
 {
 	t->size = o->size;
-	if (o->hash && whole) {
+	t->complete = ended && o->n_holes == 0;
+	for (unsigned i = 0; i < o->n_holes; i++)
+		txn_add_hole(t, o->holes ? o->holes[i].offset : 0, o->holes ? o->holes[i].length : 0);
+	if (o->hash && t->complete) {
 		sha256_finish(o->hash, t->sha256);
 		t->hashed = true;
 	}

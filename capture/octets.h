@@ -19,10 +19,14 @@ void octets_free(struct octets *o); /* accepts NULL */
 void octets_add(struct octets *o, struct span s);
 uint64_t octets_size(const struct octets *o);
 
+/* `length` octets are missing here (0: it is not known how many). */
+void octets_hole(struct octets *o, uint64_t length);
+bool octets_has_hole(const struct octets *o);
+
 /* Remembers this place, so that octets_cut() can come back to it. One place at a time. */
 void octets_mark(struct octets *o);
 void octets_cut(struct octets *o);
 
-/* Hands message, size and hash to `t` and frees `o`. `whole`: no hole is in it, the hash is that
- * of the message. */
-void octets_give(struct octets *o, struct txn *t, bool whole);
+/* Hands message, size, holes and hash to `t` and frees `o`. `ended`: the end of the message was
+ * seen; without a hole it is complete then, and the hash is that of the message. */
+void octets_give(struct octets *o, struct txn *t, bool ended);
