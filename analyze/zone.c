@@ -146,7 +146,7 @@ static void take_token(struct reader *r)
 		else
 			diag_error(r->diag, t.at, "a quote that does not end on its line");
 	} else {
-		while (r->rest.n && !ascii_is_space(r->rest.p[0]) && !strchr(";()\"", r->rest.p[0]))
+		while (r->rest.n && !ascii_is_space(r->rest.p[0]) && !memchr(";()\"", r->rest.p[0], 4))
 			buf_addc(&text, take_char(r));
 	}
 	t.text = arena_copy(&r->zone->arena, (struct span){text.p ? text.p : "", text.n});
@@ -254,7 +254,7 @@ static bool is_ttl(struct span word)
 	for (size_t i = 0; i < word.n; i++) {
 		if (ascii_is_digit(word.p[i]))
 			digit = true;
-		else if (!digit || !strchr("smhdwSMHDW", word.p[i]))
+		else if (!digit || !memchr("smhdwSMHDW", word.p[i], 10))
 			return false;
 		else
 			digit = false;

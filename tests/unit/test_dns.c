@@ -216,6 +216,21 @@ static void test_wire(void **state)
 	arena_free(&a);
 }
 
+/* A NUL is an octet like others: a token of nothing would be read for ever. */
+static void test_zone_nul(void **state)
+{
+	char *said = NULL;
+	size_t said_n = 0;
+	struct diag diag = {.out = open_memstream(&said, &said_n)};
+	struct zone *z = NULL;
+	(void)state;
+	assert_int_equal(file_replace(zone_path, SPAN("a\0b A .x\n"), 0600), 0);
+	assert_int_equal(zone_load(&z, zone_path, &diag), DNS_E_FAULTS);
+	fclose(diag.out);
+	assert_int_equal(diag.errors, 1);
+	free(said);
+}
+
 static unsigned woken;
 
 static void on_wake(void *arg)
@@ -512,6 +527,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_zone),
 		cmocka_unit_test(test_zone_faults),
+		cmocka_unit_test(test_zone_nul),
 		cmocka_unit_test(test_wire),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_lies),
