@@ -284,9 +284,10 @@ def full_disk():
         os.rmdir(folder)
 
 
-folder_and_readers()
-smtp()
-other_account()
-full_disk()
-print("%d failed" % len(failures))
-sys.exit(1 if failures else 0)
+if __name__ == "__main__":
+    folder_and_readers()
+    smtp()
+    other_account()
+    full_disk()
+    print("%d failed" % len(failures))
+    sys.exit(1 if failures else 0)
