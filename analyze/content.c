@@ -214,9 +214,9 @@ struct content *content_read(const struct message *m, struct arena *a)
 	}
 	find_language(c);
 	find_domains(c);
-	unsub_find(&c->unsub, &c->shown, a);
+	unsub_find(&c->unsub, &c->shown);
 	if (!c->unsub.n && c->has_other)
-		unsub_find(&c->unsub, &c->other, a);
+		unsub_find(&c->unsub, &c->other);
 	identity_find(c);
 	return a->overflowed ? NULL : c;
 }

@@ -72,7 +72,7 @@ struct content {
 	struct identity identity;
 };
 
-void unsub_find(struct unsub *u, const struct reading *r, struct arena *a);
+void unsub_find(struct unsub *u, struct reading *r);
 void unsub_facts(const struct content *c, const struct auth *auth, struct facts *f);
 void identity_find(struct content *c);
 void identity_facts(struct content *c, const struct txn *txn, struct facts *f);

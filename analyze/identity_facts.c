@@ -28,15 +28,18 @@ static struct found_text at_place(const struct content *c, struct text_range p)
 	return t;
 }
 
+/* Compared with each address of the body; a mail to more is not written to its readers by name. */
+#define RECIPIENTS 100
+
 static bool is_recipient(const struct message *m, const struct txn *txn, struct span addr)
 {
-	for (size_t i = 0; i < m->to.n; i++)
+	for (size_t i = 0; i < m->to.n && i < RECIPIENTS; i++)
 		if (span_case_eq(m->to.v[i].addr, addr))
 			return true;
-	for (size_t i = 0; i < m->cc.n; i++)
+	for (size_t i = 0; i < m->cc.n && i < RECIPIENTS; i++)
 		if (span_case_eq(m->cc.v[i].addr, addr))
 			return true;
-	for (size_t i = 0; txn && i < txn->n_rcpts && i < 100; i++)
+	for (size_t i = 0; txn && i < txn->n_rcpts && i < RECIPIENTS; i++)
 		if (span_case_eq(txn->rcpts[i].to, addr))
 			return true;
 	struct header *h = message_header(m, "Delivered-To", NULL);

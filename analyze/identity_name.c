@@ -92,7 +92,8 @@ static struct text_range behind_copyright(struct span s, size_t at)
 	static const char *const stops[] = {"all rights", "rights reserved", " | ", ". ", " - ", ";",
 		" \xc2\xb7 ", " unsubscribe", " privacy", " and not authorized", " not authorized", ", p.o.", ", po box", "(www", " (http", " is a ", " and its ", "\xe3\x80\x82", NULL};
 	bool more = true;
-	while (at < s.n && more) {
+	size_t stop_skip = at + NAME_BYTES < s.n ? at + NAME_BYTES : s.n;
+	while (at < stop_skip && more) {
 		struct span rest = span_sub(s, at, s.n);
 		more = false;
 		for (const char *const *w = skip; *w && !more; w++)

@@ -14,6 +14,7 @@
 #define BEHIND_BYTES 200
 #define BEFORE_BYTES 100
 #define BEHIND_LINES 4
+#define CANDIDATES 50 /* links looked at for one wish; empty ones may stand at one place */
 
 static struct unsub_way *add_way(struct unsub *u, enum way_kind kind)
 {
@@ -75,6 +76,25 @@ static size_t link_from(const struct view_link *links, size_t n, size_t at)
 	return low;
 }
 
+/* The first hit of `kind` that lies in [from, to) of the original of `folded`. */
+static const struct phrase_hit *hit_within(const struct phrase_hits *hits,
+					   const struct folded *folded, enum phrase_kind kind,
+					   size_t from, size_t to)
+{
+	size_t low = 0, high = hits->n;
+	while (low < high) { /* hits are in order of their ends */
+		size_t mid = low + (high - low) / 2;
+		if (folded->from[hits->v[mid].to] <= from)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (; low < hits->n && folded->from[hits->v[low].to] <= to + 1; low++)
+		if (hits->v[low].kind == kind && folded->from[hits->v[low].from] >= from)
+			return &hits->v[low];
+	return NULL;
+}
+
 /* A link that serves a wish in another part of its sentence. */
 static bool serves(const struct view *v, const struct view_link *l, const struct phrase_hits *hits,
 		   const struct folded *text)
@@ -82,18 +102,14 @@ static bool serves(const struct view *v, const struct view_link *l, const struct
 	if (!usable(l->target) || l->kind == LINK_FORM)
 		return false;
 	struct span shown = view_link_text(v, l);
-	if (l->kind == LINK_PLAIN || target_says_it(l->target) || !shown.n)
+	if (l->kind == LINK_PLAIN || l->says_unsub || !shown.n)
 		return true;
 	if (span_find(shown, SPAN("://")) != SIZE_MAX || span_find_char(shown, '@') != SIZE_MAX ||
 	    span_case_starts(shown, SPAN("www.")))
 		return true;
 	if (shown.n > 60)
 		return false;
-	for (size_t i = 0; i < hits->n; i++)
-		if (hits->v[i].kind == PHRASE_HERE && text->from[hits->v[i].from] >= l->from &&
-		    text->from[hits->v[i].to] <= l->to + 1)
-			return true;
-	return false;
+	return hit_within(hits, text, PHRASE_HERE, l->from, l->to) != NULL;
 }
 
 static size_t lines_between(struct span text, size_t from, size_t to)
@@ -122,7 +138,8 @@ static const struct view_link *nearest(const struct reading *r, const struct vie
 	const struct view *v = &r->view;
 	const struct view_link *best = NULL;
 	size_t at = link_from(links, n, from > BEFORE_BYTES ? from - BEFORE_BYTES : 0);
-	for (; at < n && links[at].from <= to + BEHIND_BYTES; at++) {
+	size_t stop = n - at < CANDIDATES ? n : at + CANDIDATES;
+	for (; at < stop && links[at].from <= to + BEHIND_BYTES; at++) {
 		const struct view_link *l = &links[at];
 		if (!l->visible || l->to == l->from || !serves(v, l, &r->hits, &r->text))
 			continue;
@@ -170,9 +187,13 @@ static void way_of_link(struct unsub *u, const struct view *v, const struct view
 		memcpy(way->language, hit->language, sizeof(way->language));
 }
 
+/* A quoted line is a line as people send them: not longer. */
+#define QUOTE_BYTES 1000
+
 static bool quoted_line(struct span text, size_t at)
 {
-	while (at > 0 && text.p[at - 1] != '\n')
+	size_t stop = at > QUOTE_BYTES ? at - QUOTE_BYTES : 0;
+	while (at > stop && text.p[at - 1] != '\n')
 		at--;
 	return at < text.n && text.p[at] == '>';
 }
@@ -219,24 +240,6 @@ static void find_in_text(struct unsub *u, const struct reading *r)
 	}
 }
 
-/* The wish among `hits` that lies in [from, to) of the original of `folded`. */
-static const struct phrase_hit *wish_within(const struct phrase_hits *hits,
-					    const struct folded *folded, size_t from, size_t to)
-{
-	size_t low = 0, high = hits->n;
-	while (low < high) { /* hits are in order of their ends */
-		size_t mid = low + (high - low) / 2;
-		if (folded->from[hits->v[mid].to] <= from)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	for (; low < hits->n && folded->from[hits->v[low].to] <= to + 1; low++)
-		if (hits->v[low].kind == PHRASE_UNSUB && folded->from[hits->v[low].from] >= from)
-			return &hits->v[low];
-	return NULL;
-}
-
 /* Links without a wish in their visible text: hidden text, images, targets. */
 static void find_in_links(struct unsub *u, const struct reading *r)
 {
@@ -246,18 +249,20 @@ static void find_in_links(struct unsub *u, const struct reading *r)
 		if (!usable(l->target))
 			continue;
 		const struct phrase_hit *hit =
-			wish_within(&r->hidden_hits, &r->hidden, l->hidden_from, l->hidden_to);
+			hit_within(&r->hidden_hits, &r->hidden, PHRASE_UNSUB, l->hidden_from, l->hidden_to);
 		if (!hit)
-			hit = wish_within(&r->alt_hits, &r->alt, l->alt_from, l->alt_to);
-		bool says = (l->visible || l->hidden_to > l->hidden_from) && target_says_it(l->target);
+			hit = hit_within(&r->alt_hits, &r->alt, PHRASE_UNSUB, l->alt_from, l->alt_to);
+		bool says = (l->visible || l->hidden_to > l->hidden_from) && l->says_unsub;
 		if (hit || says)
 			way_of_link(u, v, l, hit, SPAN_NONE);
 	}
 }
 
-void unsub_find(struct unsub *u, const struct reading *r, struct arena *a)
+void unsub_find(struct unsub *u, struct reading *r)
 {
-	(void)a;
+	struct view *v = &r->view;
+	for (size_t i = 0; i < v->n_links; i++)
+		v->links[i].says_unsub = target_says_it(v->links[i].target);
 	find_in_text(u, r);
 	find_in_links(u, r);
 }

@@ -22,27 +22,28 @@ struct span view_link_text(const struct view *v, const struct view_link *l)
 	return s;
 }
 
+void view_add_run(struct view *v, struct view_run run)
+{
+	if (v->n_runs == LIMIT_HTML_RUNS ||
+	    !arena_grow(v->arena, (void **)&v->runs, v->n_runs, &v->cap_runs, sizeof(*v->runs)) ||
+	    !arena_grow(v->arena, (void **)&v->shown, v->n_shown, &v->cap_shown, sizeof(*v->shown)))
+		return;
+	if (run.visible)
+		v->shown[v->n_shown++] = (uint32_t)v->n_runs;
+	v->runs[v->n_runs++] = run;
+}
+
 const struct view_run *view_run_at(const struct view *v, size_t at)
 {
-	/* Visible runs are in order of their start; hidden ones stand between them. */
-	size_t low = 0, high = v->n_runs;
-	const struct view_run *best = NULL;
+	size_t low = 0, high = v->n_shown;
 	while (low < high) {
-		size_t mid = low + (high - low) / 2, k = mid;
-		while (k < high && !v->runs[k].visible)
-			k++;
-		if (k == high) {
+		size_t mid = low + (high - low) / 2;
+		if (v->runs[v->shown[mid]].start <= at)
+			low = mid + 1;
+		else
 			high = mid;
-			continue;
-		}
-		if (v->runs[k].start <= at) {
-			best = &v->runs[k];
-			low = k + 1;
-		} else {
-			high = mid;
-		}
 	}
-	return best;
+	return low ? &v->runs[v->shown[low - 1]] : NULL;
 }
 
 /* --- plain text ------------------------------------------------------------ */
@@ -147,11 +148,8 @@ void view_add_plain(struct view *v, struct span text, uint16_t part)
 			struct found_links f = {v->arena, &v->links, &v->n_links, &v->cap_links,
 				v->n_text, offset, part};
 			find_addresses(&f, (struct span){v->text + v->n_text, line.n});
-			if (v->n_runs < LIMIT_HTML_RUNS &&
-			    arena_grow(v->arena, (void **)&v->runs, v->n_runs, &v->cap_runs,
-				       sizeof(*v->runs)))
-				v->runs[v->n_runs++] = (struct view_run){(uint32_t)v->n_text,
-					(uint32_t)line.n, offset, -1, 16, 21, part, true};
+			view_add_run(v, (struct view_run){(uint32_t)v->n_text, (uint32_t)line.n, offset, -1,
+					16, 21, part, true});
 		}
 		v->n_text += line.n;
 		if (rest.n)

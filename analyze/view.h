@@ -34,6 +34,7 @@ struct view_link {
 	uint32_t offset; /* of its tag in its part's text */
 	uint16_t part;
 	bool visible;       /* some of its text or an image of it can be seen */
+	bool says_unsub;    /* its target does; set by unsub.c */
 	bool button;        /* has a background of its own, or is a <button> */
 	float px, contrast; /* of its best visible text; px 0: image only */
 };
@@ -55,6 +56,8 @@ struct view {
 	size_t n_text, n_hidden, n_alt, capacity;
 	struct view_run *runs;
 	size_t n_runs, cap_runs;
+	uint32_t *shown; /* indexes of the visible runs, in order of their start */
+	size_t n_shown, cap_shown;
 	struct view_link *links;
 	size_t n_links, cap_links, links_seen;
 	struct view_link *written; /* addresses that HTML writes as text; clients make links of them */
@@ -83,5 +86,7 @@ static inline struct span view_text(const struct view *v)
 
 /* What stands in a link: visible text, else hidden text, else the images' alternative text. */
 struct span view_link_text(const struct view *v, const struct view_link *link);
+/* Adds a run; past LIMIT_HTML_RUNS it is dropped. */
+void view_add_run(struct view *v, struct view_run run);
 /* The run that holds byte `at` of the visible text; NULL when there is none. */
 const struct view_run *view_run_at(const struct view *v, size_t at);

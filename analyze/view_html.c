@@ -85,11 +85,8 @@ static void add_run(struct walk *w, const struct frame *f, size_t start, size_t 
 			l->contrast = f->contrast;
 		}
 	}
-	if (v->n_runs == LIMIT_HTML_RUNS ||
-	    !arena_grow(v->arena, (void **)&v->runs, v->n_runs, &v->cap_runs, sizeof(*v->runs)))
-		return;
-	v->runs[v->n_runs++] = (struct view_run){(uint32_t)start, (uint32_t)n, (uint32_t)offset,
-		f->link, f->style.px, f->contrast, w->part, f->shown};
+	view_add_run(v, (struct view_run){(uint32_t)start, (uint32_t)n, (uint32_t)offset, f->link,
+			f->style.px, f->contrast, w->part, f->shown});
 }
 
 /* Bytes of a blank at the start of `s`: ASCII ones, no-break and other Unicode spaces. */

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <time.h>
 #include <cmocka.h>
 
 #include "analyze/content_parts.h"
@@ -291,6 +292,66 @@ static void test_evidence(void **state)
 				SPAN("(212) 555-0123")));
 }
 
+static double cpu_ms(void)
+{
+	struct timespec ts;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
+}
+
+/* 100 kB of what each finder likes best: under 20 ms, parsing not counted. */
+static void test_bombs(void **state)
+{
+	static const struct {
+		const char *name, *type, *unit;
+	} rows[] = {
+		{"wishes with links", "html", "unsubscribe <a href=http://x>a</a> "},
+		{"wishes in one line", "plain", "unsubscribe "},
+		{"empty links", "html", "<a href=http://x></a>unsubscribe"},
+		{"hidden runs", "html", "<p hidden>a</p><b>unsubscribe</b>"},
+		{"digits", "plain", "12345 67890 "},
+		{"states and codes", "plain", "st ny 10018 "},
+		{"numbers behind \xe5\x8f\xb7", "plain", "1\xe5\x8f\xb7\xe8\xb7\xaf\xe5\xb8\x82"},
+		{"addresses", "plain", "a@b.test "},
+		{"at signs", "plain", "a@"},
+		{"copyright", "plain", "\xc2\xa9 "},
+		{"companies", "plain", "A Ltd "},
+		{"blanks", "plain", "                "},
+		{"lines", "plain", "\n"},
+		{"Chinese companies", "plain", "\xe5\x85\xac\xe5\x8f\xb8"},
+		{"gaps", "plain", "remove reply subject "},
+	};
+	(void)state;
+#if defined(__SANITIZE_ADDRESS__)
+	double limit = 400;
+#else
+	double limit = 20;
+#endif
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf b = BUF_INIT;
+		buf_addf(&b, "From: a@b.test\r\nSubject: unsubscribe\r\nContent-Type: text/%s; "
+			 "charset=utf-8\r\n\r\n", rows[i].type);
+		while (b.n < 100000)
+			buf_adds(&b, rows[i].unit);
+		double best = 1e9;
+		for (int run = 0; run < 3; run++) {
+			arena_reset(&arena);
+			facts_init(&facts, &arena);
+			assert_int_equal(message_parse(&message, &arena, buf_span(&b)), 0);
+			double start = cpu_ms();
+			struct content *c = content_read(&message, &arena);
+			assert_non_null(c);
+			content_facts(c, &message, NULL, NULL, &facts);
+			double ms = cpu_ms() - start;
+			best = ms < best ? ms : best;
+		}
+		buf_free(&b);
+		print_message("# %s: %.2f ms\n", rows[i].name, best);
+		if (best > limit)
+			fail_msg("%s: %.2f ms", rows[i].name, best);
+	}
+}
+
 static void test_list(void **state)
 {
 	(void)state;
@@ -308,6 +369,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_consistency, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_class, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evidence, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bombs, setup, teardown),
 		cmocka_unit_test(test_list),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
