@@ -106,12 +106,13 @@ static void want(struct wanted *w, uint32_t hash)
 }
 
 /* log((tf + mu p) / (n + mu) / p); most n-grams of the cohort have tf = 0, and then p cancels. */
+/* `missing`: its value for tf = 0. */
 static double gram_value(const struct subject_table_head *head, const uint8_t *logs,
-			 const struct wanted *w, uint32_t hash, double n)
+			 const struct wanted *w, uint32_t hash, double n, double missing)
 {
 	double mu = (double)head->mu, tf = w->count[wanted_slot(w, hash)];
 	if (tf == 0)
-		return log(mu / (n + mu));
+		return missing;
 	double p = exp(-(double)logs[hash % head->buckets] * (double)SUBJECT_LOG_STEP);
 	return log((tf + mu * p) / (n + mu) / p);
 }
@@ -152,15 +153,16 @@ struct subject_score subject_judge(struct arena *a, struct span table, struct sp
 		size_t slot = wanted_slot(w, text[i].hash);
 		w->count[slot] += w->used[slot] && w->count[slot] < UINT16_MAX;
 	}
+	double missing = log((double)head->mu / ((double)n + (double)head->mu));
 	double sum = 0, cohort_sum = 0, cohort_squares = 0;
 	for (size_t i = 0; i < n_grams; i++)
-		sum += gram_value(head, logs, w, grams[i].hash, (double)n);
+		sum += gram_value(head, logs, w, grams[i].hash, (double)n, missing);
 	for (size_t k = 0; k < SUBJECT_COHORT; k++) {
 		double one = 0;
 		size_t m = head->cohort_n[k];
 		for (size_t i = 0; i < m; i++)
 			one += gram_value(head, logs, w, cohort[k * SUBJECT_COHORT_GRAMS + i],
-					  (double)n);
+					  (double)n, missing);
 		one /= m ? (double)m : 1;
 		cohort_sum += one;
 		cohort_squares += one * one;

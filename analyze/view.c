@@ -55,7 +55,8 @@ static bool ends_address(unsigned char c)
 
 static bool is_local_char(char c)
 {
-	return ascii_is_alpha(c) || ascii_is_digit(c) || (c && strchr("._%+-=", c));
+	return ascii_is_alpha(c) || ascii_is_digit(c) || c == '.' || c == '_' || c == '-' || c == '+' ||
+	       c == '%' || c == '=';
 }
 
 /* Where found addresses go: the links of a plain part, or `written`. */
