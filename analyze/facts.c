@@ -5,7 +5,11 @@
 const struct fact_info fact_infos[FACT_COUNT] = {
 #define FACT(id, name, type, unit, meaning) [F_##id] = {name, FACT_##type, unit, meaning},
 #include "analyze/facts.def"
-#undef FACT
+};
+
+const char *const fact_words[FACT_COUNT] = {
+#define WORDS(id, words) [F_##id] = words,
+#include "analyze/facts.def"
 };
 
 enum fact_id fact_find(struct span name)

@@ -24,7 +24,6 @@ enum fact_state { FACT_UNKNOWN, FACT_ABSENT, FACT_KNOWN };
 enum fact_id {
 #define FACT(id, name, type, unit, meaning) F_##id,
 #include "analyze/facts.def"
-#undef FACT
 	FACT_COUNT
 };
 
@@ -57,6 +56,8 @@ struct fact_info {
 };
 
 extern const struct fact_info fact_infos[FACT_COUNT];
+/* The values of a word, or of a list's members, with blanks between; NULL: any. */
+extern const char *const fact_words[FACT_COUNT];
 
 /* The id of a fact by name; FACT_COUNT when there is none. */
 enum fact_id fact_find(struct span name);

@@ -191,11 +191,13 @@ static bool check_returnable(struct span domain, enum fact_id id, struct dns_ses
 
 /* --- block lists ---------------------------------------------------------------------------- */
 
-static void set_listed(struct facts *f, enum fact_id id, const struct dnsbl_result *r)
+/* Nobody named a list to ask: unknown, so that rules about listings do not pass unasked. */
+static void set_listed(struct facts *f, enum fact_id id, const struct config_texts *asked,
+		       const struct dnsbl_result *r)
 {
 	if (r->n)
 		facts_evidence(facts_set_list(f, id, r->lists, r->n), r->lists[0], -1, 0);
-	else if (!r->unknown)
+	else if (asked->n && !r->unknown)
 		facts_set_absent(f, id);
 }
 
@@ -223,9 +225,9 @@ static bool check_lists(const struct auth *auth, const struct message *m, const 
 	if (waiting)
 		return true;
 	if (q->ip.family)
-		set_listed(f, F_RBL_IP, &ip);
-	set_listed(f, F_RBL_DOMAIN, &domain);
-	set_listed(f, F_RBL_URL, &url);
+		set_listed(f, F_RBL_IP, &config->dnsbl_ip, &ip);
+	set_listed(f, F_RBL_DOMAIN, &config->dnsbl_domain, &domain);
+	set_listed(f, F_RBL_URL, &config->dnsbl_url, &url);
 	return false;
 }
 

@@ -95,6 +95,25 @@ bool expr_read_fact(struct ruleset *set, struct lexer *l, enum fact_id *id_r, st
 	return false;
 }
 
+bool expr_check_word(struct ruleset *set, enum fact_id id, const struct token *t)
+{
+	struct span rest = span_of(id < FACT_COUNT && fact_words[id] ? fact_words[id] : "");
+	struct diag_guess g = diag_guess(t->text);
+	if (rest.n == 0 || t->text.n == 0)
+		return true;
+	while (rest.n) {
+		size_t n = span_find_char(rest, ' ');
+		struct span word = span_sub(rest, 0, n);
+		if (span_eq(word, t->text))
+			return true;
+		diag_guess_try(&g, word);
+		rest = n == SIZE_MAX ? SPAN_NONE : span_sub(rest, n + 1, rest.n);
+	}
+	diag_error(set->diag, t->at, "'%s' is never '%.*s'%s; it is one of: %s", fact_infos[id].name,
+		   SPAN_ARG(t->text), diag_guess_text(&g), fact_words[id]);
+	return false;
+}
+
 static enum fact_type type_of(const struct expr *e)
 {
 	return e->id == FACT_COUNT ? FACT_TEXT : fact_infos[e->id].type;
@@ -133,6 +152,8 @@ static struct expr *read_compare(struct reader *r, struct expr *e, struct place 
 	}
 	if (type == FACT_TEXT && t.kind == TOKEN_WORD)
 		return fault(r, t.at, "a text is compared with a text in quotes");
+	if (type == FACT_WORD && !expr_check_word(r->set, e->id, &t))
+		return NULL;
 	e->text = t.text;
 	step(r->l);
 	return e;
@@ -193,7 +214,7 @@ static struct expr *read_literal_in(struct reader *r)
 		return NULL;
 	if (type_of(e) != FACT_LIST)
 		return fault(r, at, "'in' needs a list on its right");
-	return e;
+	return expr_check_word(r->set, e->id, &literal) ? e : NULL;
 }
 
 static struct expr *read_test(struct reader *r)

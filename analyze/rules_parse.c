@@ -104,6 +104,62 @@ static bool take_level(struct reader *r, enum level *level_r)
 
 /* --- tests inside rules ----------------------------------------------------------- */
 
+/* "x" or ("x" "y") or (). */
+static bool read_list_value(struct reader *r, struct rule_override *o)
+{
+	struct span *list = NULL;
+	size_t cap = 0;
+	bool round = take(&r->l, "(");
+	do {
+		struct token t = r->l.token;
+		if (round && take(&r->l, ")"))
+			break;
+		if (t.kind != TOKEN_TEXT) {
+			if (t.kind != TOKEN_FAULT)
+				diag_error(r->set->diag, t.at, "a list holds texts in quotes, not %s",
+					   token_name(&t));
+			return false;
+		}
+		if (!expr_check_word(r->set, o->id, &t) ||
+		    !arena_grow(&r->set->arena, (void **)&list, o->n_list, &cap, sizeof(*list)))
+			return false;
+		list[o->n_list++] = step(&r->l).text;
+	} while (round);
+	o->list = list;
+	return true;
+}
+
+static bool read_value(struct reader *r, struct rule_override *o, struct span name)
+{
+	struct token t = r->l.token;
+	enum fact_type type = fact_infos[o->id].type;
+	bool word = t.kind == TOKEN_WORD, ok = false;
+	o->unknown = word && span_eq(t.text, SPAN("unknown"));
+	if (!o->unknown && type == FACT_LIST)
+		return read_list_value(r, o);
+	if (o->unknown) {
+		ok = true;
+	} else if (type == FACT_NUMBER) {
+		ok = word && parse_decimal(t.text, &o->number);
+	} else if (type == FACT_CONDITION) {
+		o->condition = word && span_eq(t.text, SPAN("true"));
+		ok = o->condition || (word && span_eq(t.text, SPAN("false")));
+	} else {
+		ok = t.kind == TOKEN_TEXT || (word && type == FACT_WORD);
+	}
+	if (!ok) {
+		if (t.kind != TOKEN_FAULT)
+			diag_error(r->set->diag, t.at, "%s is no value of the %s '%.*s'",
+				   token_name(&t), fact_type_name(type), SPAN_ARG(name));
+		return false;
+	}
+	if (!o->unknown && type == FACT_WORD && !expr_check_word(r->set, o->id, &t))
+		return false;
+	o->text = t.text;
+	step(&r->l);
+	return true;
+}
+
 /* { fact = value ... } */
 static bool read_overrides(struct reader *r, struct rule_test *test)
 {
@@ -115,31 +171,10 @@ static bool read_overrides(struct reader *r, struct rule_test *test)
 		struct place at = r->l.token.at;
 		if (!o || !expr_read_fact(r->set, &r->l, &o->id, &header, &name))
 			return false;
-		if (o->id == FACT_COUNT || fact_infos[o->id].type == FACT_LIST)
-			return fault(r, at, "a test sets numbers, words, texts and conditions");
-		if (!expect(r, "="))
+		if (o->id == FACT_COUNT)
+			return fault(r, at, "a test sets facts, not header fields");
+		if (!expect(r, "=") || !read_value(r, o, name))
 			return false;
-		struct token t = r->l.token;
-		enum fact_type type = fact_infos[o->id].type;
-		double number = 0;
-		o->unknown = t.kind == TOKEN_WORD && span_eq(t.text, SPAN("unknown"));
-		bool ok = o->unknown;
-		if (!ok && type == FACT_NUMBER && t.kind == TOKEN_WORD) {
-			ok = parse_decimal(t.text, &number);
-		} else if (!ok && type == FACT_CONDITION) {
-			o->condition = span_eq(t.text, SPAN("true"));
-			ok = o->condition || span_eq(t.text, SPAN("false"));
-		} else if (!ok) {
-			ok = t.kind == TOKEN_TEXT || (t.kind == TOKEN_WORD && type == FACT_WORD);
-		}
-		if (!ok) {
-			diag_error(r->set->diag, t.at, "%s is no value of the %s '%.*s'",
-				   token_name(&t), fact_type_name(type), SPAN_ARG(name));
-			return false;
-		}
-		o->number = number;
-		o->text = t.text;
-		step(&r->l);
 		o->next = test->overrides;
 		test->overrides = o;
 	}

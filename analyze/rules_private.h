@@ -61,6 +61,8 @@ struct rule_override {
 	bool unknown, condition;
 	double number;
 	struct span text;
+	const struct span *list;
+	size_t n_list;
 };
 
 struct rule_test {
@@ -124,6 +126,9 @@ struct expr *expr_read(struct ruleset *set, struct lexer *l);
 /* Reads a fact's name: `id` FACT_COUNT for header.NAME. False when it is unknown (told). */
 bool expr_read_fact(struct ruleset *set, struct lexer *l, enum fact_id *id_r, struct span *header_r,
 		    struct span *name_r);
+/* Whether that word or text can be a value of the fact; else the fault is told with the word that
+ * may have been meant. */
+bool expr_check_word(struct ruleset *set, enum fact_id id, const struct token *t);
 /* The list @name, read at its first use; NULL when it is not there (told). */
 const struct rule_list *rule_list_get(struct ruleset *set, struct span name, struct place at);
 bool rule_list_has(const struct rule_list *list, struct span entry, struct arena *scratch);

@@ -18,6 +18,9 @@ void rule_override_apply(const struct rule_override *o, struct facts *f)
 	case FACT_CONDITION:
 		facts_set_condition(f, o->id, o->condition);
 		break;
+	case FACT_LIST:
+		facts_set_list(f, o->id, o->list, o->n_list);
+		break;
 	default:
 		facts_set_text(f, o->id, o->text);
 	}
