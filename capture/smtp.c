@@ -30,21 +30,27 @@ struct smtp *smtp_create(const struct tcp_connection *c, const struct smtp_optio
 	return s;
 }
 
-/* The first octets decide whether this is SMTP at all. */
-static bool is_smtp(struct smtp *s, enum tcp_side side, struct span octets)
+static bool is_hello(struct span octets)
 {
 	struct span line, args;
 	enum verb verb;
+	return span_next_line(&octets, &line) && smtp_find_verb(line, &verb, &args) &&
+	       (verb == VERB_EHLO || verb == VERB_HELO || verb == VERB_LHLO);
+}
+
+/* The first octets of either side decide whether this is SMTP at all. On a port that is not known
+ * to be, a banner 220 is not enough (FTP has it too): the client has to say EHLO, HELO or LHLO. */
+static bool is_smtp(struct smtp *s, enum tcp_side side, struct span octets)
+{
 	bool reply = octets.n >= 4 && ascii_is_digit(octets.p[0]) && ascii_is_digit(octets.p[1]) &&
 		     ascii_is_digit(octets.p[2]) && (octets.p[3] == ' ' || octets.p[3] == '-');
-	span_next_line(&octets, &line);
-	if (side == TCP_SERVER)
-		return s->known_port ? reply || octets.n < 4
-				     : reply && line.p[0] == '2' && line.p[1] == '2' &&
-					       (span_case_find(line, SPAN("SMTP")) != SIZE_MAX ||
-						span_case_find(line, SPAN("LMTP")) != SIZE_MAX);
-	return s->known_port || (smtp_find_verb(line, &verb, &args) &&
-				 (verb == VERB_EHLO || verb == VERB_HELO || verb == VERB_LHLO));
+	if (s->fed[side])
+		return true;
+	if (s->known_port)
+		return side == TCP_CLIENT || s->fed[!side] || reply || octets.n < 4;
+	if (side == TCP_CLIENT)
+		return is_hello(octets);
+	return s->fed[!side] || (reply && span_starts(octets, SPAN("220")));
 }
 
 /* A PROXY header, or TLS from the first octet (port 465). False: wait for more. */
@@ -64,8 +70,7 @@ bool smtp_feed(struct smtp *s, enum tcp_side side, struct span octets, int64_t t
 	       bool one_sided)
 {
 	s->now_us = time_us;
-	if (s->fed[side] == 0 && s->fed[!side] == 0 && !is_smtp(s, side, octets) &&
-	    !(side == TCP_CLIENT && s->known_port)) {
+	if (!is_smtp(s, side, octets)) {
 		s->counters->not_smtp++;
 		s->ended = true;
 		return false;
@@ -102,9 +107,10 @@ void smtp_gap(struct smtp *s, enum tcp_side side, uint64_t length, int64_t time_
 		s->server_gap = true;
 		buf_reset(&s->reply_line);
 		buf_reset(&s->reply_text);
+		s->reply_open = false;
 		return;
 	}
-	s->spoken = true;
+	s->spoken = s->lost_octets = true;
 	switch (s->state) {
 	case CLIENT_CONTENT:
 		if (s->content)

@@ -173,6 +173,8 @@ void smtp_set_reply(struct arena *a, struct txn_reply *r, int code, struct span 
 
 static void do_mail(struct smtp *s, const struct command *c, int code, struct span text)
 {
+	if (code == 503 && s->txn)
+		return; /* RFC 5321 section 4.1.4: out of sequence; the transaction goes on */
 	smtp_emit(s);
 	struct txn *t = smtp_begin_txn(s, c->time_us);
 	if (!t)
@@ -189,9 +191,18 @@ static void do_mail(struct smtp *s, const struct command *c, int code, struct sp
 		smtp_set_reply(&t->arena, &t->reply, code, text);
 }
 
+/* The transaction that a command belongs to. A refused command without a MAIL before it makes
+ * none; behind a hole the MAIL may have been there. */
+static bool open_txn(struct smtp *s, const struct command *c, int code)
+{
+	if (!s->txn && (code < 400 || s->c.midstream || s->lost_octets))
+		smtp_begin_txn(s, c->time_us);
+	return s->txn;
+}
+
 static void do_rcpt(struct smtp *s, const struct command *c, int code, struct span text)
 {
-	if (!s->txn && !smtp_begin_txn(s, c->time_us))
+	if (!open_txn(s, c, code))
 		return;
 	struct txn *t = s->txn;
 	struct span parameters;
@@ -263,16 +274,16 @@ static void release_held(struct smtp *s)
 
 static void do_data(struct smtp *s, const struct command *c, int code, struct span text)
 {
-	if (!s->txn && !smtp_begin_txn(s, c->time_us))
-		return;
-	if (c->pipelined)
+	bool open = open_txn(s, c, code);
+	if (open && c->pipelined)
 		s->txn->flags |= TXN_PIPELINED;
 	if (code == 354 || code == 0) {
 		smtp_begin_content(s);
 		if (s->wait_lost && s->content)
 			octets_hole(s->content, s->wait_lost);
 	} else {
-		smtp_set_reply(&s->txn->arena, &s->txn->reply, code, text);
+		if (open)
+			smtp_set_reply(&s->txn->arena, &s->txn->reply, code, text);
 		if (s->state == CLIENT_WAIT)
 			s->state = CLIENT_COMMAND;
 	}
@@ -282,7 +293,7 @@ static void do_data(struct smtp *s, const struct command *c, int code, struct sp
 
 static void do_bdat(struct smtp *s, struct command *c, int code, struct span text)
 {
-	if (!s->txn && !smtp_begin_txn(s, c->time_us))
+	if (!open_txn(s, c, code))
 		return;
 	s->txn->flags |= TXN_BDAT;
 	if (c->last && c->body) {

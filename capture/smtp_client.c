@@ -33,10 +33,11 @@ static void take_bdat(struct smtp *s, struct span args)
 	struct span word;
 	uint64_t n = 0;
 	bool ok = span_next_word(&args, &word) && span_number(word, UINT64_MAX / 4, &n);
-	bool last = span_next_word(&args, &word) && span_case_eq(word, SPAN("LAST"));
-	struct command *c = smtp_push(s, ok ? VERB_BDAT : VERB_OTHER, args);
+	bool last = span_next_word(&args, &word);
+	ok = ok && (!last || span_case_eq(word, SPAN("LAST"))) && !span_next_word(&args, &word);
+	struct command *c = smtp_push(s, VERB_BDAT, SPAN_NONE);
 	if (!c || !ok)
-		return; /* a size that is no number: the server refuses it and reads on */
+		return; /* the server refuses it and reads on behind the line */
 	c->last = last;
 	s->chunk = c;
 	s->chunk_left = n;
@@ -209,8 +210,8 @@ static void after_starttls(struct smtp *s, struct span octets)
 		s->state = CLIENT_COMMAND;
 		s->plain_after_tls = true;
 		s->tls.on = true;
+		s->helo = SPAN_NONE; /* RFC 3207 section 4.2: the client says it again */
 	}
-	s->helo = SPAN_NONE;
 }
 
 /* New octets of the client, though the server's answers to all before them were due: replies were
@@ -242,6 +243,8 @@ void smtp_client_octets(struct smtp *s, struct span rest)
 	while (rest.n) {
 		switch (s->state) {
 		case CLIENT_COMMAND:
+			if (s->reply_open || s->reply_line.n)
+				smtp_end_open_reply(s);
 			if (s->doubtful)
 				smtp_emit(s); /* the client goes on: the strict reading was right */
 			command_line(s, &rest);

@@ -73,6 +73,7 @@ struct smtp {
 	/* Commands were lost, or the capture began inside them: lines are passed over until one is
 	 * a command beyond doubt. */
 	bool unsynced;
+	bool lost_octets;    /* somewhere before */
 	bool passed_over;    /* ... and some were: content whose command was lost */
 	bool body_waits;     /* a message whose answer is still to come */
 	uint64_t wait_lost;  /* octets lost behind DATA, before its reply */
@@ -85,6 +86,7 @@ struct smtp {
 
 	/* server */
 	struct buf reply_line, reply_text;
+	bool reply_open; /* "250-" came, "250 " did not yet */
 	int reply_code;
 	struct txn_reply last_reply;
 
@@ -134,3 +136,5 @@ void smtp_settle_lost_replies(struct smtp *s, struct span octets);
 /* --- smtp_server.c --------------------------------------------------------------- */
 
 void smtp_server_octets(struct smtp *s, struct span rest);
+/* The client goes on though the reply to its greeting, or the banner, never ended: it ends here. */
+void smtp_end_open_reply(struct smtp *s);

@@ -97,6 +97,15 @@ static void handle_reply(struct smtp *s, int code, struct span text)
 		s->ended = true;
 }
 
+static void end_reply(struct smtp *s)
+{
+	struct buf text = s->reply_text;
+	s->reply_text = BUF_INIT;
+	s->reply_open = false;
+	handle_reply(s, s->reply_code, buf_span(&text));
+	buf_free(&text);
+}
+
 static void reply_line(struct smtp *s, struct span line)
 {
 	if (line.n && line.p[line.n - 1] == '\r')
@@ -108,17 +117,31 @@ static void reply_line(struct smtp *s, struct span line)
 		s->counters->unmatched_replies++;
 		return;
 	}
-	if (s->reply_text.n && s->reply_text.n < LIMIT_REPLY_TEXT_BYTES)
+	int number = (line.p[0] - '0') * 100 + (line.p[1] - '0') * 10 + (line.p[2] - '0');
+	if (s->reply_open && number != s->reply_code)
+		end_reply(s); /* RFC 5321 section 4.2.1: one code in all lines; so the last is missing */
+	s->reply_code = number;
+	if (s->reply_open && s->reply_text.n < LIMIT_REPLY_TEXT_BYTES)
 		buf_addc(&s->reply_text, '\n');
 	if (s->reply_text.n < LIMIT_REPLY_TEXT_BYTES)
 		buf_add(&s->reply_text, span_sub(line, 4, 4 + LIMIT_REPLY_TEXT_BYTES));
-	if (line.n > 3 && line.p[3] == '-')
+	s->reply_open = line.n > 3 && line.p[3] == '-';
+	if (!s->reply_open)
+		end_reply(s);
+}
+
+void smtp_end_open_reply(struct smtp *s)
+{
+	if (!s->first || (s->first->verb != VERB_EHLO && s->first->verb != VERB_BANNER))
 		return;
-	int number = (line.p[0] - '0') * 100 + (line.p[1] - '0') * 10 + (line.p[2] - '0');
-	struct buf text = s->reply_text;
-	s->reply_text = BUF_INIT;
-	handle_reply(s, number, buf_span(&text));
-	buf_free(&text);
+	if (s->reply_line.n) {
+		struct buf line = s->reply_line;
+		s->reply_line = BUF_INIT;
+		reply_line(s, buf_span(&line));
+		buf_free(&line);
+	}
+	if (s->reply_open)
+		end_reply(s);
 }
 
 void smtp_server_octets(struct smtp *s, struct span rest)
