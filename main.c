@@ -1,8 +1,11 @@
 /* main - the command table; nothing else lives here. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "analyze/commands.h"
 #include "capture/commands.h"
@@ -32,6 +35,28 @@ static int help(FILE *out)
 	return out == stdout ? EX_OK : EX_USAGE;
 }
 
+/* A standard stream that the caller closed: a file that we open later must not get its number, or
+ * results would be written into the event log. Writing to what is opened here fails. */
+static int hold_standard_streams(void)
+{
+	int fd;
+	do
+		fd = open("/dev/null", O_RDONLY);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd < 0 ? -1 : close(fd);
+}
+
+/* Results that did not get out are no success, whichever verb wrote them. */
+static int end_output(const char *program, int code)
+{
+	bool lost = ferror(stdout) != 0;
+	if (fflush(stdout) == 0 && !lost)
+		return code;
+	return code == EX_OK ? command_fail(program, EX_IOERR, "cannot write the results: %s",
+					    strerror(errno))
+			     : code;
+}
+
 static enum lang lang_of_locale(void)
 {
 	static const char *const variables[] = {"LC_ALL", "LC_MESSAGES", "LANG"};
@@ -48,12 +73,14 @@ int main(int argc, char **argv)
 	struct options o = {.program = "assay", .argc = argc, .argv = argv};
 	struct command_context context = {.lang = lang_of_locale()};
 	const char *config_file = NULL, *operand = NULL, *option;
+	if (hold_standard_streams() != 0)
+		return EX_OSERR;
 	while ((option = options_next(&o, &operand)) && *option) {
 		const char *value = NULL;
 		if (strcmp(option, "-h") == 0 || strcmp(option, "--help") == 0)
-			return help(stdout);
+			return end_output("assay", help(stdout));
 		if (strcmp(option, "--version") == 0)
-			return puts("assay " ASSAY_VERSION) < 0 ? EX_IOERR : EX_OK;
+			return end_output("assay", puts("assay " ASSAY_VERSION) < 0 ? EX_IOERR : EX_OK);
 		if (strcmp(option, "-c") != 0 && strcmp(option, "--lang") != 0)
 			return command_usage("assay", "unknown option '%s'", option);
 		if (!(value = options_value(&o)))
@@ -78,7 +105,7 @@ int main(int argc, char **argv)
 		if (loaded != 0)
 			return loaded < 0 ? EX_NOINPUT : EX_CONFIG;
 		context.config = &config;
-		int r = c->run(&context, argc - o.at, argv + o.at);
+		int r = end_output(program, c->run(&context, argc - o.at, argv + o.at));
 		config_free(&config);
 		return r;
 	}

@@ -189,7 +189,9 @@ int analyzer_open(struct analyzer *z, const struct config *config, int64_t today
 	if (r == 0 && d == 0)
 		return 0;
 	analyzer_close(z);
-	return r < 0 ? r : d < 0 ? d : ANALYZER_E_FAULTS;
+	if (r < 0 || d < 0)
+		return r < 0 ? r : d;
+	return r == 0 && d == DNS_E_NO_ZONE ? ANALYZER_E_NO_ZONE : ANALYZER_E_FAULTS;
 }
 
 void analyzer_close(struct analyzer *z)

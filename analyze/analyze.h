@@ -58,8 +58,9 @@ struct analysis {
 };
 
 /* Makes the loop, the resolver and loads the rules. ANALYZER_E_FAULTS: faults in rules or zone
- * were printed. `config` must outlive the analyzer; hooks are set afterwards. */
-enum { ANALYZER_E_FAULTS = 1 };
+ * were printed; ANALYZER_E_NO_ZONE: the zone file cannot be read, printed too. `config` must
+ * outlive the analyzer; hooks are set afterwards. */
+enum { ANALYZER_E_FAULTS = 1, ANALYZER_E_NO_ZONE = 2 };
 __attribute__((warn_unused_result)) int analyzer_open(struct analyzer *z,
 						      const struct config *config, int64_t today_us);
 void analyzer_close(struct analyzer *z);

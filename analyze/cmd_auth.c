@@ -131,8 +131,8 @@ static int run_checks(struct auth_command *c)
 	if (!c->loop)
 		return command_fail(c->context->program, EX_OSERR, "no event loop");
 	int r = dns_create(&c->dns, c->loop, config);
-	if (r == DNS_E_FAULTS)
-		return EX_DATAERR;
+	if (r > 0)
+		return r == DNS_E_NO_ZONE ? EX_NOINPUT : EX_CONFIG;
 	if (r < 0)
 		return command_fail(c->context->program, EX_NOINPUT, "%s: %s",
 				    config->dns.zone ? config->dns.zone : "DNS", strerror(-r));
@@ -164,7 +164,7 @@ static int print_result(struct auth_command *c)
 	if (out.failed || c->txn->arena.overflowed)
 		code = command_fail(c->context->program, EX_OSERR, "%s", strerror(ENOMEM));
 	else if (fwrite(out.p, 1, out.n, stdout) != out.n || fflush(stdout) != 0)
-		code = command_fail(c->context->program, EX_IOERR, "stdout: %s", strerror(errno));
+		code = command_fail(c->context->program, EX_IOERR, "cannot write the results: %s", strerror(errno));
 	buf_free(&out);
 	return code;
 }

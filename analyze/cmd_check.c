@@ -126,7 +126,7 @@ static int run(struct command_context *context, int argc, char **argv, bool verb
 	if (!dns_given)
 		config->dns.zone = zone;
 	int r = analyzer_open(&c.analyzer, config, clock_now_us());
-	int code = r > 0 ? EX_CONFIG : EX_OK;
+	int code = r == ANALYZER_E_NO_ZONE ? EX_NOINPUT : r > 0 ? EX_CONFIG : EX_OK;
 	if (r < 0)
 		code = command_fail(context->program, EX_OSERR, "%s", strerror(-r));
 	if (r == 0) {

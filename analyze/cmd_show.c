@@ -1,4 +1,5 @@
 /* assay show facts|clauses|rules - the vocabulary, the specification, the rules that judge it. */
+#include <errno.h>
 #include <stdio.h>
 #include <sysexits.h>
 
@@ -201,5 +202,7 @@ int cmd_show(struct command_context *context, int argc, char **argv)
 	bool ok = !s.out.failed && fwrite(s.out.p ? s.out.p : "", 1, s.out.n, stdout) == s.out.n &&
 		  fflush(stdout) == 0;
 	buf_free(&s.out);
-	return ok ? EX_OK : command_fail(context->program, EX_IOERR, "cannot write");
+	return ok ? EX_OK
+		  : command_fail(context->program, EX_IOERR, "cannot write the results: %s",
+				 strerror(errno));
 }

@@ -49,8 +49,8 @@ struct dns;         /* one per process: resolver and cache */
 struct dns_session; /* one per transaction */
 
 /* `loop` is a struct event_base of libevent. Zone faults are printed as file:line:column and
- * make DNS_E_FAULTS; negative errno otherwise. */
-enum { DNS_E_FAULTS = 1 };
+ * make DNS_E_FAULTS, a zone file that cannot be read DNS_E_NO_ZONE; negative errno otherwise. */
+enum { DNS_E_FAULTS = 1, DNS_E_NO_ZONE = 2 };
 struct event_base;
 __attribute__((warn_unused_result)) int dns_create(struct dns **dns_r, struct event_base *loop,
 						   const struct config *config);

@@ -1,6 +1,6 @@
 /*
- * The statements of a rule file. One fault is told for each statement; reading goes on at the
- * next one, so that one run of `assay check` shows all.
+ * The statements of a rule file. One fault is told for each part of a rule and for each other
+ * statement; reading goes on behind it, so that one run of `assay check` shows all.
  */
 #include "analyze/rules_private.h"
 
@@ -17,6 +17,7 @@ struct reader {
 	struct ruleset *set;
 	struct lexer l;
 	struct span pack;
+	bool in_braces; /* of the part that is being read */
 };
 
 static const char *const statements[] = {"rule", "adjust", "disable", "levels", "limit"};
@@ -163,7 +164,8 @@ static bool read_value(struct reader *r, struct rule_override *o, struct span na
 /* { fact = value ... } */
 static bool read_overrides(struct reader *r, struct rule_test *test)
 {
-	if (!take(&r->l, "{"))
+	r->in_braces = take(&r->l, "{");
+	if (!r->in_braces)
 		return true;
 	while (!take(&r->l, "}")) {
 		struct rule_override *o = ARENA_NEW(&r->set->arena, struct rule_override);
@@ -178,6 +180,7 @@ static bool read_overrides(struct reader *r, struct rule_test *test)
 		o->next = test->overrides;
 		test->overrides = o;
 	}
+	r->in_braces = false;
 	return true;
 }
 
@@ -261,15 +264,17 @@ static bool read_expr(struct reader *r, struct expr **e)
 	return *e != NULL;
 }
 
+static const char *const parts[] = {"clause", "applies", "when",    "unless", "score",
+				    "level",  "tell",	 "tell.zh", "show",   "test"};
+#define N_PARTS (sizeof(parts) / sizeof(parts[0]))
+
 static bool read_part(struct reader *r, struct rule *rule)
 {
-	static const char *const parts[] = {"clause", "applies", "when", "unless", "score",
-					    "level",  "tell",	 "tell.zh", "show", "test"};
 	struct token t;
 	if (!take_word(r, "'}' or a part of the rule", &t))
 		return false;
 	size_t i = 0;
-	while (i < 10 && !span_eq(t.text, span_of(parts[i])))
+	while (i < N_PARTS && !span_eq(t.text, span_of(parts[i])))
 		i++;
 	switch (i) {
 	case 0:
@@ -298,11 +303,31 @@ static bool read_part(struct reader *r, struct rule *rule)
 		break;
 	}
 	struct diag_guess g = diag_guess(t.text);
-	for (i = 0; i < 10; i++)
+	for (i = 0; i < N_PARTS; i++)
 		diag_guess_try(&g, span_of(parts[i]));
 	diag_error(r->set->diag, t.at, "a rule has no part %s%s", token_name(&t),
 		   diag_guess_text(&g));
 	return false;
+}
+
+/* Behind a fault: to the rule's next part, its end, or the next statement. */
+static void skip_part(struct reader *r)
+{
+	for (; r->l.token.kind != TOKEN_END && !at_statement(r); lexer_next(&r->l)) {
+		if (at(&r->l, "}") && !r->in_braces)
+			break;
+		if (at(&r->l, "}"))
+			r->in_braces = false;
+		struct diag_guess g = diag_guess(r->l.token.text);
+		for (size_t i = 0; i < N_PARTS && !r->in_braces; i++) {
+			if (at(&r->l, parts[i]))
+				return;
+			diag_guess_try(&g, span_of(parts[i]));
+		}
+		if (r->l.token.first && r->l.token.kind == TOKEN_WORD && *diag_guess_text(&g))
+			return; /* "scor 3": read_part says what is wrong with it */
+	}
+	r->in_braces = false;
 }
 
 static bool has_test(const struct rule *rule, enum rule_test_kind kind)
@@ -318,13 +343,13 @@ static bool check_rule(struct reader *r, const struct rule *rule)
 	const struct {
 		bool there;
 		const char *part;
-	} parts[] = {{rule->clause != NULL, "clause"},	 {rule->when != NULL, "when"},
+	} musts[] = {{rule->clause != NULL, "clause"},	 {rule->when != NULL, "when"},
 		     {rule->has_score, "score"},	 {rule->tell.n > 0, "tell"},
 		     {has_test(rule, TEST_HIT), "test hit"}, {has_test(rule, TEST_MISS), "test miss"}};
-	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-		if (!parts[i].there) {
+	for (size_t i = 0; i < sizeof(musts) / sizeof(musts[0]); i++)
+		if (!musts[i].there) {
 			diag_error(r->set->diag, rule->at, "rule '%.*s' has no '%s'",
-				   SPAN_ARG(rule->name), parts[i].part);
+				   SPAN_ARG(rule->name), musts[i].part);
 			return false;
 		}
 	for (const struct rule *other = r->set->first; other; other = other->next)
@@ -347,12 +372,18 @@ static bool read_rule(struct reader *r)
 	rule->at = name.at;
 	rule->at.file = arena_str(&r->set->arena, span_of(name.at.file));
 	rule->pack = r->pack;
-	while (!take(&r->l, "}"))
+	bool whole = true;
+	while (!take(&r->l, "}")) {
 		if (at_statement(r))
 			return fault(r, r->l.token.at, "'}' is missing before this statement");
-		else if (!read_part(r, rule))
+		if (read_part(r, rule))
+			continue;
+		whole = false;
+		skip_part(r);
+		if (r->l.token.kind == TOKEN_END || at_statement(r))
 			return false;
-	if (!check_rule(r, rule))
+	}
+	if (!whole || !check_rule(r, rule))
 		return false;
 	if (!rule->has_level)
 		rule->level = rule->clause->level;

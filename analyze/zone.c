@@ -494,7 +494,7 @@ int zone_load(struct zone **zone_r, const char *path, struct diag *diag)
 	int r = read_file(z, path, SPAN(""), 0, diag);
 	if (r < 0) {
 		diag_error(diag, (struct place){path, 0, 0}, "%s", strerror(-r));
-		r = DNS_E_FAULTS;
+		r = DNS_E_NO_ZONE;
 	} else if (z->arena.overflowed) {
 		r = -ENOMEM;
 	} else if (diag->errors > before) {

@@ -25,7 +25,7 @@ static int explain(struct command_context *context, const char *path, bool json)
 	struct buf out = BUF_INIT;
 	int code = EX_OK, r = analyzer_open(&z, context->config, clock_now_us());
 	if (r)
-		return r > 0 ? EX_CONFIG
+		return r == ANALYZER_E_NO_ZONE ? EX_NOINPUT : r > 0 ? EX_CONFIG
 			     : command_fail(context->program, EX_OSERR, "%s", strerror(-r));
 	/* without a state folder nobody is registered */
 	if (access(context->config->state, R_OK | W_OK | X_OK) == 0 &&
@@ -48,7 +48,8 @@ static int explain(struct command_context *context, const char *path, bool json)
 			print_explanation(a, context->lang, &out);
 		analysis_free(a);
 		if (out.failed || fwrite(out.p, 1, out.n, stdout) != out.n || fflush(stdout) != 0)
-			code = command_fail(context->program, EX_IOERR, "cannot write");
+			code = command_fail(context->program, EX_IOERR,
+					    "cannot write the results: %s", strerror(errno));
 	}
 	buf_free(&out);
 	analyzer_close(&z);

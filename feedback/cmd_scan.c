@@ -285,7 +285,7 @@ int cmd_scan(struct command_context *context, int argc, char **argv)
 		goto out;
 	int r = analyzer_open(&s->analyzer, context->config, clock_now_us());
 	if (r) {
-		code = r > 0 ? EX_CONFIG
+		code = r == ANALYZER_E_NO_ZONE ? EX_NOINPUT : r > 0 ? EX_CONFIG
 			     : command_fail(context->program, EX_OSERR, "%s", strerror(-r));
 		goto out;
 	}
