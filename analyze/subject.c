@@ -34,7 +34,7 @@ static bool quotes(const struct content *c)
 				return true;
 		for (size_t i = 0; i + 1 < s.n; i++)
 			if ((i == 0 || s.p[i - 1] == '\n') &&
-			    (s.p[i] == '>' || (s.p[i] == '|' && s.p[i + 1] == ' ') ||
+			    (s.p[i] == '>' || ((s.p[i] == '|' || s.p[i] == ':') && s.p[i + 1] == ' ') ||
 			     (i + 2 < s.n && s.p[i + 1] == '>' && ascii_is_alpha(s.p[i]))))
 				return true;
 	}

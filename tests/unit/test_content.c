@@ -213,6 +213,7 @@ static void test_subject(void **state)
 		{"Subject: Re: your offer\r\nIn-Reply-To: <a@b>\r\n", "Fine.", false, false, false},
 		{"Subject: RE: your offer\r\n", "Tom wrote:\n> hello\nFine.", false, false, false},
 		{"Subject: 回复：合作事宜\r\n", "我公司代开发票。", true, false, false},
+		{"Subject: Re: coffee\r\n", "Me too.\r\n: I like coffee.\r\n", false, false, false},
 		{"Subject: Fwd:\r\n", "Look!", true, true, false},
 		{"Subject: Report\r\n", "See below.", false, false, false},
 		{"", "No subject.", false, true, false},
