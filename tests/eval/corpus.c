@@ -215,8 +215,9 @@ static void correct_kinds(struct corpus *c, const char *own)
 			continue;
 		for (size_t i = 0; i < c->n; i++)
 			if (span_eq(span_of(c->v[i].path), path))
-				c->v[i].label = span_eq(span_trim(line), SPAN("transactional"))
-							? LABEL_TRANSACTIONAL : LABEL_COMMERCIAL;
+				c->v[i].label = span_starts(line, SPAN("t")) ? LABEL_TRANSACTIONAL
+						: span_starts(line, SPAN("c")) ? LABEL_COMMERCIAL
+									       : LABEL_OTHER;
 	}
 	file_view_close(&view);
 }
