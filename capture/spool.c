@@ -32,6 +32,13 @@ struct spool {
 	struct span rest;
 	char *mbox_path;
 	unsigned mbox_at;
+	/* a capture being read */
+	struct capture_file *capture;
+	char *capture_path;
+	const uint16_t *ports;
+	size_t n_ports;
+	capture_session_fn *session;
+	void *session_arg;
 };
 
 /* --- octets to transaction --------------------------------------------------- */
@@ -263,6 +270,45 @@ static int next_of_mbox(struct spool *s, struct txn **txn_r)
 	return 1;
 }
 
+static void close_capture(struct spool *s)
+{
+	capture_file_free(s->capture);
+	s->capture = NULL;
+	free(s->capture_path);
+	s->capture_path = NULL;
+}
+
+/* 1 with a transaction, 0 when the capture has no more. */
+static int next_of_capture(struct spool *s, struct txn **txn_r)
+{
+	const char *why;
+	int r = capture_file_next(s->capture, txn_r, &why);
+	if (r == 0)
+		close_capture(s);
+	if (r >= 0)
+		return r;
+	say(s, SPOOL_BROKEN, s->capture_path, why);
+	return 0;
+}
+
+/* `path` looks like a capture: it becomes the one being read, or is said not to be one. */
+static int open_capture(struct spool *s, const char *path, bool named)
+{
+	const char *why;
+	s->capture_path = strdup(path);
+	if (!s->capture_path)
+		return -ENOMEM;
+	int r = capture_file_open(&s->capture, s->capture_path, s->ports, s->n_ports, s->session,
+				  s->session_arg, &why);
+	if (r == -EINVAL) /* gzip of something else */
+		say(s, named ? SPOOL_NO_MAIL : SPOOL_NOTICE, path, why);
+	else if (r < 0 && r != -ENOMEM)
+		say_errno(s, path, -r);
+	if (r < 0)
+		close_capture(s);
+	return r == -ENOMEM ? r : 0;
+}
+
 /* Opens `path`: 1 with its transaction, or 0 when it became the mbox being read or is passed
  * over. */
 static int open_file(struct spool *s, const char *path, bool named, bool maildir,
@@ -287,6 +333,10 @@ static int open_file(struct spool *s, const char *path, bool named, bool maildir
 		s->mbox_at = 0;
 		s->mbox_path = strdup(path);
 		return s->mbox_path ? 0 : -ENOMEM;
+	}
+	if (!maildir && !is_stdin && pcap_looks_like_capture(octets)) {
+		close_view(s);
+		return open_capture(s, path, named);
 	}
 	r = 0;
 	if (maildir || looks_like_mail(octets) || (has_mail_name(path) && octets.n)) {
@@ -362,6 +412,8 @@ int spool_next(struct spool *s, struct txn **txn_r)
 		int r = 0;
 		if (s->mbox_path) {
 			r = next_of_mbox(s, txn_r);
+		} else if (s->capture) {
+			r = next_of_capture(s, txn_r);
 		} else if (s->walk) {
 			r = next_of_walk(s, txn_r);
 			if (r == -ENOENT) {
@@ -393,12 +445,23 @@ int spool_next(struct spool *s, struct txn **txn_r)
 int spool_open(struct spool **spool_r, const char *const *paths, size_t n,
 	       spool_trouble_fn *trouble, void *arg)
 {
+	static const uint16_t usual_ports[] = {25, 587};
 	struct spool *s = calloc(1, sizeof(*s));
 	if (!s)
 		return -ENOMEM;
-	*s = (struct spool){.paths = paths, .n_paths = n, .trouble = trouble, .arg = arg};
+	*s = (struct spool){.paths = paths, .n_paths = n, .trouble = trouble, .arg = arg,
+			    .ports = usual_ports, .n_ports = 2};
 	*spool_r = s;
 	return 0;
+}
+
+void spool_captures(struct spool *s, const uint16_t *ports, size_t n_ports,
+		    capture_session_fn *session, void *arg)
+{
+	s->ports = ports;
+	s->n_ports = n_ports;
+	s->session = session;
+	s->session_arg = arg;
 }
 
 void spool_free(struct spool *s)
@@ -406,6 +469,7 @@ void spool_free(struct spool *s)
 	if (!s)
 		return;
 	close_view(s);
+	close_capture(s);
 	if (s->walk)
 		fts_close(s->walk);
 	free(s);

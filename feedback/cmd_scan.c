@@ -77,6 +77,14 @@ static void show_progress(struct scan *s)
 	fprintf(stderr, "\r\033[K%llu judged, %zu waiting", (unsigned long long)s->judged, s->taken);
 }
 
+/* A connection of a capture that carried no transaction: nothing to judge, but to be seen. */
+static void on_session(void *arg, const struct smtp_session *session)
+{
+	struct scan *s = arg;
+	if (s->json || !s->summary_only)
+		smtp_session_write(session, s->json, &s->out);
+}
+
 static int flush(struct scan *s)
 {
 	if (fwrite(s->out.p ? s->out.p : "", 1, s->out.n, stdout) != s->out.n || s->out.failed) {
@@ -295,8 +303,14 @@ int cmd_scan(struct command_context *context, int argc, char **argv)
 	s->progress = isatty(STDERR_FILENO) && (s->summary_only || !isatty(STDOUT_FILENO));
 	s->summary = summary_create();
 	r = s->summary ? spool_open(&s->spool, paths, n_paths, on_trouble, s) : -ENOMEM;
-	if (r == 0)
+	if (r == 0) {
+		const struct config *config = context->config;
+		spool_captures(s->spool, config->capture.ports, config->capture.n_ports, on_session,
+			       s);
 		r = run(s);
+	}
+	if (r == 0 && s->out.n)
+		r = flush(s);
 	if (r < 0 && s->exit_code == EX_OK)
 		s->exit_code = command_fail(context->program, EX_OSERR, "%s", strerror(-r));
 	if (s->summary_only) {
