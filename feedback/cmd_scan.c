@@ -44,6 +44,7 @@ struct scan {
 	size_t first, taken; /* oldest slot, slots in use */
 	size_t waiting_bytes;
 	bool json, facts, summary_only, record, progress, at_end;
+	int64_t step_ns[ANALYSIS_STEPS]; /* --measure */
 	struct eventlog *log;
 	struct registry *registry;
 	struct summary *summary;
@@ -116,6 +117,8 @@ static int emit(struct scan *s, struct analysis *a)
 						    "cannot write the event log: %s", strerror(-r));
 	}
 	summary_add(s->summary, a);
+	for (size_t i = 0; analyzer_measure && i < ANALYSIS_STEPS; i++)
+		s->step_ns[i] += a->step_ns[i];
 	if (r == 0 && s->json)
 		analysis_write_event(a, &s->out, s->facts);
 	else if (r == 0 && !s->summary_only)
@@ -233,6 +236,8 @@ static int read_options(struct scan *s, struct options *o, const char **paths, s
 			s->facts = true;
 		} else if (strcmp(option, "--summary") == 0) {
 			s->summary_only = true;
+		} else if (strcmp(option, "--measure") == 0) {
+			analyzer_measure = true;
 		} else if (strcmp(option, "--record") == 0) {
 			s->record = true;
 		} else if (strcmp(option, "--no-record") == 0) {
@@ -262,6 +267,9 @@ static void say_totals(const struct scan *s)
 		fprintf(stderr, "%s: %llu judged, %llu files passed over that are no mail, %llu troubles\n",
 			s->context->program, (unsigned long long)s->judged,
 			(unsigned long long)s->notices, (unsigned long long)s->troubles);
+	for (enum analysis_step i = 0; analyzer_measure && i < AT_DONE; i++)
+		fprintf(stderr, "measure: %-8s %.3f ms\n", analysis_step_name(i),
+			(double)s->step_ns[i] / 1e6);
 }
 
 /* The books follow the log; without Redis they follow later, nothing is lost. */
