@@ -35,8 +35,8 @@ static uint32_t feature_hash(struct span prefix, struct span text)
 static void add(struct maker *k, const char *prefix, struct span text)
 {
 	if (k->f.n < CLASS_FEATURES)
-		k->f.v[k->f.n++] = (struct class_feature){
-			feature_hash(span_of(prefix), text), 1, text};
+		k->f.v[k->f.n++] =
+			(struct class_feature){feature_hash(span_of(prefix), text), 1, text};
 }
 
 static void add_literal(struct maker *k, const char *text)
@@ -58,12 +58,33 @@ static void end_group(struct maker *k, float weight)
 
 static void header_features(struct maker *k, const struct message *m, const struct txn *txn)
 {
-	static const char *const present[] = {"List-Unsubscribe", "List-Unsubscribe-Post", "List-Id",
-		"List-Post", "List-Help", "Feedback-ID", "X-Auto-Response-Suppress", "X-CSA-Complaints",
-		"CFBL-Address", "In-Reply-To", "References", "X-Mailman-Version", "X-Loop",
-		"X-BeenThere", "X-Campaign", "X-CampaignID", "X-Report-Abuse", "X-SG-EID",
-		"X-Mailgun-Sid", "X-SES-Outgoing", "X-AliDM-RcptTo", "X-SENDCLOUD-UUID",
-		"X-MC-User", "X-PM-Message-Id", "User-Agent", "X-Priority", "Errors-To"};
+	static const char *const present[] = {"List-Unsubscribe",
+					      "List-Unsubscribe-Post",
+					      "List-Id",
+					      "List-Post",
+					      "List-Help",
+					      "Feedback-ID",
+					      "X-Auto-Response-Suppress",
+					      "X-CSA-Complaints",
+					      "CFBL-Address",
+					      "In-Reply-To",
+					      "References",
+					      "X-Mailman-Version",
+					      "X-Loop",
+					      "X-BeenThere",
+					      "X-Campaign",
+					      "X-CampaignID",
+					      "X-Report-Abuse",
+					      "X-SG-EID",
+					      "X-Mailgun-Sid",
+					      "X-SES-Outgoing",
+					      "X-AliDM-RcptTo",
+					      "X-SENDCLOUD-UUID",
+					      "X-MC-User",
+					      "X-PM-Message-Id",
+					      "User-Agent",
+					      "X-Priority",
+					      "Errors-To"};
 	for (size_t i = 0; i < sizeof(present) / sizeof(present[0]); i++)
 		if (message_header(m, present[i], NULL))
 			add(k, "h:", span_of(present[i]));
@@ -87,12 +108,15 @@ static void header_features(struct maker *k, const struct message *m, const stru
 
 static void from_features(struct maker *k, const struct message *m)
 {
-	static const char *const free_mail[] = {"gmail.com", "hotmail.com", "yahoo.com", "aol.com",
-		"msn.com", "outlook.com", "qq.com", "163.com", "126.com", "sina.com", "sohu.com",
-		"yahoo.com.cn", "gmx.de", "web.de", "mail.ru", "yahoo.co.uk", "tom.com", "foxmail.com"};
-	static const char *const roles[] = {"noreply", "no-reply", "donotreply", "news", "info",
-		"newsletter", "support", "service", "sales", "marketing", "notification", "billing",
-		"order", "account", "update", "offers", "deals", "mailer", "bounce", "list"};
+	static const char *const free_mail[] = {
+		"gmail.com", "hotmail.com", "yahoo.com", "aol.com",	"msn.com",  "outlook.com",
+		"qq.com",    "163.com",	    "126.com",	 "sina.com",	"sohu.com", "yahoo.com.cn",
+		"gmx.de",    "web.de",	    "mail.ru",	 "yahoo.co.uk", "tom.com",  "foxmail.com"};
+	static const char *const roles[] = {"noreply", "no-reply",   "donotreply",   "news",
+					    "info",    "newsletter", "support",	     "service",
+					    "sales",   "marketing",  "notification", "billing",
+					    "order",   "account",    "update",	     "offers",
+					    "deals",   "mailer",     "bounce",	     "list"};
 	if (m->from.n) {
 		const struct address *from = &m->from.v[0];
 		for (size_t i = 0; i < sizeof(free_mail) / sizeof(free_mail[0]); i++)
@@ -108,7 +132,8 @@ static void from_features(struct maker *k, const struct message *m)
 /* 0, 1, 2-3, 4-7, ... as one feature. */
 static void add_bucket(struct maker *k, const char *name, size_t n)
 {
-	static const char *const steps[] = {"0", "1", "2", "4", "8", "16", "32", "64", "128", "256"};
+	static const char *const steps[] = {"0",  "1",	"2",  "4",   "8",
+					    "16", "32", "64", "128", "256"};
 	size_t step = 0;
 	while (n && step < 9) {
 		n >>= 1;
@@ -183,8 +208,9 @@ static void word_features(struct maker *k, const char *prefix, struct span s, si
 				i++;
 			add(k, prefix, span_of(digits[(i - from > 9 ? 9 : i - from) - 1]));
 		} else if (ascii_is_alpha((char)c) || (c >= 0xc3 && c <= 0xdf)) {
-			while (i < s.n && (ascii_is_alpha(s.p[i]) || s.p[i] == '\'' ||
-					   ((unsigned char)s.p[i] >= 0x80 && (unsigned char)s.p[i] <= 0xdf)))
+			while (i < s.n &&
+			       (ascii_is_alpha(s.p[i]) || s.p[i] == '\'' ||
+				((unsigned char)s.p[i] >= 0x80 && (unsigned char)s.p[i] <= 0xdf)))
 				i++;
 			if (i - from >= 2 && i - from <= 24)
 				add(k, prefix, span_sub(s, from, i));
@@ -252,8 +278,8 @@ static double probability(const struct class_table_head *head, double s, enum cl
 }
 
 /* The features that speak loudest for the answer. */
-static void set_reasons(const struct content *c, const struct class_features *f,
-			const int8_t *w, int sign, struct facts *facts)
+static void set_reasons(const struct content *c, const struct class_features *f, const int8_t *w,
+			int sign, struct facts *facts)
 {
 	struct span *list = ARENA_ARRAY(c->arena, struct span, REASONS);
 	float weight[REASONS];
@@ -284,8 +310,12 @@ static const char *sub_class(const struct content *c, bool commercial)
 	static const struct {
 		enum phrase_kind kind;
 		const char *sub;
-	} com[] = {{PHRASE_PERIODIC, "periodic"}, {PHRASE_PROMO, "promo"}, {PHRASE_MEMBER, "member"}},
-	  trans[] = {{PHRASE_ACCOUNT, "account"}, {PHRASE_ORDER, "order"}, {PHRASE_BILLING, "billing"}};
+	} com[] = {{PHRASE_PERIODIC, "periodic"},
+		   {PHRASE_PROMO, "promo"},
+		   {PHRASE_MEMBER, "member"}},
+	  trans[] = {{PHRASE_ACCOUNT, "account"},
+		     {PHRASE_ORDER, "order"},
+		     {PHRASE_BILLING, "billing"}};
 	const char *best = "other";
 	uint32_t most = 0;
 	for (size_t i = 0; i < 3; i++) {

@@ -56,8 +56,8 @@ static void read_phrases(struct reading *r, struct arena *a, bool *partial)
 	struct view *v = &r->view;
 	*partial |= v->n_text > LIMIT_CONTENT_TEXT_BYTES;
 	struct span text = utf8_cut(view_text(v), LIMIT_CONTENT_TEXT_BYTES);
-	struct span hidden = utf8_cut((struct span){v->hidden, v->n_hidden},
-				      LIMIT_CONTENT_TEXT_BYTES);
+	struct span hidden =
+		utf8_cut((struct span){v->hidden, v->n_hidden}, LIMIT_CONTENT_TEXT_BYTES);
 	struct span alt = utf8_cut((struct span){v->alt, v->n_alt}, LIMIT_CONTENT_TEXT_BYTES);
 	r->text = fold_text(a, text);
 	r->hidden = fold_text(a, hidden);

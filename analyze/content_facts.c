@@ -30,8 +30,8 @@ static bool unencoded(const struct part *p)
 /* Octets compared to be sure that a place is the one meant: charsets move places. */
 #define PROBE_BYTES 24
 
-void content_evidence(const struct content *c, struct fact *fact, struct span text,
-		      uint16_t part, uint32_t offset)
+void content_evidence(const struct content *c, struct fact *fact, struct span text, uint16_t part,
+		      uint32_t offset)
 {
 	const struct message *m = c->message;
 	int64_t at = -1;
@@ -81,8 +81,8 @@ static void footer_fact(const struct content *c, struct facts *f)
 	struct fact *fact = facts_set_text(f, F_BODY_FOOTER, footer.n ? footer : SPAN_NONE);
 	if (!footer.n)
 		return;
-	const struct view_run *run = view_run_at(&c->shown.view,
-						 (size_t)(footer.p - c->shown.view.text));
+	const struct view_run *run =
+		view_run_at(&c->shown.view, (size_t)(footer.p - c->shown.view.text));
 	content_evidence(c, fact, footer, run ? run->part : 0, run ? run->offset : 0);
 }
 
@@ -105,16 +105,21 @@ static void list_fact(const struct content *c, struct facts *f, enum fact_id id,
 static void html_facts(const struct content *c, struct facts *f)
 {
 	static const struct word_bit faults[] = {
-		{VIEW_UNCLOSED, "unclosed"}, {VIEW_STRAY_END, "stray-end"},
-		{VIEW_DUPLICATE_ATTRIBUTE, "duplicate-attribute"}, {VIEW_CUT, "cut"},
-		{VIEW_TOO_DEEP, "too-deep"}, {VIEW_STYLE_FLOOD, "style-flood"},
-		{VIEW_NESTED_LINK, "nested-link"}, {VIEW_NO_BODY, "no-body"},
+		{VIEW_UNCLOSED, "unclosed"},
+		{VIEW_STRAY_END, "stray-end"},
+		{VIEW_DUPLICATE_ATTRIBUTE, "duplicate-attribute"},
+		{VIEW_CUT, "cut"},
+		{VIEW_TOO_DEEP, "too-deep"},
+		{VIEW_STYLE_FLOOD, "style-flood"},
+		{VIEW_NESTED_LINK, "nested-link"},
+		{VIEW_NO_BODY, "no-body"},
 		{VIEW_MISNESTED, "misnested"},
 	};
 	static const struct word_bit active[] = {
-		{VIEW_SCRIPT, "script"}, {VIEW_FORM, "form"}, {VIEW_IFRAME, "iframe"},
-		{VIEW_OBJECT, "object"}, {VIEW_HANDLER, "handler"},
-		{VIEW_JAVASCRIPT, "javascript"}, {VIEW_REFRESH, "refresh"},
+		{VIEW_SCRIPT, "script"},   {VIEW_FORM, "form"},
+		{VIEW_IFRAME, "iframe"},   {VIEW_OBJECT, "object"},
+		{VIEW_HANDLER, "handler"}, {VIEW_JAVASCRIPT, "javascript"},
+		{VIEW_REFRESH, "refresh"},
 	};
 	const struct view *v = &c->shown.view;
 	if (!v->html) {
@@ -149,7 +154,8 @@ static void phrase_fact(const struct content *c, struct facts *f, enum fact_id i
 			enum phrase_kind kind)
 {
 	const struct reading *r = &c->shown;
-	struct fact *fact = facts_set_condition(f, id, r->hits.count[kind] || r->alt_hits.count[kind]);
+	struct fact *fact =
+		facts_set_condition(f, id, r->hits.count[kind] || r->alt_hits.count[kind]);
 	for (size_t i = 0; i < r->hits.n; i++) {
 		if (r->hits.v[i].kind != kind)
 			continue;
@@ -177,8 +183,9 @@ static void privacy_fact(const struct content *c, struct facts *f)
 
 static void complaint_fact(const struct content *c, struct facts *f)
 {
-	static const char *const fields[] = {"X-Report-Abuse", "X-Report-Abuse-To", "X-Abuse-Info",
-		"X-Complaints-To", "CFBL-Address", "X-Abuse-Reports-To", "X-CSA-Complaints"};
+	static const char *const fields[] = {
+		"X-Report-Abuse", "X-Report-Abuse-To",	"X-Abuse-Info",	   "X-Complaints-To",
+		"CFBL-Address",	  "X-Abuse-Reports-To", "X-CSA-Complaints"};
 	phrase_fact(c, f, F_COMPLAINT_METHOD, PHRASE_COMPLAINT);
 	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
 		struct header *h = message_header(c->message, fields[i], NULL);
@@ -195,8 +202,9 @@ static void complaint_fact(const struct content *c, struct facts *f)
 
 static void review_fact(const struct content *c, struct facts *f)
 {
-	static const enum phrase_kind kinds[] = {PHRASE_ALCOHOL, PHRASE_TOBACCO, PHRASE_ADULT,
-		PHRASE_GAMBLING, PHRASE_FRAUD, PHRASE_MEDICAL, PHRASE_INVOICES};
+	static const enum phrase_kind kinds[] = {PHRASE_ALCOHOL,  PHRASE_TOBACCO, PHRASE_ADULT,
+						 PHRASE_GAMBLING, PHRASE_FRAUD,	  PHRASE_MEDICAL,
+						 PHRASE_INVOICES};
 	size_t n_kinds = sizeof(kinds) / sizeof(kinds[0]), n = 0;
 	struct span *list = ARENA_ARRAY(c->arena, struct span, n_kinds);
 	const struct phrase_hits *hits = &c->shown.hits;
@@ -216,9 +224,10 @@ static void review_fact(const struct content *c, struct facts *f)
 	}
 	struct fact *fact = facts_set_list(f, F_CONTENT_REVIEW, list, n);
 	if (first)
-		facts_evidence(fact, view_line(view_text(&c->shown.view),
-					       c->shown.text.from[first->from],
-					       c->shown.text.from[first->to]), -1, 0);
+		facts_evidence(fact,
+			       view_line(view_text(&c->shown.view), c->shown.text.from[first->from],
+					 c->shown.text.from[first->to]),
+			       -1, 0);
 }
 
 void content_facts(struct content *c, const struct message *m, const struct auth *auth,

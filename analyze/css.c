@@ -9,7 +9,7 @@
 
 #define COMPOUNDS 8 /* of one selector; longer ones are dropped */
 #define COMPOUND_CLASSES 3
-#define MATCHES 64 /* rules applied to one element, the weakest fall out */
+#define MATCHES 64	/* rules applied to one element, the weakest fall out */
 #define DECLARATIONS 32 /* understood ones of one block */
 
 struct compound {
@@ -25,7 +25,7 @@ struct css_rule {
 	uint8_t n_compounds;
 	uint32_t specificity;
 	uint32_t first, n; /* declarations */
-	int32_t next;      /* in its bucket, index + 1 */
+	int32_t next;	   /* in its bucket, index + 1 */
 };
 
 static uint32_t name_hash(struct span s)
@@ -36,8 +36,7 @@ static uint32_t name_hash(struct span s)
 	return h ? h : 1;
 }
 
-void css_element_init(struct css_element *e, enum html_tag tag, struct span id,
-		      struct span classes)
+void css_element_init(struct css_element *e, enum html_tag tag, struct span id, struct span classes)
 {
 	e->tag = tag;
 	e->id = id.n ? name_hash(id) : 0;
@@ -194,7 +193,8 @@ static size_t skip_block(struct span t, size_t i)
 
 static bool media_applies(struct span prelude)
 {
-	return span_case_starts(prelude, SPAN("@media")) && span_find_char(prelude, '(') == SIZE_MAX &&
+	return span_case_starts(prelude, SPAN("@media")) &&
+	       span_find_char(prelude, '(') == SIZE_MAX &&
 	       (span_case_find(prelude, SPAN("screen")) != SIZE_MAX ||
 		span_case_find(prelude, SPAN("all")) != SIZE_MAX);
 }
@@ -313,10 +313,11 @@ static void match_bucket(struct css_sheet *sheet, const struct compound *key,
 		/* Another key in the same bucket must not be matched twice. */
 		const struct compound *last = &rule->compounds[rule->n_compounds - 1];
 		sheet->work++;
-		if (last->id != key->id || (!key->id && last->n_classes != 0) != (key->n_classes != 0))
+		if (last->id != key->id ||
+		    (!key->id && last->n_classes != 0) != (key->n_classes != 0))
 			continue;
-		if (!key->id && (key->n_classes ? last->classes[0] != key->classes[0]
-						: last->tag != key->tag))
+		if (!key->id &&
+		    (key->n_classes ? last->classes[0] != key->classes[0] : last->tag != key->tag))
 			continue;
 		if (rule_matches(sheet, rule, path, depth))
 			keep_match(sheet, m, rule);
@@ -343,8 +344,9 @@ void css_cascade(struct css_sheet *sheet, const struct css_element *path, size_t
 		if (e->tag)
 			match_bucket(sheet, &(struct compound){.tag = e->tag}, path, depth, &m);
 		for (unsigned i = 0; i < e->n_classes; i++)
-			match_bucket(sheet, &(struct compound){.classes = {e->classes[i]},
-					.n_classes = 1}, path, depth, &m);
+			match_bucket(sheet,
+				     &(struct compound){.classes = {e->classes[i]}, .n_classes = 1},
+				     path, depth, &m);
 		if (e->id)
 			match_bucket(sheet, &(struct compound){.id = e->id}, path, depth, &m);
 	}

@@ -97,6 +97,8 @@ void css_sheet_add(struct css_sheet *sheet, struct span text);
 size_t css_declarations(struct span text, struct css_declaration *out, size_t max);
 bool css_colour(struct span s, uint32_t *colour_r);
 
+/* What the tag and its presentational attributes say, before any style sheet. */
+void css_presentation(const struct html_token *t, struct css_values *values);
 /* The cascade for the last of `path`: presentational values are in `values` already, then the
  * sheet's rules and `inline_style` are applied over them. */
 void css_cascade(struct css_sheet *sheet, const struct css_element *path, size_t depth,

@@ -4,13 +4,13 @@
 #include <math.h>
 
 #define OFF_SCREEN_PX (-500) /* "left: -9999px" and its like; real margins stay above -100 */
-#define NO_BOX_PX 1          /* a box this high or wide shows no letter */
-#define SEEN_PX 3            /* text below cannot be read as text; 1px and 0 are preheader tricks */
+#define NO_BOX_PX 1	     /* a box this high or wide shows no letter */
+#define SEEN_PX 3	     /* text below cannot be read as text; 1px and 0 are preheader tricks */
 #define SEEN_OPACITY 0.1f
-#define SEEN_CONTRAST 1.1f   /* #fefefe on white is 1.01, #eeeeee 1.16 */
+#define SEEN_CONTRAST 1.1f /* #fefefe on white is 1.01, #eeeeee 1.16 */
 
-const struct style style_root = {.color = 0xff000000u, .background = 0xffffffffu, .px = 16,
-				 .opacity = 1};
+const struct style style_root = {
+	.color = 0xff000000u, .background = 0xffffffffu, .px = 16, .opacity = 1};
 
 static const struct css_value *get(const struct css_values *values, enum css_property p)
 {
@@ -39,7 +39,8 @@ static uint32_t blend(uint32_t over, uint32_t under, float opacity)
 	float a = (float)(over >> 24) / 255 * opacity;
 	uint32_t out = 0xff;
 	for (int shift = 16; shift >= 0; shift -= 8) {
-		float mixed = (float)(over >> shift & 0xff) * a + (float)(under >> shift & 0xff) * (1 - a);
+		float mixed = (float)(over >> shift & 0xff) * a +
+			      (float)(under >> shift & 0xff) * (1 - a);
 		out = out << 8 | (uint32_t)(mixed + 0.5f);
 	}
 	return out;
@@ -94,7 +95,9 @@ struct style css_compute(const struct style *parent, const struct css_values *va
 		s.flags &= (uint8_t)~STYLE_INVISIBLE;
 	v = get(values, CSS_OPACITY);
 	if (v && v->unit != CSS_WORD)
-		s.opacity *= v->unit == CSS_PERCENT ? v->number / 100 : v->number > 1 ? 1 : v->number;
+		s.opacity *= v->unit == CSS_PERCENT ? v->number / 100
+			     : v->number > 1	    ? 1
+						    : v->number;
 	compute_box(&s, values);
 	return s;
 }
@@ -123,7 +126,8 @@ float style_contrast(const struct style *s)
 
 bool style_visible(const struct style *s, float contrast)
 {
-	return !(s->flags & (STYLE_UNDISPLAYED | STYLE_INVISIBLE | STYLE_CLIPPED | STYLE_OFF_SCREEN)) &&
+	return !(s->flags &
+		 (STYLE_UNDISPLAYED | STYLE_INVISIBLE | STYLE_CLIPPED | STYLE_OFF_SCREEN)) &&
 	       s->px >= SEEN_PX && s->opacity >= SEEN_OPACITY &&
 	       (contrast == 0 || contrast >= SEEN_CONTRAST);
 }

@@ -7,13 +7,26 @@ static const struct {
 	const char *name;
 	uint8_t property;
 } properties[] = {
-	{"color", CSS_COLOR}, {"background-color", CSS_BACKGROUND}, {"background", CSS_BACKGROUND},
-	{"background-image", CSS_BACKGROUND_IMAGE}, {"font-size", CSS_FONT_SIZE},
-	{"font", CSS_FONT_SIZE}, {"display", CSS_DISPLAY}, {"visibility", CSS_VISIBILITY},
-	{"opacity", CSS_OPACITY}, {"overflow", CSS_OVERFLOW}, {"overflow-y", CSS_OVERFLOW},
-	{"max-height", CSS_MAX_HEIGHT}, {"height", CSS_HEIGHT}, {"max-width", CSS_MAX_WIDTH},
-	{"width", CSS_WIDTH}, {"position", CSS_POSITION}, {"left", CSS_LEFT},
-	{"margin-left", CSS_LEFT}, {"top", CSS_TOP}, {"margin-top", CSS_TOP},
+	{"color", CSS_COLOR},
+	{"background-color", CSS_BACKGROUND},
+	{"background", CSS_BACKGROUND},
+	{"background-image", CSS_BACKGROUND_IMAGE},
+	{"font-size", CSS_FONT_SIZE},
+	{"font", CSS_FONT_SIZE},
+	{"display", CSS_DISPLAY},
+	{"visibility", CSS_VISIBILITY},
+	{"opacity", CSS_OPACITY},
+	{"overflow", CSS_OVERFLOW},
+	{"overflow-y", CSS_OVERFLOW},
+	{"max-height", CSS_MAX_HEIGHT},
+	{"height", CSS_HEIGHT},
+	{"max-width", CSS_MAX_WIDTH},
+	{"width", CSS_WIDTH},
+	{"position", CSS_POSITION},
+	{"left", CSS_LEFT},
+	{"margin-left", CSS_LEFT},
+	{"top", CSS_TOP},
+	{"margin-top", CSS_TOP},
 	{"text-indent", CSS_INDENT},
 };
 
@@ -21,28 +34,82 @@ static const struct {
 	const char *name;
 	uint32_t rgb;
 } colours[] = {
-	{"black", 0x000000}, {"silver", 0xc0c0c0}, {"gray", 0x808080}, {"grey", 0x808080},
-	{"white", 0xffffff}, {"maroon", 0x800000}, {"red", 0xff0000}, {"purple", 0x800080},
-	{"fuchsia", 0xff00ff}, {"magenta", 0xff00ff}, {"green", 0x008000}, {"lime", 0x00ff00},
-	{"olive", 0x808000}, {"yellow", 0xffff00}, {"navy", 0x000080}, {"blue", 0x0000ff},
-	{"teal", 0x008080}, {"aqua", 0x00ffff}, {"cyan", 0x00ffff}, {"orange", 0xffa500},
-	{"aliceblue", 0xf0f8ff}, {"beige", 0xf5f5dc}, {"brown", 0xa52a2a}, {"coral", 0xff7f50},
-	{"cornflowerblue", 0x6495ed}, {"cornsilk", 0xfff8dc}, {"crimson", 0xdc143c},
-	{"darkblue", 0x00008b}, {"darkgray", 0xa9a9a9}, {"darkgrey", 0xa9a9a9},
-	{"darkgreen", 0x006400}, {"darkred", 0x8b0000}, {"darkorange", 0xff8c00},
-	{"deeppink", 0xff1493}, {"deepskyblue", 0x00bfff}, {"dimgray", 0x696969},
-	{"dimgrey", 0x696969}, {"dodgerblue", 0x1e90ff}, {"firebrick", 0xb22222},
-	{"floralwhite", 0xfffaf0}, {"forestgreen", 0x228b22}, {"gainsboro", 0xdcdcdc},
-	{"ghostwhite", 0xf8f8ff}, {"gold", 0xffd700}, {"hotpink", 0xff69b4}, {"indigo", 0x4b0082},
-	{"ivory", 0xfffff0}, {"khaki", 0xf0e68c}, {"lavender", 0xe6e6fa}, {"lightblue", 0xadd8e6},
-	{"lightgray", 0xd3d3d3}, {"lightgrey", 0xd3d3d3}, {"lightgreen", 0x90ee90},
-	{"lightyellow", 0xffffe0}, {"linen", 0xfaf0e6}, {"midnightblue", 0x191970},
-	{"mintcream", 0xf5fffa}, {"orangered", 0xff4500}, {"pink", 0xffc0cb}, {"plum", 0xdda0dd},
-	{"royalblue", 0x4169e1}, {"salmon", 0xfa8072}, {"seagreen", 0x2e8b57},
-	{"skyblue", 0x87ceeb}, {"slategray", 0x708090}, {"snow", 0xfffafa},
-	{"steelblue", 0x4682b4}, {"tan", 0xd2b48c}, {"tomato", 0xff6347}, {"turquoise", 0x40e0d0},
-	{"violet", 0xee82ee}, {"wheat", 0xf5deb3}, {"whitesmoke", 0xf5f5f5},
-	{"antiquewhite", 0xfaebd7}, {"azure", 0xf0ffff}, {"chocolate", 0xd2691e},
+	{"black", 0x000000},
+	{"silver", 0xc0c0c0},
+	{"gray", 0x808080},
+	{"grey", 0x808080},
+	{"white", 0xffffff},
+	{"maroon", 0x800000},
+	{"red", 0xff0000},
+	{"purple", 0x800080},
+	{"fuchsia", 0xff00ff},
+	{"magenta", 0xff00ff},
+	{"green", 0x008000},
+	{"lime", 0x00ff00},
+	{"olive", 0x808000},
+	{"yellow", 0xffff00},
+	{"navy", 0x000080},
+	{"blue", 0x0000ff},
+	{"teal", 0x008080},
+	{"aqua", 0x00ffff},
+	{"cyan", 0x00ffff},
+	{"orange", 0xffa500},
+	{"aliceblue", 0xf0f8ff},
+	{"beige", 0xf5f5dc},
+	{"brown", 0xa52a2a},
+	{"coral", 0xff7f50},
+	{"cornflowerblue", 0x6495ed},
+	{"cornsilk", 0xfff8dc},
+	{"crimson", 0xdc143c},
+	{"darkblue", 0x00008b},
+	{"darkgray", 0xa9a9a9},
+	{"darkgrey", 0xa9a9a9},
+	{"darkgreen", 0x006400},
+	{"darkred", 0x8b0000},
+	{"darkorange", 0xff8c00},
+	{"deeppink", 0xff1493},
+	{"deepskyblue", 0x00bfff},
+	{"dimgray", 0x696969},
+	{"dimgrey", 0x696969},
+	{"dodgerblue", 0x1e90ff},
+	{"firebrick", 0xb22222},
+	{"floralwhite", 0xfffaf0},
+	{"forestgreen", 0x228b22},
+	{"gainsboro", 0xdcdcdc},
+	{"ghostwhite", 0xf8f8ff},
+	{"gold", 0xffd700},
+	{"hotpink", 0xff69b4},
+	{"indigo", 0x4b0082},
+	{"ivory", 0xfffff0},
+	{"khaki", 0xf0e68c},
+	{"lavender", 0xe6e6fa},
+	{"lightblue", 0xadd8e6},
+	{"lightgray", 0xd3d3d3},
+	{"lightgrey", 0xd3d3d3},
+	{"lightgreen", 0x90ee90},
+	{"lightyellow", 0xffffe0},
+	{"linen", 0xfaf0e6},
+	{"midnightblue", 0x191970},
+	{"mintcream", 0xf5fffa},
+	{"orangered", 0xff4500},
+	{"pink", 0xffc0cb},
+	{"plum", 0xdda0dd},
+	{"royalblue", 0x4169e1},
+	{"salmon", 0xfa8072},
+	{"seagreen", 0x2e8b57},
+	{"skyblue", 0x87ceeb},
+	{"slategray", 0x708090},
+	{"snow", 0xfffafa},
+	{"steelblue", 0x4682b4},
+	{"tan", 0xd2b48c},
+	{"tomato", 0xff6347},
+	{"turquoise", 0x40e0d0},
+	{"violet", 0xee82ee},
+	{"wheat", 0xf5deb3},
+	{"whitesmoke", 0xf5f5f5},
+	{"antiquewhite", 0xfaebd7},
+	{"azure", 0xf0ffff},
+	{"chocolate", 0xd2691e},
 };
 
 /* Property names by key: two have the same first 8 letters, their lengths differ. */
@@ -122,7 +189,8 @@ static bool function_colour(struct span s, uint32_t *colour_r)
 	struct span rest = span_sub(s, open + 1, s.n);
 	uint32_t parts[4] = {0, 0, 0, 255};
 	for (int i = 0; i < 4; i++) {
-		while (rest.n && (ascii_is_space(rest.p[0]) || rest.p[0] == ',' || rest.p[0] == '/'))
+		while (rest.n &&
+		       (ascii_is_space(rest.p[0]) || rest.p[0] == ',' || rest.p[0] == '/'))
 			rest = span_sub(rest, 1, rest.n);
 		float v;
 		if (!take_number(&rest, &v)) {
@@ -196,8 +264,8 @@ static bool read_font_size(struct span s, struct css_value *v)
 		enum css_unit unit;
 		float number;
 	} words[] = {
-		{"xx-small", CSS_PX, 9}, {"x-small", CSS_PX, 10}, {"small", CSS_PX, 13},
-		{"medium", CSS_PX, 16}, {"large", CSS_PX, 18}, {"x-large", CSS_PX, 24},
+		{"xx-small", CSS_PX, 9},  {"x-small", CSS_PX, 10},     {"small", CSS_PX, 13},
+		{"medium", CSS_PX, 16},	  {"large", CSS_PX, 18},       {"x-large", CSS_PX, 24},
 		{"xx-large", CSS_PX, 32}, {"smaller", CSS_EM, 0.833f}, {"larger", CSS_EM, 1.2f},
 	};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -216,7 +284,8 @@ static bool read_font(struct span s, struct css_value *v)
 		size_t slash = span_find_char(word, '/');
 		struct span size = span_sub(word, 0, slash == SIZE_MAX ? word.n : slash);
 		bool digits = size.n && (ascii_is_digit(size.p[0]) || size.p[0] == '.');
-		bool unit = size.n && (ascii_is_alpha(size.p[size.n - 1]) || size.p[size.n - 1] == '%');
+		bool unit =
+			size.n && (ascii_is_alpha(size.p[size.n - 1]) || size.p[size.n - 1] == '%');
 		if ((!digits || unit) && read_font_size(size, v))
 			return true;
 	}
@@ -229,8 +298,9 @@ static void read_word(struct span s, struct css_value *v)
 		const char *word;
 		enum css_word value;
 	} words[] = {
-		{"none", CSS_W_NONE}, {"hidden", CSS_W_HIDDEN}, {"collapse", CSS_W_HIDDEN},
-		{"clip", CSS_W_HIDDEN}, {"absolute", CSS_W_ABSOLUTE}, {"fixed", CSS_W_ABSOLUTE},
+		{"none", CSS_W_NONE},	      {"hidden", CSS_W_HIDDEN},
+		{"collapse", CSS_W_HIDDEN},   {"clip", CSS_W_HIDDEN},
+		{"absolute", CSS_W_ABSOLUTE}, {"fixed", CSS_W_ABSOLUTE},
 		{"inherit", CSS_W_INHERIT},
 	};
 	*v = (struct css_value){.unit = CSS_WORD, .word = CSS_W_OTHER};
@@ -246,8 +316,9 @@ static size_t read_background(struct span s, struct css_declaration *out, size_t
 	bool image = span_case_find(s, SPAN("url(")) != SIZE_MAX ||
 		     span_case_find(s, SPAN("gradient(")) != SIZE_MAX;
 	if (image && n < room)
-		out[n++] = (struct css_declaration){.property = CSS_BACKGROUND_IMAGE,
-			.value = {.unit = CSS_WORD, .word = CSS_W_OTHER}};
+		out[n++] =
+			(struct css_declaration){.property = CSS_BACKGROUND_IMAGE,
+						 .value = {.unit = CSS_WORD, .word = CSS_W_OTHER}};
 	while (i < s.n && n < room) {
 		while (i < s.n && ascii_is_space(s.p[i]))
 			i++;
@@ -256,7 +327,8 @@ static size_t read_background(struct span s, struct css_declaration *out, size_t
 			open = s.p[i] == '(' ? 1 : s.p[i] == ')' ? 0 : open;
 		uint32_t colour;
 		if (css_colour(span_sub(s, from, i), &colour)) {
-			out[n++] = (struct css_declaration){.property = CSS_BACKGROUND,
+			out[n++] = (struct css_declaration){
+				.property = CSS_BACKGROUND,
 				.value = {.unit = CSS_COLOUR, .colour = colour}};
 			break;
 		}
@@ -309,9 +381,8 @@ size_t css_declarations(struct span text, struct css_declaration *out, size_t ma
 			continue;
 		struct span value = span_trim(span_sub(one, colon + 1, one.n));
 		size_t bang = span_rfind_char(value, '!');
-		bool important = bang != SIZE_MAX &&
-				 span_case_find(span_sub(value, bang, value.n), SPAN("important")) !=
-					 SIZE_MAX;
+		bool important = bang != SIZE_MAX && span_case_find(span_sub(value, bang, value.n),
+								    SPAN("important")) != SIZE_MAX;
 		if (important)
 			value = span_trim(span_sub(value, 0, bang));
 		size_t made = read_declaration(index, value, out + n, max - n);

@@ -2,10 +2,9 @@
 #include "base/utf8.h"
 
 /* U+00C0..U+017F: the letter without its accent; ' ' for what is no letter with one. */
-static const char latin[] =
-	"aaaaaaaceeeeiiiidnooooo ouuuuypsaaaaaaaceeeeiiiidnooooo ouuuuypy"
-	"aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllll"
-	"lllnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
+static const char latin[] = "aaaaaaaceeeeiiiidnooooo ouuuuypsaaaaaaaceeeeiiiidnooooo ouuuuypy"
+			    "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiiiiijjkkklllllll"
+			    "lllnnnnnnnnnoooooooorrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
 
 /* U+1EA0..U+1EF9, Vietnamese, in pairs of capital and small. */
 static const char vietnamese[] = "aaaaaaaaaaaaeeeeeeeeiioooooooooooouuuuuuuyyyy";
@@ -74,7 +73,8 @@ static size_t fold(char *out, uint32_t *from, struct span s)
 			made = 1;
 		} else {
 			taken = utf8_char_bytes(span_sub(s, i, s.n));
-			made = taken ? fold_character((const unsigned char *)s.p + i, taken, one) : 0;
+			made = taken ? fold_character((const unsigned char *)s.p + i, taken, one)
+				     : 0;
 			taken = taken ? taken : 1;
 		}
 		if (made == 1 && (one[0] == ' ' || one[0] == '\n')) {

@@ -34,9 +34,9 @@ static unsigned slot_find(const struct name_slot *slots, struct span name)
 
 static void tables_fill(void)
 {
-#define T(id, name, flags) \
-	slot_add(tag_slots, name, HTML_T_##id); \
-	tag_names[HTML_T_##id] = name; \
+#define T(id, name, flags)                                                                         \
+	slot_add(tag_slots, name, HTML_T_##id);                                                    \
+	tag_names[HTML_T_##id] = name;                                                             \
 	tag_flags[HTML_T_##id] = flags;
 	HTML_TAGS(T)
 #undef T
@@ -129,7 +129,8 @@ static void read_attributes(struct html_scanner *s, struct html_token *token)
 		if (i >= t.n || t.p[i] == '>')
 			break;
 		size_t from = i++; /* a '=' in front belongs to the name */
-		while (i < t.n && !is_blank(t.p[i]) && t.p[i] != '=' && t.p[i] != '>' && t.p[i] != '/')
+		while (i < t.n && !is_blank(t.p[i]) && t.p[i] != '=' && t.p[i] != '>' &&
+		       t.p[i] != '/')
 			i++;
 		struct span name = span_sub(t, from, i), value = span_sub(t, i, i);
 		size_t behind = skip_blanks(t, i);

@@ -66,11 +66,13 @@ static bool has_digit(struct span s)
 	return false;
 }
 
-static const char *const streets_en[] = {"street", "st", "avenue", "ave", "road", "rd", "blvd",
-	"boulevard", "drive", "dr", "lane", "ln", "suite", "ste", "floor", "way", "parkway", "pkwy",
-	"plaza", "square", "sq", "court", "ct", "highway", "hwy", "broadway", "building", "bldg",
-	"circle", "place", "pl", "terrace", "house", "center", "centre", "room", "rm", "unit",
-	"expressway", "route", "trail", "park", "row", "crescent", "close", "wharf", "box", NULL};
+static const char *const streets_en[] = {
+	"street",  "st",       "avenue",   "ave",      "road",	 "rd",	  "blvd",	"boulevard",
+	"drive",   "dr",       "lane",	   "ln",       "suite",	 "ste",	  "floor",	"way",
+	"parkway", "pkwy",     "plaza",	   "square",   "sq",	 "court", "ct",		"highway",
+	"hwy",	   "broadway", "building", "bldg",     "circle", "place", "pl",		"terrace",
+	"house",   "center",   "centre",   "room",     "rm",	 "unit",  "expressway", "route",
+	"trail",   "park",     "row",	   "crescent", "close",	 "wharf", "box",	NULL};
 
 /* A number and a street word within one piece of text: "620 eighth avenue". */
 static bool is_street(struct span s)
@@ -78,16 +80,20 @@ static bool is_street(struct span s)
 	return has_digit(s) && s.n < 200 && has_word(s, streets_en);
 }
 
-static const char states[] = " al ak az ar ca co ct de fl ga hi id il in ia ks ky la me md ma mi mn "
+static const char states[] =
+	" al ak az ar ca co ct de fl ga hi id il in ia ks ky la me md ma mi mn "
 	"ms mo mt ne nv nh nj nm ny nc nd oh ok or pa ri sc sd tn tx ut vt va wa wv wi wy dc pr "
 	"ab bc mb nb nl ns on pe qc sk ";
 
-static const char *const state_names[] = {"alabama", "arizona", "california", "colorado",
-	"connecticut", "delaware", "florida", "georgia", "illinois", "indiana", "iowa", "kansas",
-	"kentucky", "louisiana", "maryland", "massachusetts", "michigan", "minnesota", "missouri",
-	"nebraska", "nevada", "hampshire", "jersey", "york", "carolina", "ohio", "oklahoma", "oregon",
-	"pennsylvania", "tennessee", "texas", "utah", "vermont", "virginia", "washington", "wisconsin",
-	"ontario", "quebec", "columbia", "calif", "mass", "conn", "fla", NULL};
+static const char *const state_names[] = {
+	"alabama",  "arizona",	 "california", "colorado",	"connecticut",	"delaware",
+	"florida",  "georgia",	 "illinois",   "indiana",	"iowa",		"kansas",
+	"kentucky", "louisiana", "maryland",   "massachusetts", "michigan",	"minnesota",
+	"missouri", "nebraska",	 "nevada",     "hampshire",	"jersey",	"york",
+	"carolina", "ohio",	 "oklahoma",   "oregon",	"pennsylvania", "tennessee",
+	"texas",    "utah",	 "vermont",    "virginia",	"washington",	"wisconsin",
+	"ontario",  "quebec",	 "columbia",   "calif",		"mass",		"conn",
+	"fla",	    NULL};
 
 /* The word before `at`, without dots and commas. */
 static struct span word_before(struct span s, size_t at)
@@ -202,26 +208,18 @@ static bool postcode_uk_ca(struct span s, size_t at)
 	return uk || ca;
 }
 
-static const char *const cn_admin[] = {"\xe7\x9c\x81", "\xe5\xb8\x82", "\xe5\x8c\xba", "\xe5\x8e\xbf",
-	"\xe5\x8c\x97\xe4\xba\xac", "\xe4\xb8\x8a\xe6\xb5\xb7", "\xe6\xb7\xb1\xe5\x9c\xb3",
-	"\xe5\xb9\xbf\xe5\xb7\x9e", "\xe9\x95\x87", "\xe5\x8d\x80", "\xe7\xb8\xa3",
-	"\xe9\xa6\x99\xe6\xb8\xaf", "\xe4\xb9\xa1", NULL};
-static const char *const cn_street[] = {"\xe8\xb7\xaf", "\xe8\xa1\x97", "\xe5\xa4\xa7\xe9\x81\x93",
-	"\xe5\xb7\xb7", "\xe5\xbc\x84", "\xe6\x9d\x91", "\xe8\x83\xa1\xe5\x90\x8c",
-	"\xe5\xbc\x80\xe5\x8f\x91\xe5\x8c\xba", "\xe5\xb7\xa5\xe4\xb8\x9a\xe5\x8c\xba",
-	"\xe8\xb7\xaf\xe5\x8f\xa3", "\xe9\x81\x93", NULL};
-static const char *const cn_number[] = {"\xe5\x8f\xb7", "\xe6\xa5\xbc", "\xe5\xae\xa4",
-	"\xe5\xa4\xa7\xe5\x8e\xa6", "\xe5\xb1\x82", "\xe5\xba\xa7", "\xe5\xb9\xbf\xe5\x9c\xba",
-	"\xe8\x99\x9f", "\xe6\xa8\x93", "\xe5\xa4\xa7\xe5\xbb\x88", "\xe6\xa0\x8b", "\xe5\xae\xbe\xe9\xa6\x86",
-	"\xe4\xb8\xad\xe5\xbf\x83", "\xe5\xb9\xa2", NULL};
-static const char *const cn_label[] = {"\xe5\x9c\xb0\xe5\x9d\x80", "\xe5\x9c\xb0 \xe5\x9d\x80",
-	"\xe8\x81\x94\xe7\xb3\xbb\xe5\x9c\xb0\xe5\x9d\x80", "\xe4\xbd\x8f\xe6\x89\x80", NULL};
+static const char *const cn_admin[] = {"省",   "市", "区", "县", "北京", "上海", "深圳",
+				       "广州", "镇", "區", "縣", "香港", "乡",	 NULL};
+static const char *const cn_street[] = {"路",	"街",	  "大道",   "巷",   "弄", "村",
+					"胡同", "开发区", "工业区", "路口", "道", NULL};
+static const char *const cn_number[] = {"号", "楼",   "室", "大厦", "层",   "座", "广场", "號",
+					"樓", "大廈", "栋", "宾馆", "中心", "幢", NULL};
+static const char *const cn_label[] = {"地址", "地 址", "联系地址", "住所", NULL};
 
 /* Bytes of the piece of a line around an address: up to sentence marks. */
 static size_t cn_piece_start(struct span line, size_t at)
 {
-	static const char *const marks[] = {"\xe3\x80\x82", "\xef\xbc\x8c", "\xef\xbc\x9b",
-		"\xe3\x80\x81", NULL};
+	static const char *const marks[] = {"。", "，", "；", "、", NULL};
 	size_t best = 0;
 	for (const char *const *mark = marks; *mark; mark++)
 		for (size_t i = at; i > best + 3; i--)
@@ -235,8 +233,11 @@ static size_t cn_piece_start(struct span line, size_t at)
 /* Bytes of the address at `from`: up to the next thing that a footer says. */
 static size_t cn_length(struct span line, size_t from)
 {
-	static const char *const next[] = {"\xe7\x94\xb5\xe8\xaf\x9d", "\xe7\x94\xb5\x20\xe8\xaf\x9d", "\xe6\x89\x8b\xe6\x9c\xba", "\xe6\x89\x8b\x20\xe6\x9c\xba", "\xe9\x82\xae\xe7\xbc\x96", "\xe9\x82\xae\x20\xe7\xbc\x96", "\xe4\xbc\xa0\xe7\x9c\x9f", "\xe4\xbc\xa0\x20\xe7\x9c\x9f", "\xe8\x81\x94\xe7\xb3\xbb", "\xe7\x94\xb5\xe9\x82\xae", "\xe7\xbd\x91\xe5\x9d\x80", "\xe6\xa5\xad\xe5\x8b\x99", "\xe4\xb8\x9a\xe5\x8a\xa1", "\xe8\x81\x94\x20\xe7\xb3\xbb", "\xe9\x82\xae\xe7\xae\xb1", "\xe9\x82\xae\xe6\x94\xbf", "\xe3\x80\x82", "\xe9\x9b\xbb\xe8\xa9\xb1", "\xe9\x83\xb5", "tel", "fax", "e-mail", "email",
-		"http", "www.", "qq", "icp", NULL};
+	static const char *const next[] = {"电话", "电 话", "手机", "手 机",  "邮编",  "邮 编",
+					   "传真", "传 真", "联系", "电邮",   "网址",  "業務",
+					   "业务", "联 系", "邮箱", "邮政",   "。",    "電話",
+					   "郵",   "tel",   "fax",  "e-mail", "email", "http",
+					   "www.", "qq",    "icp",  NULL};
 	struct span s = span_sub(line, from, from + 150);
 	size_t n = s.n;
 	for (const char *const *w = next; *w; w++) {
@@ -252,14 +253,17 @@ static size_t cn_length(struct span line, size_t from)
 
 static bool chinese(struct span line, struct text_range *place_r)
 {
-	static const char *const hao[] = {"\xe5\x8f\xb7", "\xe8\x99\x9f", NULL};
+	static const char *const hao[] = {"号", "號", NULL};
 	for (const char *const *w = cn_label; *w; w++) {
 		struct span word = span_of(*w);
 		size_t at = span_find(line, word);
-		for (size_t label = 0; at != SIZE_MAX; at = span_find(span_sub(line, label, line.n), word)) {
+		for (size_t label = 0; at != SIZE_MAX;
+		     at = span_find(span_sub(line, label, line.n), word)) {
 			label += at + word.n;
 			struct span tail = span_sub(line, label, label + 150);
-			if (count(tail, cn_admin) + count(tail, cn_street) + count(tail, cn_number) < 2)
+			if (count(tail, cn_admin) + count(tail, cn_street) +
+				    count(tail, cn_number) <
+			    2)
 				continue;
 			size_t from = label;
 			while (from < line.n && (line.p[from] == ':' || line.p[from] == ' '))
@@ -292,15 +296,17 @@ static bool chinese(struct span line, struct text_range *place_r)
 	return false;
 }
 
-static const char *const streets_eu[] = {"strasse", "str", "weg", "platz", "allee", "gasse", "rue",
-	"avenue", "boulevard", "bd", "place", "quai", "calle", "avenida", "avda", "plaza", "via",
-	"viale", "piazza", "corso", "straat", "laan", "gracht", "ul", "rua", "av", "ring", "ufer",
-	"damm", "chemin", "cours", NULL};
+static const char *const streets_eu[] = {
+	"strasse",   "str",   "weg",	"platz", "allee",  "gasse",   "rue",	"avenue",
+	"boulevard", "bd",    "place",	"quai",	 "calle",  "avenida", "avda",	"plaza",
+	"via",	     "viale", "piazza", "corso", "straat", "laan",    "gracht", "ul",
+	"rua",	     "av",    "ring",	"ufer",	 "damm",   "chemin",  "cours",	NULL};
 
 static bool ends_street_eu(struct span s)
 {
-	static const char *const parts[] = {"strasse ", "straat ", "str. ", "weg ", "platz ", "allee ",
-		"gasse ", "laan ", "\xd1\x83\xd0\xbb. ", "\xd1\x83\xd0\xbb\xd0\xb8\xd1\x86\xd0\xb0", NULL};
+	static const char *const parts[] = {"strasse ", "straat ", "str. ",  "weg ",
+					    "platz ",	"allee ",  "gasse ", "laan ",
+					    "ул. ",	"улица",   NULL};
 	return has(s, parts) || has_word(s, streets_eu);
 }
 
@@ -334,13 +340,12 @@ static bool european(struct span s, size_t at, size_t end, struct text_range *pl
 
 static bool asian_line(struct span line, struct text_range *place_r)
 {
-	static const char *const jp[] = {"\xe9\x83\xbd", "\xe9\x81\x93", "\xe5\xba\x9c", "\xe7\x9c\x8c", NULL};
-	static const char *const jp_ward[] = {"\xe5\x8c\xba", "\xe5\xb8\x82", "\xe7\x94\xba", NULL};
-	static const char *const jp_block[] = {"\xe4\xb8\x81\xe7\x9b\xae", "\xe7\x95\xaa\xe5\x9c\xb0", NULL};
-	static const char *const kr_city[] = {"\xec\x84\x9c\xec\x9a\xb8", "\xed\x8a\xb9\xeb\xb3\x84\xec\x8b\x9c",
-		"\xea\xb4\x91\xec\x97\xad\xec\x8b\x9c", "\xea\xb2\xbd\xea\xb8\xb0\xeb\x8f\x84", NULL};
-	static const char *const kr_street[] = {"\xeb\xa1\x9c ", "\xea\xb8\xb8 ", "\xeb\x8f\x99 ", NULL};
-	size_t mark = span_find(line, SPAN("\xe3\x80\x92"));
+	static const char *const jp[] = {"都", "道", "府", "県", NULL};
+	static const char *const jp_ward[] = {"区", "市", "町", NULL};
+	static const char *const jp_block[] = {"丁目", "番地", NULL};
+	static const char *const kr_city[] = {"서울", "특별시", "광역시", "경기도", NULL};
+	static const char *const kr_street[] = {"로 ", "길 ", "동 ", NULL};
+	size_t mark = span_find(line, SPAN("〒"));
 	bool found = mark != SIZE_MAX && has_digit(span_sub(line, mark, mark + 12));
 	found |= has(line, jp) && has(line, jp_ward) && has_digit(line) &&
 		 (has(line, jp_block) || span_find_char(line, '-') != SIZE_MAX) && line.n < 160;
@@ -369,11 +374,14 @@ static size_t box_end(struct span s, size_t at)
 /* English and other Latin forms without a code that another test knows. */
 static bool latin_line(struct span s, struct span line, size_t base, struct text_range *place_r)
 {
-	static const char *const boxes[] = {"p.o. box ", "po box ", "p.o.box ", "p o box ", "post office box ",
-		"postfach ", "casilla ", "apartado ", NULL};
-	static const char *const countries[] = {"china", "singapore", "hong kong", "india", "usa", "u.s.a",
-		"united states", "united kingdom", "canada", "australia", "ireland", "germany", "israel",
-		"japan", "taiwan", "malaysia", "netherlands", "france", "new zealand", NULL};
+	static const char *const boxes[] = {"p.o. box ", "po box ",	     "p.o.box ",
+					    "p o box ",	 "post office box ", "postfach ",
+					    "casilla ",	 "apartado ",	     NULL};
+	static const char *const countries[] = {
+		"china",    "singapore",     "hong kong",      "india",	      "usa",
+		"u.s.a",    "united states", "united kingdom", "canada",      "australia",
+		"ireland",  "germany",	     "israel",	       "japan",	      "taiwan",
+		"malaysia", "netherlands",   "france",	       "new zealand", NULL};
 	if (!has_digit(line))
 		return false;
 	for (const char *const *w = boxes; *w; w++) {
@@ -392,7 +400,8 @@ static bool latin_line(struct span s, struct span line, size_t base, struct text
 			*place_r = clip(s, is_street(before) ? base : above, base + i + 4);
 			return true;
 		}
-	if (line.n < 200 && memchr(line.p, ',', line.n) && is_street(line) && has(line, countries)) {
+	if (line.n < 200 && memchr(line.p, ',', line.n) && is_street(line) &&
+	    has(line, countries)) {
 		*place_r = (struct text_range){base, base + line.n};
 		return true;
 	}

@@ -68,9 +68,10 @@ static struct span address_in(struct span s)
 /* Made for a machine: nobody reads there. */
 static bool for_unsubscribing(struct span addr)
 {
-	static const char *const cues[] = {"unsub", "remove", "leave-", "optout", "opt-out", "bounce",
-		"off@", "signoff", "-off", "listserv@", "majordomo@", "-request@", "subscribe",
-		"noreply", "no-reply", "do-not-reply", "donotreply"};
+	static const char *const cues[] = {
+		"unsub",     "remove",	"leave-",   "optout",	    "opt-out",	  "bounce",
+		"off@",	     "signoff", "-off",	    "listserv@",    "majordomo@", "-request@",
+		"subscribe", "noreply", "no-reply", "do-not-reply", "donotreply"};
 	for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
 		if (span_case_find(addr, span_of(cues[i])) != SIZE_MAX)
 			return true;
@@ -137,8 +138,9 @@ static struct text_range written_name(struct content *c, struct span name)
 		at += base;
 		size_t end = at + folded.n;
 		char before = at ? s.p[at - 1] : ' ', behind = end < s.n ? s.p[end] : ' ';
-		if (!ascii_is_alpha(before) && !memchr("/@.-_", before, 5) && !ascii_is_alpha(behind) &&
-		    behind != '@' && !(behind == '.' && end + 1 < s.n && ascii_is_alpha(s.p[end + 1])))
+		if (!ascii_is_alpha(before) && !memchr("/@.-_", before, 5) &&
+		    !ascii_is_alpha(behind) && behind != '@' &&
+		    !(behind == '.' && end + 1 < s.n && ascii_is_alpha(s.p[end + 1])))
 			last = (struct text_range){at, end};
 		base = end;
 	}

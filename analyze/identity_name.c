@@ -38,7 +38,8 @@ struct text_range credit_code_find(struct span s)
 		while (i < s.n && (ascii_is_digit(s.p[i]) || ascii_is_alpha(s.p[i])))
 			i++;
 		/* 1, 5, 9: kinds of registering authority that organisations have */
-		if (i - from == 18 && ascii_is_digit(s.p[from]) && credit_code_valid(span_sub(s, from, i)))
+		if (i - from == 18 && ascii_is_digit(s.p[from]) &&
+		    credit_code_valid(span_sub(s, from, i)))
 			return (struct text_range){from, i};
 	}
 	return (struct text_range){0, 0};
@@ -57,7 +58,7 @@ struct text_range icp_find(struct span s)
 			continue;
 		size_t at = rest.n > 3 && rest.p[3] == ' ' ? 4 : 3;
 		struct span mark = span_sub(rest, at, at + 3);
-		if (!span_eq(mark, SPAN("\xe5\xa4\x87")) && !span_eq(mark, SPAN("\xe8\xaf\x81")))
+		if (!span_eq(mark, SPAN("备")) && !span_eq(mark, SPAN("证")))
 			continue;
 		for (at += 3; at < rest.n && !ascii_is_digit(rest.p[at]) && at < 12;)
 			at++;
@@ -66,8 +67,9 @@ struct text_range icp_find(struct span s)
 			digits++;
 		if (digits < 5 || digits > 10)
 			continue;
-		size_t from = i >= 3 && (unsigned char)s.p[i - 3] >= 0xe4 ? i - 3 : i, to = i + at + digits;
-		if (span_starts(span_sub(s, to, s.n), SPAN("\xe5\x8f\xb7")))
+		size_t from = i >= 3 && (unsigned char)s.p[i - 3] >= 0xe4 ? i - 3 : i,
+		       to = i + at + digits;
+		if (span_starts(span_sub(s, to, s.n), SPAN("号")))
 			to += 3;
 		return (struct text_range){from, to};
 	}
@@ -80,17 +82,35 @@ struct text_range icp_find(struct span s)
 
 static bool word_byte(char c)
 {
-	return ascii_is_alpha(c) || ascii_is_digit(c) || (c & 0x80) || c == '\'' || c == '&' || c == '-' ||
-	       c == '.';
+	return ascii_is_alpha(c) || ascii_is_digit(c) || (c & 0x80) || c == '\'' || c == '&' ||
+	       c == '-' || c == '.';
 }
 
 /* Behind "©", "copyright", "paid for by" (who pays must be named), years and "by", up to the end
  * of the name. */
 static struct text_range behind_copyright(struct span s, size_t at)
 {
-	static const char *const skip[] = {"paid for by", "copyright", "(c)", "\xc2\xa9", "by ", "the ", NULL};
-	static const char *const stops[] = {"all rights", "rights reserved", " | ", ". ", " - ", ";",
-		" \xc2\xb7 ", " unsubscribe", " privacy", " and not authorized", " not authorized", ", p.o.", ", po box", "(www", " (http", " is a ", " and its ", "\xe3\x80\x82", NULL};
+	static const char *const skip[] = {"paid for by", "copyright", "(c)", "©",
+					   "by ",	  "the ",      NULL};
+	static const char *const stops[] = {"all rights",
+					    "rights reserved",
+					    " | ",
+					    ". ",
+					    " - ",
+					    ";",
+					    " · ",
+					    " unsubscribe",
+					    " privacy",
+					    " and not authorized",
+					    " not authorized",
+					    ", p.o.",
+					    ", po box",
+					    "(www",
+					    " (http",
+					    " is a ",
+					    " and its ",
+					    "。",
+					    NULL};
 	bool more = true;
 	size_t stop_skip = at + NAME_BYTES < s.n ? at + NAME_BYTES : s.n;
 	while (at < stop_skip && more) {
@@ -122,7 +142,7 @@ static struct text_range behind_copyright(struct span s, size_t at)
 
 static struct text_range find_copyright(struct span s)
 {
-	static const char *const marks[] = {"paid for by", "\xc2\xa9", "copyright", "(c) 1", "(c) 2"};
+	static const char *const marks[] = {"paid for by", "©", "copyright", "(c) 1", "(c) 2"};
 	struct text_range best = {0, 0};
 	/* the last one: a footer's, not that of a quoted text above it */
 	for (size_t k = 0; k < sizeof(marks) / sizeof(marks[0]); k++) {
@@ -142,11 +162,13 @@ static struct text_range find_copyright(struct span s)
 	return best;
 }
 
-/* Where the name begins in "本公司是广州…有限公司", "我是…", "欢迎您来到…": behind the last word that no
+/* Where the name begins in "本公司是广州…有限公司", "我是…",
+	"欢迎您来到…": behind the last word that no
  * name holds. */
 static size_t behind_sentence(struct span s, size_t from, size_t to)
 {
-	static const char *const words[] = {"\xe6\x98\xaf", "\xe7\xb3\xbb", "\xe7\x94\xb1", "\xe7\x9a\x84", "\xe6\x88\x91", "\xe6\x82\xa8", "\xe4\xbd\xa0", "\xe8\xb4\xb5", "\xe6\x9c\xac", "\xe8\xaf\xb7", "\xe5\x88\xb0", "\xe4\xb8\xba"};
+	static const char *const words[] = {"是", "系", "由", "的", "我", "您",
+					    "你", "贵", "本", "请", "到", "为"};
 	struct span piece = span_sub(s, from, to);
 	for (size_t i = 0; i + 3 <= piece.n; i++)
 		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
@@ -164,11 +186,8 @@ static struct text_range find_wide_company(struct span s)
 		wide = (unsigned char)s.p[i] >= 0xe4 && (unsigned char)s.p[i] <= 0xe9;
 	if (!wide)
 		return (struct text_range){0, 0};
-	static const char *const forms[] = {"\xe6\x9c\x89\xe9\x99\x90\xe5\x85\xac\xe5\x8f\xb8",
-		"\xe6\x9c\x89\xe9\x99\x90\xe8\xb4\xa3\xe4\xbb\xbb\xe5\x85\xac\xe5\x8f\xb8",
-		"\xe8\x82\xa1\xe4\xbb\xbd\xe5\x85\xac\xe5\x8f\xb8",
-		"\xe6\xa0\xaa\xe5\xbc\x8f\xe4\xbc\x9a\xe7\xa4\xbe", "\xe5\x85\xac\xe5\x8f\xb8",
-		"\xe9\x9b\x86\xe5\x9b\xa2", "\xe4\xba\x8b\xe5\x8a\xa1\xe6\x89\x80", "\xe5\xb7\xa5\xe5\x8e\x82"};
+	static const char *const forms[] = {"有限公司", "有限责任公司", "股份公司", "株式会社",
+					    "公司",	"集团",		"事务所",   "工厂"};
 	for (size_t k = 0; k < sizeof(forms) / sizeof(forms[0]); k++) {
 		struct span form = span_of(forms[k]);
 		for (size_t base = 0, n = 0; n < 40; n++) {
@@ -206,10 +225,13 @@ static bool capital(struct span original, size_t at)
 }
 
 /* Words with a capital before "Inc.", "Ltd", "GmbH" and their like. */
-static struct text_range find_latin_company(struct span s, struct span original, const uint32_t *map)
+static struct text_range find_latin_company(struct span s, struct span original,
+					    const uint32_t *map)
 {
-	static const char *const forms[] = {"inc", "llc", "ltd", "corp", "corporation", "limited", "gmbh",
-		"ag", "plc", "s.a", "s.r.l", "sarl", "b.v", "pty", "incorporated", "co., ltd", "l.l.c", "n.v"};
+	static const char *const forms[] = {"inc",	"llc",	 "ltd", "corp", "corporation",
+					    "limited",	"gmbh",	 "ag",	"plc",	"s.a",
+					    "s.r.l",	"sarl",	 "b.v", "pty",	"incorporated",
+					    "co., ltd", "l.l.c", "n.v"};
 	for (size_t i = 1; i < s.n; i++) {
 		if ((s.p[i - 1] != ' ' && s.p[i - 1] != ',') || !ascii_is_alpha(s.p[i]))
 			continue;
@@ -219,8 +241,10 @@ static struct text_range find_latin_company(struct span s, struct span original,
 			if (*forms[k] != rest.p[0])
 				continue;
 			struct span form = span_of(forms[k]);
-			if (span_starts(rest, form) && (rest.n == form.n || !word_byte(rest.p[form.n]) ||
-							rest.p[form.n] == '.') && form.n > end)
+			if (span_starts(rest, form) &&
+			    (rest.n == form.n || !word_byte(rest.p[form.n]) ||
+			     rest.p[form.n] == '.') &&
+			    form.n > end)
 				end = form.n;
 		}
 		if (!end || !capital(original, map[i]))
@@ -236,7 +260,8 @@ static struct text_range find_latin_company(struct span s, struct span original,
 			bool joins = span_eq(span_sub(s, at, stop), SPAN("of")) ||
 				     span_eq(span_sub(s, at, stop), SPAN("and")) ||
 				     span_eq(span_sub(s, at, stop), SPAN("&"));
-			if (at == stop || (!capital(original, map[at]) && !joins) || s.p[stop - 1] == '.')
+			if (at == stop || (!capital(original, map[at]) && !joins) ||
+			    s.p[stop - 1] == '.')
 				break;
 			from = at;
 			words++;

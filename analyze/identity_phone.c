@@ -13,7 +13,7 @@ struct candidate {
 	size_t from, to;
 	size_t digits;
 	size_t group[GROUPS], groups; /* digits in each group */
-	char first[6];                /* first digits */
+	char first[6];		      /* first digits */
 	bool plus, parenthesis;
 	size_t dots;
 };
@@ -91,19 +91,20 @@ static bool ends_with_word(struct span before, const char *const *words)
 /* "Tel:", 电话 and their like stand right before. */
 static bool called_phone(struct span s, size_t at)
 {
-	static const char *const words[] = {"tel", "tel.", "phone", "telephone", "call", "call us at",
-		"call us", "call us on", "call at", "phone number", "mobile", "cell", "ph", "t", "m",
-		"p", "toll free", "toll-free", "hotline", "telefon", "fon", "handy", "telefono",
-		"telefone", "tfno", "telephone", "dial", "\xe7\x94\xb5\xe8\xaf\x9d",
-		"\xe9\x9b\xbb\xe8\xa9\xb1", "\xe6\x89\x8b\xe6\x9c\xba", "\xe7\x83\xad\xe7\xba\xbf",
-		"\xe7\x86\xb1\xe7\xb7\x9a", "\xe8\x81\x94\xe7\xb3\xbb\xe6\x96\xb9\xe5\xbc\x8f",
-		"\xec\xa0\x84\xed\x99\x94", "\xd1\x82\xd0\xb5\xd0\xbb", "\xd1\x82\xd0\xb5\xd0\xbb.",
-		"\xd1\x82\xd0\xb5\xd0\xbb\xd0\xb5\xd1\x84\xd0\xbe\xd0\xbd", NULL};
+	static const char *const words[] = {
+		"tel",	      "tel.",	   "phone",	 "telephone", "call",
+		"call us at", "call us",   "call us on", "call at",   "phone number",
+		"mobile",     "cell",	   "ph",	 "t",	      "m",
+		"p",	      "toll free", "toll-free",	 "hotline",   "telefon",
+		"fon",	      "handy",	   "telefono",	 "telefone",  "tfno",
+		"telephone",  "dial",	   "电话",	 "電話",      "手机",
+		"热线",	      "熱線",	   "联系方式",	 "전화",      "тел",
+		"тел.",	      "телефон",   NULL};
 	struct span before = span_sub(s, at > 32 ? at - 32 : 0, at);
 	while (before.n && (before.p[before.n - 1] == ' ' || before.p[before.n - 1] == ':' ||
 			    before.p[before.n - 1] == '(' || before.p[before.n - 1] == '+'))
 		before.n--;
-	if (before.n > 2 && !memcmp(before.p + before.n - 3, "\xef\xbc\x9a", 3))
+	if (before.n > 2 && !memcmp(before.p + before.n - 3, "：", 3))
 		before.n -= 3;
 	if (!before.n || !ends_with_word(before, words))
 		return false;
@@ -116,14 +117,14 @@ static bool called_phone(struct span s, size_t at)
 
 static bool called_fax(struct span s, size_t at)
 {
-	static const char *const words[] = {"fax", "fax:", "facsimile", "\xe4\xbc\xa0\xe7\x9c\x9f",
-		"\xe5\x82\xb3\xe7\x9c\x9f", "qq", "qq:", "\xd1\x84\xd0\xb0\xd0\xba\xd1\x81", "order",
-		"id", "no", "no.", "number", "account", "#", "zip", "icq", "isbn", "issn", NULL};
+	static const char *const words[] = {
+		"fax", "fax:", "facsimile", "传真",    "傳真", "qq",  "qq:", "факс", "order", "id",
+		"no",  "no.",  "number",    "account", "#",    "zip", "icq", "isbn", "issn",  NULL};
 	struct span before = span_sub(s, at > 24 ? at - 24 : 0, at);
 	while (before.n && (before.p[before.n - 1] == ' ' || before.p[before.n - 1] == ':' ||
 			    before.p[before.n - 1] == '('))
 		before.n--;
-	if (before.n > 2 && !memcmp(before.p + before.n - 3, "\xef\xbc\x9a", 3))
+	if (before.n > 2 && !memcmp(before.p + before.n - 3, "：", 3))
 		before.n -= 3;
 	return ends_with_word(before, words) && !span_ends(before, SPAN("phone number")) &&
 	       !span_ends(before, SPAN("phone no"));
@@ -153,13 +154,15 @@ static bool is_phone(struct span s, const struct candidate *c)
 /* 1-800-FLOWERS: seven letters behind a toll-free code. */
 static size_t vanity_bytes(struct span s)
 {
-	static const char *const codes[] = {"1-800-", "1-888-", "1-877-", "1-866-", "1 800 ", "1 888 "};
+	static const char *const codes[] = {"1-800-", "1-888-", "1-877-",
+					    "1-866-", "1 800 ", "1 888 "};
 	for (size_t k = 0; k < sizeof(codes) / sizeof(codes[0]); k++) {
 		size_t at = 6, letters = 0, rest = 0;
 		if (!span_starts(s, span_of(codes[k])))
 			continue;
-		for (; at < s.n && (ascii_is_alpha(s.p[at]) || ascii_is_digit(s.p[at]) ||
-				    s.p[at] == '-'); at++) {
+		for (; at < s.n &&
+		       (ascii_is_alpha(s.p[at]) || ascii_is_digit(s.p[at]) || s.p[at] == '-');
+		     at++) {
 			letters += ascii_is_alpha(s.p[at]) != 0;
 			rest += s.p[at] != '-';
 		}
@@ -187,9 +190,10 @@ struct text_range phone_find(struct span s)
 		char behind = k.to < s.n ? s.p[k.to] : ' ';
 		touches |= ascii_is_alpha(behind) || memchr("=_@%&$", behind, 6) != NULL;
 		if (k.digits && !touches && is_phone(s, &k))
-			return (struct text_range){k.from + (s.p[k.from] == '(' &&
-							!memchr(s.p + k.from, ')', k.to - k.from)),
-					      k.to};
+			return (struct text_range){
+				k.from + (s.p[k.from] == '(' &&
+					  !memchr(s.p + k.from, ')', k.to - k.from)),
+				k.to};
 		/* A long run may hide a number behind another: go on behind its first group. */
 		i++;
 		while (i < s.n && ascii_is_digit(s.p[i]))

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-#define PIECES 4 /* of one phrase */
+#define PIECES 4  /* of one phrase */
 #define HITS 4000 /* kept of one text; a page of nothing but phrases says no more than that */
 
 static const char *const kind_names[] = {
@@ -15,7 +15,7 @@ static const char *const kind_names[] = {
 
 struct piece {
 	uint16_t row;
-	uint8_t index; /* in its phrase */
+	uint8_t index;	/* in its phrase */
 	bool whole_end; /* a word ends here */
 	bool word_start;
 	uint16_t bytes;
@@ -32,8 +32,8 @@ static struct {
 	bool ready;
 	uint8_t class_of[256];
 	size_t classes;
-	uint16_t *next; /* [node * classes + class] */
-	int32_t *ends;  /* first piece that ends at the node, index + 1 */
+	uint16_t *next;	   /* [node * classes + class] */
+	int32_t *ends;	   /* first piece that ends at the node, index + 1 */
 	uint16_t *shorter; /* nearest suffix node with an end */
 	size_t n_nodes, cap_nodes;
 	struct piece *pieces;
@@ -58,8 +58,8 @@ static int kind_find(struct span name)
 
 /* One line as kind, language and phrase; false for a blank line or a comment, *bad_r when it
  * is neither. */
-static bool read_line(struct span line, int *kind_r, struct span *language_r,
-		      struct span *phrase_r, bool *bad_r)
+static bool read_line(struct span line, int *kind_r, struct span *language_r, struct span *phrase_r,
+		      bool *bad_r)
 {
 	struct span kind;
 	line = span_trim(line);
@@ -111,9 +111,10 @@ static void add_piece(struct span text, size_t row, size_t index, bool whole_end
 		return;
 	/* Cyrillic is folded to U+0430..U+045F: lead bytes 0xd0 and 0xd1. */
 	unsigned char lead = (unsigned char)text.p[0];
-	machine.pieces[machine.n_pieces] = (struct piece){(uint16_t)row, (uint8_t)index, whole_end,
-		is_letter(text.p[0]) || lead == 0xd0 || lead == 0xd1, (uint16_t)text.n,
-		machine.ends[node]};
+	machine.pieces[machine.n_pieces] = (struct piece){
+		(uint16_t)row,	  (uint8_t)index,
+		whole_end,	  is_letter(text.p[0]) || lead == 0xd0 || lead == 0xd1,
+		(uint16_t)text.n, machine.ends[node]};
 	machine.ends[node] = (int32_t)++machine.n_pieces;
 }
 
@@ -128,7 +129,8 @@ static void add_phrase(int kind, struct span language, struct span phrase)
 	phrase.n -= whole_end;
 	while (phrase.n && row->pieces < PIECES) {
 		size_t gap = span_find(phrase, SPAN("..."));
-		struct span piece = span_trim(span_sub(phrase, 0, gap == SIZE_MAX ? phrase.n : gap));
+		struct span piece =
+			span_trim(span_sub(phrase, 0, gap == SIZE_MAX ? phrase.n : gap));
 		phrase = gap == SIZE_MAX ? SPAN_NONE : span_sub(phrase, gap + 3, phrase.n);
 		struct span folded = fold_text(&machine.arena, piece).text;
 		if (folded.n)
@@ -153,8 +155,8 @@ static void link_nodes(void)
 			queue[tail++] = machine.next[c];
 	while (head < tail) {
 		uint16_t node = queue[head++];
-		machine.shorter[node] = machine.ends[fail[node]] ? fail[node]
-								   : machine.shorter[fail[node]];
+		machine.shorter[node] =
+			machine.ends[fail[node]] ? fail[node] : machine.shorter[fail[node]];
 		for (size_t c = 0; c < classes; c++) {
 			uint16_t *slot = &machine.next[node * classes + c];
 			uint16_t other = machine.next[fail[node] * classes + c];
@@ -217,7 +219,8 @@ static void found(struct phrase_hits *hits, struct arena *a, struct progress *pr
 		/* A second beginning does not undo a first that still waits for its end. */
 		if (p->pieces <= 1 || from - p->end > PHRASE_GAP_BYTES)
 			*p = (struct progress){from, to, 1};
-	} else if (p->pieces == piece->index && from >= p->end && from - p->end <= PHRASE_GAP_BYTES) {
+	} else if (p->pieces == piece->index && from >= p->end &&
+		   from - p->end <= PHRASE_GAP_BYTES) {
 		p->end = to;
 		p->pieces++;
 	} else {
@@ -229,8 +232,11 @@ static void found(struct phrase_hits *hits, struct arena *a, struct progress *pr
 	hits->count[row->kind]++;
 	if (hits->n < HITS &&
 	    arena_grow(a, (void **)&hits->v, hits->n, &hits->cap, sizeof(*hits->v)))
-		hits->v[hits->n++] = (struct phrase_hit){p->from, to, piece->row, row->kind,
-			{row->language[0], row->language[1], 0}};
+		hits->v[hits->n++] = (struct phrase_hit){p->from,
+							 to,
+							 piece->row,
+							 row->kind,
+							 {row->language[0], row->language[1], 0}};
 }
 
 void phrases_find(struct span s, struct arena *a, struct phrase_hits *hits)
@@ -254,8 +260,8 @@ void phrases_find(struct span s, struct arena *a, struct phrase_hits *hits)
 				bool inside = piece->word_start &&
 					      (is_letter((char)before) ||
 					       (before >= 0x80 && (s.p[from] & 0x80)));
-				bool runs_on = piece->whole_end && i + 1 < s.n &&
-					       is_letter(s.p[i + 1]);
+				bool runs_on =
+					piece->whole_end && i + 1 < s.n && is_letter(s.p[i + 1]);
 				if (!inside && !runs_on)
 					found(hits, a, progress, piece, (uint32_t)from,
 					      (uint32_t)(i + 1));

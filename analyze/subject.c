@@ -5,11 +5,10 @@
 /* "Re:", "Fwd:" and their kin of other languages at the start of a folded subject; the rest. */
 static bool reply_prefix(struct span s, struct span *rest_r)
 {
-	static const char *const prefixes[] = {"re:", "re :", "fw:", "fwd:", "aw:", "wg:", "tr:", "sv:",
-		"rv:", "rif:", "res:", "enc:", "antw:", "vs:", "\xe5\x9b\x9e\xe5\xa4\x8d:",
-		"\xe8\xbd\xac\xe5\x8f\x91:", "\xe5\x9b\x9e\xe8\xa6\x86:", "\xe8\xbd\x89\xe5\xaf\x84:",
-		"\xe7\xad\x94\xe5\xa4\x8d:", "\xe7\xad\x94\xe8\xa6\x86:", "\xe8\xbd\x89\xe7\x99\xbc:",
-		"\xe5\x9b\x9e\xe8\xa6\x86\xef\xbc\x9a", NULL};
+	static const char *const prefixes[] = {
+		"re:",	 "re :",  "fw:",   "fwd:",  "aw:",   "wg:",    "tr:",	"sv:",
+		"rv:",	 "rif:",  "res:",  "enc:",  "antw:", "vs:",    "回复:", "转发:",
+		"回覆:", "轉寄:", "答复:", "答覆:", "轉發:", "回覆：", NULL};
 	for (const char *const *p = prefixes; *p; p++)
 		if (span_starts(s, span_of(*p))) {
 			*rest_r = span_sub(s, strlen(*p), s.n);
@@ -21,11 +20,23 @@ static bool reply_prefix(struct span s, struct span *rest_r)
 /* Something of an earlier message stands in the body. */
 static bool quotes(const struct content *c)
 {
-	static const char *const marks[] = {"wrote:", "writes:", "-----original message", "\nfrom:",
-		"forwarded message", "begin forwarded", "said:", "schrieb", "a ecrit", "escribio:",
-		"ha scritto", "\xe5\x86\x99\xe9\x81\x93", "\xe5\x8e\x9f\xe5\xa7\x8b\xe9\x82\xae\xe4\xbb\xb6",
-		"\xe5\x8f\x91\xe4\xbb\xb6\xe4\xba\xba", "\xe5\xaf\xab\xe9\x81\x93",
-		"\xe7\x9a\x84\xe5\xa4\xa7\xe4\xbd\x9c\xe4\xb8\xad\xe6\x8f\x90\xe5\x88\xb0", NULL};
+	static const char *const marks[] = {"wrote:",
+					    "writes:",
+					    "-----original message",
+					    "\nfrom:",
+					    "forwarded message",
+					    "begin forwarded",
+					    "said:",
+					    "schrieb",
+					    "a ecrit",
+					    "escribio:",
+					    "ha scritto",
+					    "写道",
+					    "原始邮件",
+					    "发件人",
+					    "寫道",
+					    "的大作中提到",
+					    NULL};
 	const struct reading *readings[] = {&c->shown, &c->other};
 	for (size_t r = 0; r < 2; r++) {
 		struct span s = readings[r]->text.text;
@@ -34,7 +45,8 @@ static bool quotes(const struct content *c)
 				return true;
 		for (size_t i = 0; i + 1 < s.n; i++)
 			if ((i == 0 || s.p[i - 1] == '\n') &&
-			    (s.p[i] == '>' || ((s.p[i] == '|' || s.p[i] == ':') && s.p[i + 1] == ' ') ||
+			    (s.p[i] == '>' ||
+			     ((s.p[i] == '|' || s.p[i] == ':') && s.p[i + 1] == ' ') ||
 			     (i + 2 < s.n && s.p[i + 1] == '>' && ascii_is_alpha(s.p[i]))))
 				return true;
 	}
@@ -49,7 +61,8 @@ static void fake_reply_fact(const struct content *c, struct span folded, struct 
 	const struct message *m = c->message;
 	struct span rest;
 	bool reply = reply_prefix(folded, &rest);
-	bool thread = message_header(m, "In-Reply-To", NULL) || message_header(m, "References", NULL);
+	bool thread =
+		message_header(m, "In-Reply-To", NULL) || message_header(m, "References", NULL);
 	if (!m->subject.p) {
 		facts_set_absent(f, F_SUBJECT_FAKE_REPLY);
 		return;
@@ -58,8 +71,8 @@ static void fake_reply_fact(const struct content *c, struct span folded, struct 
 		facts_set_unknown(f, F_SUBJECT_FAKE_REPLY);
 		return;
 	}
-	struct fact *fact = facts_set_condition(f, F_SUBJECT_FAKE_REPLY,
-						reply && !thread && !quotes(c));
+	struct fact *fact =
+		facts_set_condition(f, F_SUBJECT_FAKE_REPLY, reply && !thread && !quotes(c));
 	struct header *h = message_header(m, "Subject", NULL);
 	facts_evidence(fact, m->subject, h ? (int64_t)h->offset : -1, h ? h->field.n : 0);
 }
@@ -153,11 +166,11 @@ static void fake_transactional_fact(const struct content *c, struct span bare, s
 /* Order 38: "AD" or 广告 at the front of the Subject, in the spellings that occur. */
 static void ad_mark_fact(struct span folded, struct facts *f)
 {
-	static const char *const marks[] = {"ad:", "ad ", "ad]", "ad)", "ad>", "adv:", "adv ", "[ad]",
-		"(ad)", "<ad>", "(adv)", "[adv]", "advertisement", "(\xea\xb4\x91\xea\xb3\xa0)",
-		"\xe5\xb9\xbf\xe5\x91\x8a", "\xe5\xbb\xa3\xe5\x91\x8a",
-		"ad\xe3\x80\x91", "ad-", NULL};
-	static const char *const open[] = {"(", "[", "<", "\xe3\x80\x90", "\xe3\x80\x8a", "{", NULL};
+	static const char *const marks[] = {"ad:",   "ad ",   "ad]",	       "ad)",	 "ad>",
+					    "adv:",  "adv ",  "[ad]",	       "(ad)",	 "<ad>",
+					    "(adv)", "[adv]", "advertisement", "(광고)", "广告",
+					    "廣告",  "ad】",  "ad-",	       NULL};
+	static const char *const open[] = {"(", "[", "<", "【", "《", "{", NULL};
 	struct span s = span_trim(folded);
 	for (const char *const *o = open; *o; o++)
 		if (span_starts(s, span_of(*o)))

@@ -4,7 +4,7 @@
 #include <math.h>
 
 #define MIN_BODY_GRAMS 40 /* a shorter body covers nothing */
-#define MIN_GRAMS 4       /* of the subject */
+#define MIN_GRAMS 4	  /* of the subject */
 
 /* A whole word counts as so many n-grams: swaps within one topic are found by its words. */
 #define WORD_WEIGHT 2
@@ -32,7 +32,7 @@ static uint64_t wide_char(struct span s, size_t i)
 
 struct gram_state {
 	uint64_t letters, wide; /* the last four letters; the last three ideographs */
-	uint64_t word;          /* hash of the word so far */
+	uint64_t word;		/* hash of the word so far */
 	unsigned n_letters, n_wide, n_word;
 };
 
@@ -59,7 +59,9 @@ size_t subject_grams(struct span s, struct subject_gram *out, size_t max)
 			g.n_wide++;
 			for (unsigned k = 1; k <= 3 && k <= g.n_wide; k++)
 				out[n++] = (struct subject_gram){
-					mix((g.wide & ((1ull << 16 * k) - 1)) * 0x9e3779b97f4a7c15u + k),
+					mix((g.wide & ((1ull << 16 * k) - 1)) *
+						    0x9e3779b97f4a7c15u +
+					    k),
 					true};
 			i += 3;
 			continue;
@@ -119,7 +121,8 @@ static double gram_value(const struct subject_table_head *head, const uint8_t *l
 
 static const struct subject_table_head *table_head(struct span t)
 {
-	const struct subject_table_head *head = (const struct subject_table_head *)(const void *)t.p;
+	const struct subject_table_head *head =
+		(const struct subject_table_head *)(const void *)t.p;
 	size_t grams = (size_t)SUBJECT_COHORT * SUBJECT_COHORT_GRAMS;
 	if (t.n != sizeof(*head) + SUBJECT_BUCKETS + grams * sizeof(uint32_t) ||
 	    head->magic != SUBJECT_MAGIC || head->buckets != SUBJECT_BUCKETS)

@@ -46,12 +46,38 @@ static bool usable(struct span t)
 /* The target itself says it. */
 static bool target_says_it(struct span t)
 {
-	static const char *const cues[] = {"unsub", "optout", "opt-out", "opt_out", "/remove",
-		"remove@", "removeme", "remove.", "=remove", "signoff", "tuiding", "quxiao",
-		"abmeld", "abbestell", "desabon", "desinscri", "descadastr", "disiscri",
-		"unscribe", "takemeoff", "take-me-off", "email-preferences", "emailpreferences",
-		"subscription_preferences", "manage-subscription", "managesub", "off-list",
-		"cancelar", "afmeld", "uitschrij", "otpis", "wypis"};
+	static const char *const cues[] = {"unsub",
+					   "optout",
+					   "opt-out",
+					   "opt_out",
+					   "/remove",
+					   "remove@",
+					   "removeme",
+					   "remove.",
+					   "=remove",
+					   "signoff",
+					   "tuiding",
+					   "quxiao",
+					   "abmeld",
+					   "abbestell",
+					   "desabon",
+					   "desinscri",
+					   "descadastr",
+					   "disiscri",
+					   "unscribe",
+					   "takemeoff",
+					   "take-me-off",
+					   "email-preferences",
+					   "emailpreferences",
+					   "subscription_preferences",
+					   "manage-subscription",
+					   "managesub",
+					   "off-list",
+					   "cancelar",
+					   "afmeld",
+					   "uitschrij",
+					   "otpis",
+					   "wypis"};
 	char lower[LINK_CUE_BYTES];
 	size_t n = t.n < sizeof(lower) ? t.n : sizeof(lower);
 	for (size_t i = 0; i < n; i++)
@@ -132,8 +158,8 @@ static size_t distance(struct span text, const struct view_link *l, size_t from,
 }
 
 /* The nearest of `links` that serves the wish; *best_r is how near one was found before. */
-static const struct view_link *nearest(const struct reading *r, const struct view_link *links, size_t n,
-				       size_t from, size_t to, size_t *best_r)
+static const struct view_link *nearest(const struct reading *r, const struct view_link *links,
+				       size_t n, size_t from, size_t to, size_t *best_r)
 {
 	const struct view *v = &r->view;
 	const struct view_link *best = NULL;
@@ -172,7 +198,8 @@ static void way_of_link(struct unsub *u, const struct view *v, const struct view
 			return;
 		}
 	struct unsub_way *way = add_way(u, is_mail_target(l->target) ? WAY_MAILTO
-					   : l->kind == LINK_FORM ? WAY_FORM : WAY_LINK);
+					   : l->kind == LINK_FORM    ? WAY_FORM
+								     : WAY_LINK);
 	if (!way)
 		return;
 	way->visible = l->visible;
@@ -206,7 +233,8 @@ static void find_in_text(struct unsub *u, const struct reading *r)
 	for (size_t i = 0; i < r->hits.n && u->n < UNSUB_WAYS; i++) {
 		const struct phrase_hit *hit = &r->hits.v[i];
 		u->delete_only |= hit->kind == PHRASE_NOWAY;
-		if (hit->kind != PHRASE_UNSUB && hit->kind != PHRASE_REPLY && hit->kind != PHRASE_LOGIN)
+		if (hit->kind != PHRASE_UNSUB && hit->kind != PHRASE_REPLY &&
+		    hit->kind != PHRASE_LOGIN)
 			continue;
 		size_t from = r->text.from[hit->from], to = r->text.from[hit->to];
 		if (to - from < 400 && !v->html && from != quoted_from && quoted_line(text, from)) {
@@ -217,16 +245,18 @@ static void find_in_text(struct unsub *u, const struct reading *r)
 		const struct view_link *l = run && run->link >= 0 ? &v->links[run->link] : NULL;
 		if (l && usable(l->target) && hit->kind == PHRASE_UNSUB &&
 		    (l->kind != LINK_FORM || v->forms)) {
-			way_of_link(u, v, l, hit, span_trim(span_sub(text, l->from, l->to)).n < 240
-				? SPAN_NONE : view_line(text, from, to));
+			way_of_link(u, v, l, hit,
+				    span_trim(span_sub(text, l->from, l->to)).n < 240
+					    ? SPAN_NONE
+					    : view_line(text, from, to));
 			continue;
 		}
 		l = hit->kind == PHRASE_UNSUB ? serving_link(r, from, to) : NULL;
 		if (l) {
 			way_of_link(u, v, l, hit, view_line(text, from, to));
 		} else if (hit->kind != PHRASE_UNSUB) {
-			struct unsub_way *way = add_way(u, hit->kind == PHRASE_REPLY ? WAY_REPLY
-										     : WAY_LOGIN);
+			struct unsub_way *way =
+				add_way(u, hit->kind == PHRASE_REPLY ? WAY_REPLY : WAY_LOGIN);
 			if (!way)
 				return;
 			way->visible = way->described = true;
@@ -248,10 +278,11 @@ static void find_in_links(struct unsub *u, const struct reading *r)
 		const struct view_link *l = &v->links[i];
 		if (!usable(l->target))
 			continue;
-		const struct phrase_hit *hit =
-			hit_within(&r->hidden_hits, &r->hidden, PHRASE_UNSUB, l->hidden_from, l->hidden_to);
+		const struct phrase_hit *hit = hit_within(&r->hidden_hits, &r->hidden, PHRASE_UNSUB,
+							  l->hidden_from, l->hidden_to);
 		if (!hit)
-			hit = hit_within(&r->alt_hits, &r->alt, PHRASE_UNSUB, l->alt_from, l->alt_to);
+			hit = hit_within(&r->alt_hits, &r->alt, PHRASE_UNSUB, l->alt_from,
+					 l->alt_to);
 		bool says = (l->visible || l->hidden_to > l->hidden_from) && l->says_unsub;
 		if (hit || says)
 			way_of_link(u, v, l, hit, SPAN_NONE);
@@ -318,8 +349,9 @@ static void one_click_fact(const struct message *m, const struct header_ways *w,
 			   const struct auth *auth, struct facts *f)
 {
 	struct header *post = message_header(m, "List-Unsubscribe-Post", NULL);
-	bool wanted = post && w->https &&
-		      span_case_eq(message_header_text(m, post), SPAN("List-Unsubscribe=One-Click"));
+	bool wanted =
+		post && w->https &&
+		span_case_eq(message_header_text(m, post), SPAN("List-Unsubscribe=One-Click"));
 	bool covered = false, unclear = auth == NULL;
 	for (size_t i = 0; auth && i < auth->n_dkim; i++) {
 		const struct dkim_result *d = &auth->dkim[i];
@@ -423,8 +455,9 @@ static void body_facts(const struct content *c, struct facts *f)
 	facts_set_number(f, F_UNSUB_BODY_COUNT, (double)u->n);
 	facts_set_condition(f, F_UNSUB_DELETE_ONLY, u->delete_only && !u->n);
 	if (!u->n) {
-		static const enum fact_id none[] = {F_UNSUB_VISIBLE, F_UNSUB_LEGIBLE, F_UNSUB_PX,
-			F_UNSUB_CONTRAST, F_UNSUB_DESCRIBED, F_UNSUB_LOGIN, F_UNSUB_LANGUAGE};
+		static const enum fact_id none[] = {
+			F_UNSUB_VISIBLE,   F_UNSUB_LEGIBLE, F_UNSUB_PX,	     F_UNSUB_CONTRAST,
+			F_UNSUB_DESCRIBED, F_UNSUB_LOGIN,   F_UNSUB_LANGUAGE};
 		for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
 			facts_set_absent(f, none[i]);
 		return;
@@ -433,8 +466,8 @@ static void body_facts(const struct content *c, struct facts *f)
 	fact = facts_set_condition(f, F_UNSUB_DESCRIBED, described);
 	content_evidence(c, fact, worded->text, worded->part, worded->offset);
 	facts_set_condition(f, F_UNSUB_LOGIN, only_login);
-	facts_set_text(f, F_UNSUB_LANGUAGE, worded->language[0] ? span_of(worded->language)
-								 : SPAN_NONE);
+	facts_set_text(f, F_UNSUB_LANGUAGE,
+		       worded->language[0] ? span_of(worded->language) : SPAN_NONE);
 }
 
 void unsub_facts(const struct content *c, const struct auth *auth, struct facts *f)
@@ -450,9 +483,10 @@ void unsub_facts(const struct content *c, const struct auth *auth, struct facts 
 	facts_set_condition(f, F_UNSUB_FORM_REASON, form_reason);
 	if (!c->readable || (c->partial && !c->unsub.n)) {
 		/* nothing was read, or not all: no way found says nothing */
-		static const enum fact_id body[] = {F_UNSUB_BODY, F_UNSUB_BODY_COUNT,
-			F_UNSUB_VISIBLE, F_UNSUB_LEGIBLE, F_UNSUB_PX, F_UNSUB_CONTRAST,
-			F_UNSUB_DESCRIBED, F_UNSUB_LOGIN, F_UNSUB_LANGUAGE, F_UNSUB_DELETE_ONLY};
+		static const enum fact_id body[] = {
+			F_UNSUB_BODY,	  F_UNSUB_BODY_COUNT, F_UNSUB_VISIBLE,	 F_UNSUB_LEGIBLE,
+			F_UNSUB_PX,	  F_UNSUB_CONTRAST,   F_UNSUB_DESCRIBED, F_UNSUB_LOGIN,
+			F_UNSUB_LANGUAGE, F_UNSUB_DELETE_ONLY};
 		for (size_t i = 0; i < sizeof(body) / sizeof(body[0]); i++)
 			facts_set_unknown(f, body[i]);
 		return;

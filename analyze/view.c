@@ -16,7 +16,8 @@ struct span view_link_text(const struct view *v, const struct view_link *l)
 {
 	struct span s = span_trim((struct span){v->text + l->from, l->to - l->from});
 	if (!s.n)
-		s = span_trim((struct span){v->hidden + l->hidden_from, l->hidden_to - l->hidden_from});
+		s = span_trim(
+			(struct span){v->hidden + l->hidden_from, l->hidden_to - l->hidden_from});
 	if (!s.n)
 		s = span_trim((struct span){v->alt + l->alt_from, l->alt_to - l->alt_from});
 	return s;
@@ -55,8 +56,8 @@ static bool ends_address(unsigned char c)
 
 static bool is_local_char(char c)
 {
-	return ascii_is_alpha(c) || ascii_is_digit(c) || c == '.' || c == '_' || c == '-' || c == '+' ||
-	       c == '%' || c == '=';
+	return ascii_is_alpha(c) || ascii_is_digit(c) || c == '.' || c == '_' || c == '-' ||
+	       c == '+' || c == '%' || c == '=';
 }
 
 /* Where found addresses go: the links of a plain part, or `written`. */
@@ -77,9 +78,14 @@ static void add_found(struct found_links *f, struct span line, size_t from, size
 	    !arena_grow(f->arena, (void **)f->v, *f->n, f->cap, sizeof(**f->v)))
 		return;
 	(*f->v)[(*f->n)++] = (struct view_link){.target = span_sub(line, from, to),
-		.kind = LINK_PLAIN, .from = (uint32_t)(f->base + from), .to = (uint32_t)(f->base + to),
-		.offset = f->offset + (uint32_t)from, .part = f->part, .visible = true, .px = 16,
-		.contrast = 21};
+						.kind = LINK_PLAIN,
+						.from = (uint32_t)(f->base + from),
+						.to = (uint32_t)(f->base + to),
+						.offset = f->offset + (uint32_t)from,
+						.part = f->part,
+						.visible = true,
+						.px = 16,
+						.contrast = 21};
 }
 
 /* URLs and addresses of one line. */
@@ -146,14 +152,15 @@ void view_add_plain(struct view *v, struct span text, uint16_t part)
 			line.n--;
 		if (line.n) {
 			memcpy(v->text + v->n_text, line.p, line.n);
-			struct found_links f = {v->arena, &v->links, &v->n_links, &v->cap_links,
-				v->n_text, offset, part};
+			struct found_links f = {v->arena,  &v->links, &v->n_links, &v->cap_links,
+						v->n_text, offset,    part};
 			find_addresses(&f, (struct span){v->text + v->n_text, line.n});
-			view_add_run(v, (struct view_run){(uint32_t)v->n_text, (uint32_t)line.n, offset, -1,
-					16, 21, part, true});
+			view_add_run(v, (struct view_run){(uint32_t)v->n_text, (uint32_t)line.n,
+							  offset, -1, 16, 21, part, true});
 		}
 		v->n_text += line.n;
 		if (rest.n)
 			v->text[v->n_text++] = '\n';
-	}	v->links_seen += v->n_links - links;
+	}
+	v->links_seen += v->n_links - links;
 }

@@ -61,9 +61,13 @@ static int32_t link_begin(struct walk *w, struct span target, enum link_kind kin
 	if (v->n_links == LIMIT_HTML_LINKS ||
 	    !arena_grow(v->arena, (void **)&v->links, v->n_links, &v->cap_links, sizeof(*v->links)))
 		return -1;
-	v->links[v->n_links] = (struct view_link){.target = target, .kind = kind,
-		.from = (uint32_t)v->n_text, .hidden_from = (uint32_t)v->n_hidden,
-		.alt_from = (uint32_t)v->n_alt, .offset = (uint32_t)offset, .part = w->part};
+	v->links[v->n_links] = (struct view_link){.target = target,
+						  .kind = kind,
+						  .from = (uint32_t)v->n_text,
+						  .hidden_from = (uint32_t)v->n_hidden,
+						  .alt_from = (uint32_t)v->n_alt,
+						  .offset = (uint32_t)offset,
+						  .part = w->part};
 	link_end(w, (int32_t)v->n_links);
 	return (int32_t)v->n_links++;
 }
@@ -86,7 +90,7 @@ static void add_run(struct walk *w, const struct frame *f, size_t start, size_t 
 		}
 	}
 	view_add_run(v, (struct view_run){(uint32_t)start, (uint32_t)n, (uint32_t)offset, f->link,
-			f->style.px, f->contrast, w->part, f->shown});
+					  f->style.px, f->contrast, w->part, f->shown});
 }
 
 /* Bytes of a blank at the start of `s`: ASCII ones, no-break and other Unicode spaces. */
@@ -112,7 +116,8 @@ static size_t blank_bytes(struct span s)
 static bool zero_width(struct span s, size_t n)
 {
 	return (n == 3 && (unsigned char)s.p[0] == 0xe2 && (unsigned char)s.p[2] >= 0x8b &&
-		(unsigned char)s.p[2] <= 0x8f) || (n == 3 && (unsigned char)s.p[0] == 0xef) ||
+		(unsigned char)s.p[2] <= 0x8f) ||
+	       (n == 3 && (unsigned char)s.p[0] == 0xef) ||
 	       (n == 2 && (unsigned char)s.p[0] == 0xcd);
 }
 
@@ -263,70 +268,6 @@ static void implied_ends(struct walk *w, enum html_tag tag)
 	}
 }
 
-static void set_px(struct css_values *values, enum css_unit unit, float number)
-{
-	values->set |= 1u << CSS_FONT_SIZE;
-	values->v[CSS_FONT_SIZE] = (struct css_value){unit, {number}};
-}
-
-static void set_colour(struct css_values *values, enum css_property p, struct span s)
-{
-	uint32_t colour;
-	if (s.n && css_colour(s, &colour)) {
-		values->set |= 1u << p;
-		values->v[p] = (struct css_value){.unit = CSS_COLOUR, .colour = colour};
-	}
-}
-
-/* <font size="-1">: sizes 1 to 7, 3 is normal. */
-static void set_font_size(struct css_values *values, struct span s)
-{
-	static const float px[] = {10, 13, 16, 18, 24, 32, 48};
-	s = span_trim(s);
-	if (!s.n)
-		return;
-	bool plus = s.p[0] == '+', minus = s.p[0] == '-';
-	char digit = s.n > (size_t)(plus || minus) ? s.p[plus || minus] : 0;
-	if (!ascii_is_digit(digit))
-		return;
-	int size = digit - '0';
-	size = plus ? 3 + size : minus ? 3 - size : size;
-	set_px(values, CSS_PX, px[size < 1 ? 0 : size > 7 ? 6 : size - 1]);
-}
-
-/* What the tag and its presentational attributes say, before any style sheet. */
-static void presentation(const struct html_token *t, struct css_values *values)
-{
-	static const float heading[] = {2, 1.5f, 1.17f, 1, 0.83f, 0.67f};
-	const struct span *a = t->attribute;
-	if (t->tag >= HTML_T_H1 && t->tag <= HTML_T_H6)
-		set_px(values, CSS_EM, heading[t->tag - HTML_T_H1]);
-	else if (t->tag == HTML_T_SMALL || t->tag == HTML_T_SUB || t->tag == HTML_T_SUP)
-		set_px(values, CSS_EM, 0.833f);
-	else if (t->tag == HTML_T_BIG)
-		set_px(values, CSS_EM, 1.2f);
-	if (t->tag == HTML_T_A && a[HTML_A_HREF].p)
-		set_colour(values, CSS_COLOR, SPAN("#0000ee"));
-	if (!t->present)
-		return;
-	if (t->tag == HTML_T_FONT) {
-		set_font_size(values, a[HTML_A_SIZE]);
-		set_colour(values, CSS_COLOR, a[HTML_A_COLOR]);
-	}
-	if (t->tag == HTML_T_BODY)
-		set_colour(values, CSS_COLOR, a[HTML_A_TEXT]);
-	set_colour(values, CSS_BACKGROUND, a[HTML_A_BGCOLOR]);
-	if (a[HTML_A_BACKGROUND].n) {
-		values->set |= 1u << CSS_BACKGROUND_IMAGE;
-		values->v[CSS_BACKGROUND_IMAGE] = (struct css_value){.unit = CSS_WORD,
-			.word = CSS_W_OTHER};
-	}
-	if (t->present & 1u << HTML_A_HIDDEN) {
-		values->set |= 1u << CSS_DISPLAY;
-		values->v[CSS_DISPLAY] = (struct css_value){.unit = CSS_WORD, .word = CSS_W_NONE};
-	}
-}
-
 /* The style of `t` as the child of the innermost open element; its path entry is path[depth]. */
 static void child_frame(struct walk *w, const struct html_token *t, struct frame *f,
 			struct css_values *values)
@@ -335,7 +276,7 @@ static void child_frame(struct walk *w, const struct html_token *t, struct frame
 	css_element_init(&w->path[w->depth], t->tag, t->attribute[HTML_A_ID],
 			 t->attribute[HTML_A_CLASS]);
 	values->set = 0;
-	presentation(t, values);
+	css_presentation(t, values);
 	struct span style = t->attribute[HTML_A_STYLE];
 	if (style.n)
 		style = html_decode(w->v->arena, style);
@@ -353,8 +294,7 @@ static void child_frame(struct walk *w, const struct html_token *t, struct frame
 	f->pre = parent->pre || t->tag == HTML_T_PRE;
 }
 
-static float dimension(struct span attribute, const struct css_values *values,
-		       enum css_property p)
+static float dimension(struct span attribute, const struct css_values *values, enum css_property p)
 {
 	if (values->set & 1u << p && values->v[p].unit == CSS_PX)
 		return values->v[p].number;
@@ -365,7 +305,9 @@ static float dimension(struct span attribute, const struct css_values *values,
 		return -1;
 	memcpy(text + 6, attribute.p, attribute.n);
 	return css_declarations((struct span){text, attribute.n + 6}, &d, 1) &&
-			       d.value.unit == CSS_PX ? d.value.number : -1;
+			       d.value.unit == CSS_PX
+		       ? d.value.number
+		       : -1;
 }
 
 static void add_image(struct walk *w, const struct html_token *t)
@@ -545,8 +487,9 @@ static void read_sheets(struct walk *w, struct span html)
 static void finish(struct walk *w, const struct html_scanner *s)
 {
 	struct view *v = w->v;
-	static const enum html_tag expected[] = {HTML_T_TABLE, HTML_T_DIV, HTML_T_A, HTML_T_FONT,
-		HTML_T_CENTER, HTML_T_B, HTML_T_SPAN_, HTML_T_STRONG};
+	static const enum html_tag expected[] = {HTML_T_TABLE, HTML_T_DIV,    HTML_T_A,
+						 HTML_T_FONT,  HTML_T_CENTER, HTML_T_B,
+						 HTML_T_SPAN_, HTML_T_STRONG};
 	for (size_t i = 0; i < sizeof(expected) / sizeof(expected[0]); i++)
 		if (w->open[expected[i]])
 			fault(v, VIEW_UNCLOSED);
@@ -570,7 +513,8 @@ void view_add_html(struct view *v, struct span html, uint16_t part)
 	w->gap_text = w->gap_hidden = '\n';
 	css_sheet_init(&w->sheet, v->arena);
 	read_sheets(w, html);
-	w->frames[0] = (struct frame){.style = style_root, .link = -1, .contrast = 21, .shown = true};
+	w->frames[0] =
+		(struct frame){.style = style_root, .link = -1, .contrast = 21, .shown = true};
 	w->depth = 1;
 	v->html = true;
 	struct html_scanner s;

@@ -175,22 +175,27 @@ static void report(const char *name, const struct problem *p, const struct corpu
 		f1s[round] = f1(&k);
 	}
 	qsort(f1s, 1000, sizeof(f1s[0]), ascending);
-	printf("%-42s n %5.0f  F1 %.3f [%.3f %.3f]  precision %.3f recall %.3f  abstained %.1f %%\n",
+	printf("%-42s n %5.0f  F1 %.3f [%.3f %.3f]  precision %.3f recall %.3f  abstained %.1f "
+	       "%%\n",
 	       name, all.n, f1(&all), f1s[25], f1s[974], all.tp / (all.tp + all.fp),
 	       all.tp / (all.tp + all.fn), 100 * all.abstained / all.n);
 	free(at);
 }
 
-static void add_vectors(struct problem *p, const struct corpus *c, size_t i, struct content *content,
-			int label, float weight)
+static void add_vectors(struct problem *p, const struct corpus *c, size_t i,
+			struct content *content, int label, float weight)
 {
 	for (int variant = 0; variant < 2; variant++) {
 		struct class_features f = class_features(content, NULL, !variant);
 		struct vector *x = &p->v[p->n++];
-		*x = (struct vector){.label = label, .fold = corpus_fold(c, i, FOLDS), .weight = weight,
-			.sample = i, .variant = variant, .n = f.n,
-			.bucket = calloc(f.n + 1, sizeof(*x->bucket)),
-			.value = calloc(f.n + 1, sizeof(*x->value))};
+		*x = (struct vector){.label = label,
+				     .fold = corpus_fold(c, i, FOLDS),
+				     .weight = weight,
+				     .sample = i,
+				     .variant = variant,
+				     .n = f.n,
+				     .bucket = calloc(f.n + 1, sizeof(*x->bucket)),
+				     .value = calloc(f.n + 1, sizeof(*x->value))};
 		for (size_t k = 0; k < f.n; k++) {
 			x->bucket[k] = f.v[k].bucket;
 			x->value[k] = f.v[k].value;
@@ -252,7 +257,8 @@ static int write_table(const char *path, const struct class_table_head *head, co
 		       size_t bytes)
 {
 	FILE *out = fopen(path, "wb");
-	bool ok = out && fwrite(head, sizeof(*head), 1, out) == 1 && fwrite(weights, bytes, 1, out) == 1;
+	bool ok = out && fwrite(head, sizeof(*head), 1, out) == 1 &&
+		  fwrite(weights, bytes, 1, out) == 1;
 	ok = out && fclose(out) == 0 && ok;
 	if (!ok)
 		perror(path);
@@ -261,7 +267,8 @@ static int write_table(const char *path, const struct class_table_head *head, co
 
 int main(int argc, char **argv)
 {
-	static const char *const trusted[] = {"newsletters", "templates", "hard-ham", "ham", "own", NULL};
+	static const char *const trusted[] = {"newsletters", "templates", "hard-ham",
+					      "ham",	     "own",	  NULL};
 	static const char *const chinese[] = {"zh-normal", "zh-spam", NULL};
 	static struct problem problems[CLASS_MODELS];
 	static int8_t weights[CLASS_MODELS][CLASS_BUCKETS];
@@ -279,7 +286,8 @@ int main(int argc, char **argv)
 		cross_validate(p);
 		fit_platt(p, &a, &b);
 		if (k == CLASS_MARKETING_MODEL) {
-			report("marketing: newsletters, templates, ham", p, &corpus, a, b, 1, trusted);
+			report("marketing: newsletters, templates, ham", p, &corpus, a, b, 1,
+			       trusted);
 			report("marketing: Chinese", p, &corpus, a, b, 1, chinese);
 			report("marketing: all", p, &corpus, a, b, 1, NULL);
 		} else {

@@ -26,7 +26,8 @@ static double cpu_ms(void)
 	return (double)ts.tv_sec * 1e3 + (double)ts.tv_nsec / 1e6;
 }
 
-static void read_facts(const struct corpus *c, size_t i, struct facts *f, struct arena *a, double *ms_r)
+static void read_facts(const struct corpus *c, size_t i, struct facts *f, struct arena *a,
+		       double *ms_r)
 {
 	static struct message m;
 	facts_init(f, a);
@@ -40,7 +41,7 @@ static void read_facts(const struct corpus *c, size_t i, struct facts *f, struct
 }
 
 static const enum fact_id ids[TASKS] = {F_UNSUB_BODY, F_IDENTITY_NAME, F_IDENTITY_ADDRESS,
-	F_IDENTITY_PHONE, F_IDENTITY_EMAIL};
+					F_IDENTITY_PHONE, F_IDENTITY_EMAIL};
 
 static bool is_there(const struct facts *f, size_t task)
 {
@@ -82,7 +83,8 @@ static int measure(const struct corpus *c, const char *labels)
 		struct arena a;
 		double ms;
 		size_t i = line.n && line.p[0] != '#' && span_next_field(&line, '\t', &field)
-				   ? find_sample(c, field) : SIZE_MAX;
+				   ? find_sample(c, field)
+				   : SIZE_MAX;
 		if (i == SIZE_MAX)
 			continue;
 		arena_init(&a, LIMIT_ARENA_BYTES);
@@ -96,7 +98,8 @@ static int measure(const struct corpus *c, const char *labels)
 			tally[t].fn += want && !got;
 			tally[t].tn += !want && !got;
 			if (want != got && getenv("EVAL_ERRORS"))
-				printf("  %s %s %s\n", tasks[t], want ? "missed" : "false", c->v[i].path);
+				printf("  %s %s %s\n", tasks[t], want ? "missed" : "false",
+				       c->v[i].path);
 		}
 		arena_free(&a);
 	}
@@ -133,8 +136,9 @@ static void measure_time(const struct corpus *c)
 		}
 		arena_free(&a);
 	}
-	printf("content step: n %zu, mean %.3f ms, of 15-25 kB (n %zu) %.3f ms, most %.2f ms (%s)\n", n,
-	       sum / (double)n, n20, n20 ? sum20 / (double)n20 : 0, most, c->v[worst].path);
+	printf("content step: n %zu, mean %.3f ms, of 15-25 kB (n %zu) %.3f ms, most %.2f ms "
+	       "(%s)\n",
+	       n, sum / (double)n, n20, n20 ? sum20 / (double)n20 : 0, most, c->v[worst].path);
 }
 
 static void print_text(const char *name, const struct facts *f, enum fact_id id)

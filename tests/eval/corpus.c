@@ -94,7 +94,8 @@ static void add_template(struct corpus *c, const char *path, enum label label, s
 {
 	struct buf b = BUF_INIT;
 	struct span name = span_of(path);
-	buf_addf(&b, "From: Example <hello@example.com>\r\nMIME-Version: 1.0\r\n"
+	buf_addf(&b,
+		 "From: Example <hello@example.com>\r\nMIME-Version: 1.0\r\n"
 		 "Content-Type: text/%s; charset=utf-8\r\n\r\n",
 		 span_ends(name, SPAN(".html")) ? "html" : "plain");
 	add_lines(&b, bytes);
@@ -103,11 +104,14 @@ static void add_template(struct corpus *c, const char *path, enum label label, s
 
 static enum label template_label(const char *path)
 {
-	static const char *const transactional[] = {"receipt", "invoice", "password", "confirm",
-		"shipped", "welcome", "trial-exp", "dunning", "comment-notification",
+	static const char *const transactional[] = {
+		"receipt",	  "invoice", "password",
+		"confirm",	  "shipped", "welcome",
+		"trial-exp",	  "dunning", "comment-notification",
 		"user-invitation"};
-	static const char *const commercial[] = {"upsell", "coupon", "birthday", "survey", "reignite",
-		"news_feed", "promotional", "colorlib/", "digest"};
+	static const char *const commercial[] = {"upsell",	"coupon",    "birthday",
+						 "survey",	"reignite",  "news_feed",
+						 "promotional", "colorlib/", "digest"};
 	for (size_t i = 0; i < sizeof(transactional) / sizeof(transactional[0]); i++)
 		if (strstr(path, transactional[i]))
 			return LABEL_TRANSACTIONAL;
@@ -183,16 +187,21 @@ static void load_own(struct corpus *c, const char *path)
 		if (!line.n || line.p[0] == '#' || !span_next_field(&line, '\t', &label) ||
 		    !span_next_field(&line, '\t', &subject))
 			continue;
-		buf_addf(&b, "From: Example <hello@example.com>\r\nSubject: %.*s\r\nMIME-Version: 1.0\r\n"
-			 "Content-Type: text/plain; charset=utf-8\r\n\r\n", SPAN_ARG(subject));
+		buf_addf(&b,
+			 "From: Example <hello@example.com>\r\nSubject: %.*s\r\nMIME-Version: "
+			 "1.0\r\n"
+			 "Content-Type: text/plain; charset=utf-8\r\n\r\n",
+			 SPAN_ARG(subject));
 		for (size_t i = 0; i < line.n; i++) {
 			bool end = line.p[i] == '\\' && i + 1 < line.n && line.p[i + 1] == 'n';
 			buf_add(&b, end ? SPAN("\r\n") : span_sub(line, i, i + 1));
 			i += end;
 		}
 		snprintf(name, sizeof(name), "own:%u", number);
-		add(c, name, "own", label.p[0] == 'c' ? LABEL_COMMERCIAL
-				  : label.p[0] == 't' ? LABEL_TRANSACTIONAL : LABEL_OTHER,
+		add(c, name, "own",
+		    label.p[0] == 'c'	? LABEL_COMMERCIAL
+		    : label.p[0] == 't' ? LABEL_TRANSACTIONAL
+					: LABEL_OTHER,
 		    hash(span_of(name)), &b);
 	}
 	file_view_close(&view);
@@ -215,7 +224,7 @@ static void correct_kinds(struct corpus *c, const char *own)
 			continue;
 		for (size_t i = 0; i < c->n; i++)
 			if (span_eq(span_of(c->v[i].path), path))
-				c->v[i].label = span_starts(line, SPAN("t")) ? LABEL_TRANSACTIONAL
+				c->v[i].label = span_starts(line, SPAN("t"))   ? LABEL_TRANSACTIONAL
 						: span_starts(line, SPAN("c")) ? LABEL_COMMERCIAL
 									       : LABEL_OTHER;
 	}

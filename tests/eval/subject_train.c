@@ -69,10 +69,14 @@ static void load(const struct corpus *c)
 			struct span bare = subject_bare(&a, m.subject);
 			uint32_t subject = text_hash(bare);
 			if (bare.n >= 4 && !known_subject(subject, c->v[i].set))
-				pairs[n_pairs++] = (struct pair){arena_copy(&keep, bare),
+				pairs[n_pairs++] = (struct pair){
+					arena_copy(&keep, bare),
 					arena_copy(&keep, span_sub(subject_body(content), 0,
 								   SUBJECT_BODY_BYTES)),
-					c->v[i].set, corpus_fold(c, i, 2), {0}, subject};
+					c->v[i].set,
+					corpus_fold(c, i, 2),
+					{0},
+					subject};
 		}
 		arena_free(&a);
 	}
@@ -84,7 +88,8 @@ static void load(const struct corpus *c)
 static struct span make_table(unsigned half)
 {
 	size_t grams = (size_t)SUBJECT_COHORT * SUBJECT_COHORT_GRAMS;
-	size_t bytes = sizeof(struct subject_table_head) + SUBJECT_BUCKETS + grams * sizeof(uint32_t);
+	size_t bytes =
+		sizeof(struct subject_table_head) + SUBJECT_BUCKETS + grams * sizeof(uint32_t);
 	char *table = arena_alloc(&keep, bytes);
 	struct subject_table_head *head = (struct subject_table_head *)(void *)table;
 	uint8_t *logs = (uint8_t *)(head + 1);
@@ -92,8 +97,11 @@ static struct span make_table(unsigned half)
 	uint32_t *count = calloc(SUBJECT_BUCKETS, sizeof(*count));
 	struct subject_gram *g = calloc(2 * SUBJECT_BODY_BYTES + 8, sizeof(*g));
 	double total = 0;
-	*head = (struct subject_table_head){.magic = SUBJECT_MAGIC, .buckets = SUBJECT_BUCKETS,
-		.cohort = SUBJECT_COHORT, .cohort_grams = SUBJECT_COHORT_GRAMS, .mu = MU};
+	*head = (struct subject_table_head){.magic = SUBJECT_MAGIC,
+					    .buckets = SUBJECT_BUCKETS,
+					    .cohort = SUBJECT_COHORT,
+					    .cohort_grams = SUBJECT_COHORT_GRAMS,
+					    .mu = MU};
 	for (size_t i = 0; i < n_pairs; i++) {
 		if (pairs[i].half == half)
 			continue;
@@ -115,7 +123,8 @@ static struct span make_table(unsigned half)
 			size_t n = subject_grams(p->bare, g, SUBJECT_COHORT_GRAMS + 4);
 			if (p->half == half || n < 8 || g[0].wide != chinese)
 				continue;
-			head->cohort_n[k] = n < SUBJECT_COHORT_GRAMS ? (uint32_t)n : SUBJECT_COHORT_GRAMS;
+			head->cohort_n[k] =
+				n < SUBJECT_COHORT_GRAMS ? (uint32_t)n : SUBJECT_COHORT_GRAMS;
 			for (size_t i = 0; i < head->cohort_n[k]; i++)
 				cohort[k * SUBJECT_COHORT_GRAMS + i] = g[i].hash;
 			break;
@@ -164,7 +173,8 @@ static double cosine(const struct pair *a, const struct pair *b)
 static bool alike(const struct pair *a, const struct pair *b)
 {
 	struct subject_gram x[SUBJECT_GRAMS], y[SUBJECT_GRAMS];
-	size_t n = subject_grams(a->bare, x, SUBJECT_GRAMS), m = subject_grams(b->bare, y, SUBJECT_GRAMS);
+	size_t n = subject_grams(a->bare, x, SUBJECT_GRAMS),
+	       m = subject_grams(b->bare, y, SUBJECT_GRAMS);
 	size_t shared = 0;
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < m; k++)
@@ -210,11 +220,14 @@ static void print_auc(const char *name, const double *t, size_t nt, const double
 			wins += t[k] > f[i] ? 1 : t[k] == f[i] ? 0.5 : 0;
 		found += f[i] < limit;
 	}
-	double auc = wins / ((double)nt * (double)nf), q1 = auc / (2 - auc), q2 = 2 * auc * auc / (1 + auc);
+	double auc = wins / ((double)nt * (double)nf), q1 = auc / (2 - auc),
+	       q2 = 2 * auc * auc / (1 + auc);
 	double se = sqrt((auc * (1 - auc) + ((double)nt - 1) * (q1 - auc * auc) +
-			  ((double)nf - 1) * (q2 - auc * auc)) / ((double)nt * (double)nf));
+			  ((double)nf - 1) * (q2 - auc * auc)) /
+			 ((double)nt * (double)nf));
 	printf("  %-7s AUC %.3f [%.3f %.3f]  found at 1 %% false alarms %.0f %%\n", name, auc,
-	       auc - 1.96 * se, auc + 1.96 * se < 1 ? auc + 1.96 * se : 1, 100 * found / (double)nf);
+	       auc - 1.96 * se, auc + 1.96 * se < 1 ? auc + 1.96 * se : 1,
+	       100 * found / (double)nf);
 }
 
 static void measure(const char *name, const char *const *sets, const struct span *tables)
@@ -234,15 +247,16 @@ static void measure(const char *name, const char *const *sets, const struct span
 			if (k == SIZE_MAX)
 				continue;
 			arena_init(&a, LIMIT_ARENA_BYTES);
-			struct subject_score s = subject_judge(&a, tables[p->half], pairs[at[k]].bare,
-							       p->body);
+			struct subject_score s =
+				subject_judge(&a, tables[p->half], pairs[at[k]].bare, p->body);
 			if (!s.abstained)
 				*(kind == 0 ? &t[nt++] : &f[nf++]) = s.value;
 			arena_free(&a);
 		}
 		if (kind == 0) {
 			qsort(t, nt, sizeof(*t), ascending);
-			printf("%s: n %zu, answered %zu; 1 %% of true pairs are below %.2f, 5 %% below %.2f\n",
+			printf("%s: n %zu, answered %zu; 1 %% of true pairs are below %.2f, 5 %% "
+			       "below %.2f\n",
 			       name, n, nt, t[nt / 100], t[nt / 20]);
 		} else if (nt > 10 && nf > 10) {
 			print_auc(kind == 1 ? "random" : "hard", t, nt, f, nf);
@@ -267,7 +281,8 @@ int main(int argc, char **argv)
 	measure("hard-ham newsletters", (const char *const[]){"hard-ham", NULL}, tables);
 	measure("newsletters", (const char *const[]){"newsletters", NULL}, tables);
 	measure("Chinese spam", (const char *const[]){"zh-spam", NULL}, tables);
-	measure("English spam and hard-ham", (const char *const[]){"spam", "hard-ham", NULL}, tables);
+	measure("English spam and hard-ham", (const char *const[]){"spam", "hard-ham", NULL},
+		tables);
 	measure("list mail", (const char *const[]){"ham", NULL}, tables);
 	if (argc < 3)
 		return 0;

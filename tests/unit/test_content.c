@@ -31,9 +31,12 @@ static int teardown(void **state)
 /* Facts of a mail with these header lines and this body of `type`. */
 static void judge(const char *headers, const char *type, struct span body, const struct auth *auth)
 {
-	struct span octets = arena_printf(&arena, "From: Example Shop <news@example.com>\r\n"
-		"To: me@mbox.example\r\n%sMIME-Version: 1.0\r\nContent-Type: text/%s; charset=utf-8\r\n"
-		"Content-Transfer-Encoding: 8bit\r\n\r\n%.*s", headers, type, SPAN_ARG(body));
+	struct span octets = arena_printf(&arena,
+					  "From: Example Shop <news@example.com>\r\n"
+					  "To: me@mbox.example\r\n%sMIME-Version: "
+					  "1.0\r\nContent-Type: text/%s; charset=utf-8\r\n"
+					  "Content-Transfer-Encoding: 8bit\r\n\r\n%.*s",
+					  headers, type, SPAN_ARG(body));
 	facts_init(&facts, &arena);
 	assert_int_equal(message_parse(&message, &arena, octets), 0);
 	struct content *c = content_read(&message, &arena);
@@ -47,36 +50,53 @@ static void test_unsubscribe(void **state)
 		const char *name, *type, *body;
 		bool body_way, visible, legible, described;
 	} rows[] = {
-		{"link", "html", "<p>Hi</p><a href='https://x.test/u?1'>Unsubscribe</a>", 1, 1, 1, 1},
-		{"click here", "html", "To stop receiving these mails <a href='https://x.test/1'>click here</a>.",
-		 1, 1, 1, 1},
-		{"link with another text", "html", "You may unsubscribe. <a href='https://x.test/1'>Our shop</a>",
-		 0, 0, 0, 0},
+		{"link", "html", "<p>Hi</p><a href='https://x.test/u?1'>Unsubscribe</a>", 1, 1, 1,
+		 1},
+		{"click here", "html",
+		 "To stop receiving these mails <a href='https://x.test/1'>click here</a>.", 1, 1,
+		 1, 1},
+		{"link with another text", "html",
+		 "You may unsubscribe. <a href='https://x.test/1'>Our shop</a>", 0, 0, 0, 0},
 		{"no link", "html", "You can unsubscribe at any time.", 0, 0, 0, 0},
 		{"link without target", "html", "<a href='#'>Unsubscribe</a>", 0, 0, 0, 0},
-		{"hidden", "html", "<a style='display:none' href='https://x.test/u'>Unsubscribe</a>", 1, 0, 0, 0},
+		{"hidden", "html",
+		 "<a style='display:none' href='https://x.test/u'>Unsubscribe</a>", 1, 0, 0, 0},
 		{"hidden by its parent", "html",
-		 "<div style='max-height:0;overflow:hidden'><a href='https://x.test/u'>退订</a></div>", 1, 0, 0, 0},
-		{"tiny", "html", "<a style='font-size:5px' href='https://x.test/u'>Unsubscribe</a>", 1, 1, 0, 1},
-		{"pale", "html", "<a style='color:#ddd' href='https://x.test/u'>Unsubscribe</a>", 1, 1, 0, 1},
-		{"background's colour", "html", "<a style='color:#fff' href='https://x.test/u'>Unsubscribe</a>",
+		 "<div style='max-height:0;overflow:hidden'><a "
+		 "href='https://x.test/u'>退订</a></div>",
 		 1, 0, 0, 0},
-		{"image", "html", "<a href='https://x.test/1'><img src='https://x.test/i' alt='Unsubscribe'></a>",
-		 1, 1, 1, 1},
-		{"target alone", "html", "<a href='https://x.test/unsubscribe?u=1'>here</a>", 1, 1, 1, 0},
-		{"mailto", "html", "<a href='mailto:leave@x.test?subject=unsubscribe'>Leave</a>", 1, 1, 1, 0},
+		{"tiny", "html", "<a style='font-size:5px' href='https://x.test/u'>Unsubscribe</a>",
+		 1, 1, 0, 1},
+		{"pale", "html", "<a style='color:#ddd' href='https://x.test/u'>Unsubscribe</a>", 1,
+		 1, 0, 1},
+		{"background's colour", "html",
+		 "<a style='color:#fff' href='https://x.test/u'>Unsubscribe</a>", 1, 0, 0, 0},
+		{"image", "html",
+		 "<a href='https://x.test/1'><img src='https://x.test/i' alt='Unsubscribe'></a>", 1,
+		 1, 1, 1},
+		{"target alone", "html", "<a href='https://x.test/unsubscribe?u=1'>here</a>", 1, 1,
+		 1, 0},
+		{"mailto", "html", "<a href='mailto:leave@x.test?subject=unsubscribe'>Leave</a>", 1,
+		 1, 1, 0},
 		{"written address", "html", "To unsubscribe write to leave@x.test", 1, 1, 1, 1},
-		{"Chinese", "html", "如果您不想再收到此类邮件，请<a href='https://x.test/1'>点击这里</a>退订", 1, 1, 1, 1},
+		{"Chinese", "html",
+		 "如果您不想再收到此类邮件，请<a href='https://x.test/1'>点击这里</a>退订", 1, 1, 1,
+		 1},
 		{"traditional", "html", "<a href='https://x.test/1'>取消訂閱</a>", 1, 1, 1, 1},
 		{"Japanese", "html", "<a href='https://x.test/1'>配信停止はこちら</a>", 1, 1, 1, 1},
 		{"Korean", "html", "<a href='https://x.test/1'>수신거부</a>", 1, 1, 1, 1},
-		{"German", "html", "<a href='https://x.test/1'>Newsletter abbestellen</a>", 1, 1, 1, 1},
+		{"German", "html", "<a href='https://x.test/1'>Newsletter abbestellen</a>", 1, 1, 1,
+		 1},
 		{"French", "html", "<a href='https://x.test/1'>Se désabonner</a>", 1, 1, 1, 1},
 		{"Spanish", "html", "<a href='https://x.test/1'>Darse de baja</a>", 1, 1, 1, 1},
-		{"Portuguese", "html", "<a href='https://x.test/1'>Cancelar inscrição</a>", 1, 1, 1, 1},
-		{"Italian", "html", "<a href='https://x.test/1'>Annulla l’iscrizione</a>", 1, 1, 1, 1},
-		{"Russian", "html", "<a href='https://x.test/1'>ОТПИСАТЬСЯ</a> от рассылки", 1, 1, 1, 1},
-		{"full width", "html", "<a href='https://x.test/1'>ＵＮＳＵＢＳＣＲＩＢＥ</a>", 1, 1, 1, 1},
+		{"Portuguese", "html", "<a href='https://x.test/1'>Cancelar inscrição</a>", 1, 1, 1,
+		 1},
+		{"Italian", "html", "<a href='https://x.test/1'>Annulla l’iscrizione</a>", 1, 1, 1,
+		 1},
+		{"Russian", "html", "<a href='https://x.test/1'>ОТПИСАТЬСЯ</a> от рассылки", 1, 1,
+		 1, 1},
+		{"full width", "html", "<a href='https://x.test/1'>ＵＮＳＵＢＳＣＲＩＢＥ</a>", 1,
+		 1, 1, 1},
 		{"plain", "plain", "To unsubscribe, visit\nhttps://x.test/1\n", 1, 1, 1, 1},
 		{"plain, address", "plain", "Unsubscribe: mail leave@x.test", 1, 1, 1, 1},
 		{"answer", "plain", "To be removed reply with REMOVE in the subject.", 1, 1, 1, 1},
@@ -97,7 +117,8 @@ static void test_unsubscribe(void **state)
 		    fact_true(&facts, F_UNSUB_LEGIBLE) != rows[i].legible ||
 		    fact_true(&facts, F_UNSUB_DESCRIBED) != rows[i].described)
 			fail_msg("%s: body %d visible %d legible %d described %d", rows[i].name,
-				 fact_true(&facts, F_UNSUB_BODY), fact_true(&facts, F_UNSUB_VISIBLE),
+				 fact_true(&facts, F_UNSUB_BODY),
+				 fact_true(&facts, F_UNSUB_VISIBLE),
 				 fact_true(&facts, F_UNSUB_LEGIBLE),
 				 fact_true(&facts, F_UNSUB_DESCRIBED));
 	}
@@ -118,27 +139,32 @@ static void test_headers(void **state)
 	} rows[] = {
 		{"none", "", 0, AUTH_PASS, false, FACT_ABSENT, false},
 		{"https", LU, 2, AUTH_PASS, true, FACT_ABSENT, false},
-		{"mailto", "List-Unsubscribe: <mailto:u@x.test>\r\n", 0, AUTH_PASS, true, FACT_ABSENT, false},
-		{"no brackets", "List-Unsubscribe: https://x.test/u\r\n", 0, AUTH_PASS, false, FACT_ABSENT, false},
+		{"mailto", "List-Unsubscribe: <mailto:u@x.test>\r\n", 0, AUTH_PASS, true,
+		 FACT_ABSENT, false},
+		{"no brackets", "List-Unsubscribe: https://x.test/u\r\n", 0, AUTH_PASS, false,
+		 FACT_ABSENT, false},
 		{"one-click", LU POST, 2, AUTH_PASS, true, FACT_KNOWN, true},
 		{"not covered", LU POST, 1, AUTH_PASS, true, FACT_KNOWN, false},
 		{"DKIM failed", LU POST, 2, AUTH_FAIL, true, FACT_KNOWN, false},
 		{"DNS away", LU POST, 2, AUTH_TEMPERROR, true, FACT_UNKNOWN, false},
-		{"http alone", "List-Unsubscribe: <http://x.test/u>\r\n" POST, 2, AUTH_PASS, true, FACT_KNOWN,
-		 false},
-		{"another value", LU "List-Unsubscribe-Post: One-Click\r\n", 2, AUTH_PASS, true, FACT_KNOWN, false},
+		{"http alone", "List-Unsubscribe: <http://x.test/u>\r\n" POST, 2, AUTH_PASS, true,
+		 FACT_KNOWN, false},
+		{"another value", LU "List-Unsubscribe-Post: One-Click\r\n", 2, AUTH_PASS, true,
+		 FACT_KNOWN, false},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct dkim_result d = {.result = rows[i].dkim, .signed_fields = all,
-			.n_signed_fields = rows[i].covered};
+		struct dkim_result d = {.result = rows[i].dkim,
+					.signed_fields = all,
+					.n_signed_fields = rows[i].covered};
 		struct auth auth = {.dkim = &d, .n_dkim = 1};
 		judge(rows[i].headers, "plain", SPAN("Hello\r\n"), &auth);
 		if (fact_true(&facts, F_UNSUB_HEADER) != rows[i].header ||
 		    facts.v[F_UNSUB_ONE_CLICK].state != rows[i].state ||
 		    fact_true(&facts, F_UNSUB_ONE_CLICK) != rows[i].one_click)
 			fail_msg("%s: header %d one-click state %d value %d", rows[i].name,
-				 fact_true(&facts, F_UNSUB_HEADER), facts.v[F_UNSUB_ONE_CLICK].state,
+				 fact_true(&facts, F_UNSUB_HEADER),
+				 facts.v[F_UNSUB_ONE_CLICK].state,
 				 fact_true(&facts, F_UNSUB_ONE_CLICK));
 	}
 }
@@ -153,7 +179,8 @@ static void test_identity(void **state)
 		{"电话：021-61234567", F_IDENTITY_PHONE, "021-61234567"},
 		{"手机 13812345678", F_IDENTITY_PHONE, "13812345678"},
 		{"客服热线 400-820-1234 转 2", F_IDENTITY_PHONE, "400-820-1234"},
-		{"＋８６ １０ ６５５２ ９９８８", F_IDENTITY_PHONE, "＋８６ １０ ６５５２ ９９８８"},
+		{"＋８６ １０ ６５５２ ９９８８", F_IDENTITY_PHONE,
+		 "＋８６ １０ ６５５２ ９９８８"},
 		{"Call (212) 555-0123 now", F_IDENTITY_PHONE, "(212) 555-0123"},
 		{"1-800-FLOWERS", F_IDENTITY_PHONE, "1-800-FLOWERS"},
 		{"Tel: +44 20 7946 0123", F_IDENTITY_PHONE, "+44 20 7946 0123"},
@@ -163,19 +190,26 @@ static void test_identity(void **state)
 		{"order 1234567890123", F_IDENTITY_PHONE, NULL},
 		{"https://x.test/13812345678/", F_IDENTITY_PHONE, NULL},
 		{"$1,234,567.00 and 5551234", F_IDENTITY_PHONE, NULL},
-		{"地址：上海市浦东新区世纪大道100号", F_IDENTITY_ADDRESS, "上海市浦东新区世纪大道100号"},
-		{"我们在北京市海淀区中关村大街27号办公", F_IDENTITY_ADDRESS, "我们在北京市海淀区中关村大街27号办公"},
+		{"地址：上海市浦东新区世纪大道100号", F_IDENTITY_ADDRESS,
+		 "上海市浦东新区世纪大道100号"},
+		{"我们在北京市海淀区中关村大街27号办公", F_IDENTITY_ADDRESS,
+		 "我们在北京市海淀区中关村大街27号办公"},
 		{"Acme, 123 Main Street, Springfield, IL 62701", F_IDENTITY_ADDRESS,
 		 "Acme, 123 Main Street, Springfield, IL 62701"},
 		{"801 G Street NW, Washington, D.C. 20001", F_IDENTITY_ADDRESS,
 		 "801 G Street NW, Washington, D.C. 20001"},
-		{"P.O. Box 12, Dover, DE 19901\nThanks", F_IDENTITY_ADDRESS, "P.O. Box 12, Dover, DE 19901"},
-		{"10 Downing Street, London SW1A 2AA", F_IDENTITY_ADDRESS, "10 Downing Street, London SW1A 2AA"},
-		{"Lindenstraße 5, 10969 Berlin", F_IDENTITY_ADDRESS, "Lindenstraße 5, 10969 Berlin"},
-		{"〒100-0001 東京都千代田区千代田1-1", F_IDENTITY_ADDRESS, "〒100-0001 東京都千代田区千代田1-1"},
+		{"P.O. Box 12, Dover, DE 19901\nThanks", F_IDENTITY_ADDRESS,
+		 "P.O. Box 12, Dover, DE 19901"},
+		{"10 Downing Street, London SW1A 2AA", F_IDENTITY_ADDRESS,
+		 "10 Downing Street, London SW1A 2AA"},
+		{"Lindenstraße 5, 10969 Berlin", F_IDENTITY_ADDRESS,
+		 "Lindenstraße 5, 10969 Berlin"},
+		{"〒100-0001 東京都千代田区千代田1-1", F_IDENTITY_ADDRESS,
+		 "〒100-0001 東京都千代田区千代田1-1"},
 		{"In 1999 we sold 12345 units in Berlin.", F_IDENTITY_ADDRESS, NULL},
 		{"上海示例网络科技有限公司 版权所有", F_IDENTITY_NAME, "上海示例网络科技有限公司"},
-		{"© 2026 Blue Widget Works. All rights reserved.", F_IDENTITY_NAME, "Blue Widget Works"},
+		{"© 2026 Blue Widget Works. All rights reserved.", F_IDENTITY_NAME,
+		 "Blue Widget Works"},
 		{"PAID FOR BY FRIENDS OF THE OAK", F_IDENTITY_NAME, "FRIENDS OF THE OAK"},
 		{"sent by Blue Widget Ltd. of Leeds", F_IDENTITY_NAME, "Blue Widget Ltd"},
 		{"Yours, Example Shop", F_IDENTITY_NAME, "Example Shop"},
@@ -185,10 +219,11 @@ static void test_identity(void **state)
 		{"unsubscribe@example.com", F_IDENTITY_EMAIL, NULL},
 		{"本公司是广州示例贸易有限公司", F_IDENTITY_NAME, "广州示例贸易有限公司"},
 		{"欢迎贵公司来电", F_IDENTITY_NAME, NULL},
-		{"邮件地址：abc@x.test 地址：深圳市福田区彩田路6栋 手机：13812345678", F_IDENTITY_ADDRESS,
-		 "深圳市福田区彩田路6栋"},
+		{"邮件地址：abc@x.test 地址：深圳市福田区彩田路6栋 手机：13812345678",
+		 F_IDENTITY_ADDRESS, "深圳市福田区彩田路6栋"},
 		{"020-88154460(8-24点)", F_IDENTITY_PHONE, "020-88154460"},
-		{"统一社会信用代码：91350100M000100Y43", F_IDENTITY_CREDIT_CODE, "91350100M000100Y43"},
+		{"统一社会信用代码：91350100M000100Y43", F_IDENTITY_CREDIT_CODE,
+		 "91350100M000100Y43"},
 		{"统一社会信用代码：91350100M000100Y44", F_IDENTITY_CREDIT_CODE, NULL},
 		{"京ICP备12345678号", F_IDENTITY_ICP, "京ICP备12345678号"},
 	};
@@ -229,16 +264,19 @@ static void test_subject(void **state)
 		    fact_true(&facts, F_SUBJECT_AD_MARK) != rows[i].ad_mark)
 			fail_msg("%s: fake %d empty %d ad %d", rows[i].headers,
 				 fact_true(&facts, F_SUBJECT_FAKE_REPLY),
-				 fact_true(&facts, F_SUBJECT_EMPTY), fact_true(&facts, F_SUBJECT_AD_MARK));
+				 fact_true(&facts, F_SUBJECT_EMPTY),
+				 fact_true(&facts, F_SUBJECT_AD_MARK));
 	}
 }
 
 static void test_consistency(void **state)
 {
 	(void)state;
-	struct span body = SPAN("Our winter jackets are warm, light and made of recycled wool. This week "
-		"all winter jackets cost thirty percent less, and we ship them for nothing. Choose among "
-		"twelve colours and find the jacket that keeps you warm.");
+	struct span body =
+		SPAN("Our winter jackets are warm, light and made of recycled wool. This week "
+		     "all winter jackets cost thirty percent less, and we ship them for nothing. "
+		     "Choose among "
+		     "twelve colours and find the jacket that keeps you warm.");
 	judge("Subject: Winter jackets, thirty percent less\r\n", "plain", body, NULL);
 	assert_int_equal(facts.v[F_SUBJECT_CONSISTENCY].state, FACT_KNOWN);
 	double right = facts.v[F_SUBJECT_CONSISTENCY].number;
@@ -255,26 +293,34 @@ static void test_class(void **state)
 		const char *headers, *body, *kind; /* NULL: not marketing */
 	} rows[] = {
 		{"Subject: Sale\r\nList-Unsubscribe: <https://x.test/u>\r\n",
-		 "Save up to 60% on everything this weekend. Free shipping on all orders. Shop now!\n"
-		 "You receive this because you subscribed. Unsubscribe: https://x.test/u", "commercial"},
+		 "Save up to 60% on everything this weekend. Free shipping on all orders. Shop "
+		 "now!\n"
+		 "You receive this because you subscribed. Unsubscribe: https://x.test/u",
+		 "commercial"},
 		{"Subject: =?UTF-8?B?5Y+M5Y2B5LiA54mD5qyi5YWo5Zy65LqU5oqY?=\r\n",
-		 "亲爱的会员，全场五折，满300减50，限时抢购，立即购买，新品首发，优惠券免费领取。退订请点击 http://x.test/u",
+		 "亲爱的会员，全场五折，满300减50，限时抢购，立即购买，新品首发，优惠券免费领取。退"
+		 "订请点击 http://x.test/u",
 		 "commercial"},
 		{"Subject: Password reset\r\n",
-		 "You asked to reset the password of your account. Use this link within 24 hours to choose a "
-		 "new password: https://x.test/reset. If you did not request this, ignore this email.",
+		 "You asked to reset the password of your account. Use this link within 24 hours "
+		 "to choose a "
+		 "new password: https://x.test/reset. If you did not request this, ignore this "
+		 "email.",
 		 "transactional"},
 		{"Subject: lunch\r\nIn-Reply-To: <a@b.test>\r\n",
-		 "Hi Ben,\n> are you free on Thursday?\nyes, see you at noon. I will bring the book that you "
-		 "asked for, and the pictures of the trip.\nKate", NULL},
+		 "Hi Ben,\n> are you free on Thursday?\nyes, see you at noon. I will bring the "
+		 "book that you "
+		 "asked for, and the pictures of the trip.\nKate",
+		 NULL},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		judge(rows[i].headers, "plain", span_of(rows[i].body), NULL);
-		bool right = rows[i].kind
-			? facts.v[F_CLASS_KIND].state == FACT_KNOWN &&
-				  span_eq(facts.v[F_CLASS_KIND].text, span_of(rows[i].kind))
-			: facts.v[F_CLASS_KIND].state != FACT_KNOWN && !fact_true(&facts, F_CLASS_MARKETING);
+		bool right = rows[i].kind ? facts.v[F_CLASS_KIND].state == FACT_KNOWN &&
+						    span_eq(facts.v[F_CLASS_KIND].text,
+							    span_of(rows[i].kind))
+					  : facts.v[F_CLASS_KIND].state != FACT_KNOWN &&
+						    !fact_true(&facts, F_CLASS_MARKETING);
 		if (!right)
 			fail_msg("%s: kind state %d '%.*s' p %g", rows[i].headers,
 				 facts.v[F_CLASS_KIND].state, SPAN_ARG(facts.v[F_CLASS_KIND].text),
@@ -330,8 +376,10 @@ static void test_bombs(void **state)
 #endif
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct buf b = BUF_INIT;
-		buf_addf(&b, "From: a@b.test\r\nSubject: unsubscribe\r\nContent-Type: text/%s; "
-			 "charset=utf-8\r\n\r\n", rows[i].type);
+		buf_addf(&b,
+			 "From: a@b.test\r\nSubject: unsubscribe\r\nContent-Type: text/%s; "
+			 "charset=utf-8\r\n\r\n",
+			 rows[i].type);
 		while (b.n < 100000)
 			buf_adds(&b, rows[i].unit);
 		double best = 1e9;
