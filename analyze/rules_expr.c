@@ -60,9 +60,11 @@ static struct expr *new_expr(struct reader *r, enum expr_kind kind)
 	return e;
 }
 
+/* What the lexer told is not told again. */
 static struct expr *fault(struct reader *r, struct place at, const char *what)
 {
-	diag_error(r->set->diag, at, "%s", what);
+	if (r->l->token.kind != TOKEN_FAULT)
+		diag_error(r->set->diag, at, "%s", what);
 	return NULL;
 }
 
@@ -142,7 +144,9 @@ static struct expr *read_compare(struct reader *r, struct expr *e, struct place 
 	if (type != FACT_NUMBER && e->op > OP_NE)
 		return fault(r, op_at, "only numbers have an order");
 	if (t.kind != TOKEN_WORD && t.kind != TOKEN_TEXT) {
-		diag_error(r->set->diag, t.at, "a value is missing before %s", token_name(&t));
+		if (t.kind != TOKEN_FAULT)
+			diag_error(r->set->diag, t.at, "a value is missing before %s",
+				   token_name(&t));
 		return NULL;
 	}
 	if (type == FACT_NUMBER && (t.kind == TOKEN_TEXT || !parse_decimal(t.text, &e->number))) {

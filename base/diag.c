@@ -64,8 +64,8 @@ static size_t distance(struct span a, struct span b)
 
 struct diag_guess diag_guess(struct span word)
 {
-	/* a third of the letters may be wrong, at least one */
-	return (struct diag_guess){word, SPAN_NONE, word.n / 3 + 2};
+	/* a third of the letters and one more may be wrong, of three or fewer just one */
+	return (struct diag_guess){word, SPAN_NONE, word.n <= 3 ? 2 : word.n / 3 + 2};
 }
 
 void diag_guess_try(struct diag_guess *g, struct span candidate)
