@@ -361,6 +361,25 @@ static bool is_envelope(const char *path)
 	return span_ends(span_of(path), SPAN(".eml.envelope"));
 }
 
+static bool has_folder(const char *path, const char *name)
+{
+	char whole[4200];
+	struct stat st;
+	snprintf(whole, sizeof(whole), "%s/%s", path, name);
+	return stat(whole, &st) == 0;
+}
+
+/* tmp/ of a Maildir holds what is being written; names with a dot are hidden, but for the
+ * folders of a Maildir++. */
+static bool is_passed_over(const FTSENT *e)
+{
+	if (e->fts_level == 0)
+		return false;
+	if (strcmp(e->fts_name, "tmp") == 0)
+		return has_folder(e->fts_accpath, "../cur");
+	return e->fts_name[0] == '.' && !(e->fts_name[1] && has_folder(e->fts_accpath, "cur"));
+}
+
 /* The next file of the walk: 1 with a transaction, 0 to go on, -ENOENT at its end. */
 static int next_of_walk(struct spool *s, struct txn **txn_r)
 {
@@ -369,19 +388,17 @@ static int next_of_walk(struct spool *s, struct txn **txn_r)
 		return -ENOENT;
 	switch (e->fts_info) {
 	case FTS_D:
-		/* tmp/ of a Maildir holds what is being written; names with a dot are hidden. */
-		if (e->fts_level > 0 &&
-		    (strcmp(e->fts_name, "tmp") == 0 || e->fts_name[0] == '.')) {
-			bool maildir_folder = e->fts_name[0] == '.' && e->fts_name[1] != '\0';
-			char cur[4200];
-			struct stat st;
-			snprintf(cur, sizeof(cur), "%s/cur", e->fts_accpath);
-			if (!(maildir_folder && stat(cur, &st) == 0))
-				fts_set(s->walk, e, FTS_SKIP);
-		}
+		if (is_passed_over(e))
+			fts_set(s->walk, e, FTS_SKIP);
 		return 0;
-	case FTS_F:
 	case FTS_DEFAULT:
+		/* Opening a named pipe waits for a writer who may never come. */
+		if (e->fts_level > 0) {
+			say(s, SPOOL_NOTICE, e->fts_path, "no mail: it is no regular file");
+			return 0;
+		}
+		return open_file(s, e->fts_accpath, true, false, txn_r);
+	case FTS_F:
 		if (e->fts_level > 0 && (is_envelope(e->fts_path) || e->fts_name[0] == '.'))
 			return 0;
 		return open_file(s, e->fts_accpath, e->fts_level == 0, in_maildir(e), txn_r);
@@ -389,6 +406,7 @@ static int next_of_walk(struct spool *s, struct txn **txn_r)
 	case FTS_SLNONE:
 		if (e->fts_level == 0)
 			return open_file(s, e->fts_accpath, true, false, txn_r);
+		say(s, SPOOL_NOTICE, e->fts_path, "not followed: it is a link; name it to read it");
 		return 0;
 	case FTS_DNR:
 	case FTS_ERR:

@@ -9,6 +9,7 @@
 #include "feedback/complaint_drop.h"
 #include "feedback/deliver.h"
 #include "feedback/exit_code.h"
+#include "feedback/recorder.h"
 #include "feedback/state_folder.h"
 
 struct request {
@@ -90,6 +91,9 @@ static int take(struct command_context *context, const struct complaint *complai
 					    strerror(-r)) : EX_OK;
 	}
 	complaint_desk_close(&desk);
+	if (recorder_redis_away(r))
+		return command_fail(context->program, EX_TEMPFAIL,
+				    "the complaint is not taken without Redis; try again");
 	return command_fail(context->program, exit_code(r) == EX_IOERR ? EX_TEMPFAIL : exit_code(r),
 			    "the complaint is not taken: %s", strerror(-r));
 }

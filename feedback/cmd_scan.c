@@ -280,10 +280,9 @@ static void update_books(struct scan *s)
 	int r = state_folder_enter(s->context->config);
 	if (r == 0)
 		r = recorder_catch_up(s->context->config);
-	if (r < 0)
-		fprintf(stderr,
-			"%s: Redis is away (%s): the events are in the log, the books follow later\n",
-			s->context->program, strerror(-r));
+	if (r < 0 && !recorder_redis_away(r)) /* else the recorder has said it */
+		fprintf(stderr, "%s: %s: the books follow later: %s\n", s->context->program,
+			s->context->config->state, strerror(-r));
 }
 
 int cmd_scan(struct command_context *context, int argc, char **argv)
@@ -326,8 +325,9 @@ int cmd_scan(struct command_context *context, int argc, char **argv)
 		if (flush(s) < 0)
 			s->exit_code = EX_IOERR;
 	}
-	if (fflush(stdout) != 0)
-		s->exit_code = EX_IOERR;
+	if (fflush(stdout) != 0 && s->exit_code != EX_IOERR)
+		s->exit_code = command_fail(context->program, EX_IOERR,
+					    "cannot write the results: %s", strerror(errno));
 	say_totals(s);
 	update_books(s);
 	code = s->exit_code;

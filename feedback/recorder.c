@@ -254,7 +254,7 @@ int recorder_catch_up(const struct config *config)
 	return result;
 }
 
-static bool redis_trouble_result(int result)
+bool recorder_redis_away(int result)
 {
 	return result == -ENOTCONN || result == -ETIMEDOUT || result == -EPROTO;
 }
@@ -270,7 +270,7 @@ int recorder_run(const struct config *config, int stop_fd)
 			return 0;
 	while (result == 0) {
 		int applied = apply(&r);
-		if (applied < 0 && !redis_trouble_result(applied))
+		if (applied < 0 && !recorder_redis_away(applied))
 			result = applied;
 		else if (poll(&stop, 1, applied < 0 ? RETRY_MS : TICK_MS) > 0)
 			break;

@@ -21,6 +21,9 @@ enum { RECORDER_E_BUSY = 1 };
 /* Applies all that the log has now. */
 __attribute__((warn_unused_result)) int recorder_catch_up(const struct config *config);
 
+/* Was it Redis, away or refusing? Then the log has been told why, with its address. */
+bool recorder_redis_away(int result);
+
 /* The recorder of `assay run`: until `stop_fd` can be read. Redis away is waited for. */
 __attribute__((warn_unused_result)) int recorder_run(const struct config *config, int stop_fd);
 
