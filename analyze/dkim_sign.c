@@ -170,8 +170,8 @@ static int write_field(const struct dkim_signer *signer, const struct message *m
 	return out->failed || m->arena->overflowed ? -ENOMEM : 0;
 }
 
-int dkim_sign(const struct dkim_signer *signer, struct span message, int64_t time_s,
-	      struct buf *out)
+int dkim_signer_sign(const struct dkim_signer *signer, struct span message, int64_t time_s,
+		     struct buf *out)
 {
 	struct arena arena;
 	struct preflight_header head;

@@ -34,6 +34,6 @@ void dkim_signer_close(struct dkim_signer *signer);
 const char *dkim_sign_trouble(int r);
 
 /* Adds the field "DKIM-Signature: ...CRLF" to `out`; it goes in front of `message`. */
-__attribute__((warn_unused_result)) int dkim_sign(const struct dkim_signer *signer,
+__attribute__((warn_unused_result)) int dkim_signer_sign(const struct dkim_signer *signer,
 						  struct span message, int64_t time_s,
 						  struct buf *out);

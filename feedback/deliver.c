@@ -48,7 +48,7 @@ static enum delivery deliver(const struct config *config, const struct dkim_sign
 		return send(config, item, item->message, reply, away_r);
 	struct buf text = BUF_INIT;
 	enum delivery result = DELIVERY_LATER;
-	int r = dkim_sign(signer, item->message, clock_now_us() / 1000000, &text);
+	int r = dkim_signer_sign(signer, item->message, clock_now_us() / 1000000, &text);
 	buf_add(&text, item->message);
 	if (r == 0 && !text.failed)
 		result = send(config, item, buf_span(&text), reply, away_r);

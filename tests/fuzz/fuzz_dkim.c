@@ -10,15 +10,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Empty lines at the end of a body never count (RFC 6376 sections 3.4.3 and 3.4.4), and without
  * l= an octet hashed is an octet counted. */
-static void check_body(struct span body, enum dkim_form form, struct arena *arena)
+static void check_body(struct span body, enum dkim_form form)
 {
 	struct dkim_body_hash as_is, longer, cut;
 	struct sha256 *hash = sha256_create();
 	bool ended = span_ends(body, SPAN("\r\n")) || !body.n;
 	dkim_hash_body(hash, body, form, DKIM_NO_LENGTH, &as_is);
 	if (ended) {
-		struct span more = arena_printf(arena, "%.*s\r\n\r\n", SPAN_ARG(body));
-		dkim_hash_body(hash, more, form, DKIM_NO_LENGTH, &longer);
+		struct buf more = BUF_INIT;
+		buf_add(&more, body);
+		buf_adds(&more, "\r\n\r\n");
+		dkim_hash_body(hash, buf_span(&more), form, DKIM_NO_LENGTH, &longer);
+		buf_free(&more);
 		assert(as_is.length == longer.length);
 		assert(memcmp(as_is.digest, longer.digest, SHA256_BYTES) == 0);
 	}
@@ -59,8 +62,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		assert((out.result == AUTH_PASS) == !out.reason);
 	}
 	struct span body = span_sub(rest, m.body_offset, rest.n);
-	check_body(body, DKIM_SIMPLE, &arena);
-	check_body(body, DKIM_RELAXED, &arena);
+	check_body(body, DKIM_SIMPLE);
+	check_body(body, DKIM_RELAXED);
 	arena_free(&arena);
 	return 0;
 }

@@ -66,7 +66,7 @@ static struct span signed_message(struct arena *arena, const struct dkim_signer 
 				  struct span message)
 {
 	struct buf out = BUF_INIT;
-	assert_int_equal(dkim_sign(signer, message, 1795766400, &out), 0);
+	assert_int_equal(dkim_signer_sign(signer, message, 1795766400, &out), 0);
 	buf_add(&out, message);
 	struct span copy = arena_copy(arena, buf_span(&out));
 	buf_free(&out);
@@ -149,7 +149,7 @@ static void test_lines(void **state)
 	struct span rest, line;
 	(void)state;
 	open_signer(&signer, rsa_file);
-	assert_int_equal(dkim_sign(&signer, span_of(report), 1795766400, &out), 0);
+	assert_int_equal(dkim_signer_sign(&signer, span_of(report), 1795766400, &out), 0);
 	for (rest = buf_span(&out); span_next_field(&rest, '\n', &line);)
 		if (line.n > 79)
 			fail_msg("long line: %.*s", SPAN_ARG(line));
@@ -176,7 +176,7 @@ static void test_refused(void **state)
 	open_signer(&signer, rsa_file);
 	buf_adds(&out, "before");
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		int r = dkim_sign(&signer, span_of(rows[i].message), 0, &out);
+		int r = dkim_signer_sign(&signer, span_of(rows[i].message), 0, &out);
 		if (r != DKIM_SIGN_E_MESSAGE || out.n != strlen("before"))
 			fail_msg("%s: %d, %zu octets", rows[i].name, r, out.n);
 	}
