@@ -25,6 +25,9 @@ for line in open(sys.argv[1], encoding="utf-8", errors="replace"):
         else:
             p += 1
     result = test["result"]
+    # cmocka writes a skipped test as "not ok ... # SKIP", which meson takes for a failure
+    if result == "FAIL" and test.get("returncode") == 0 and s and not f:
+        result = "OK"
     if result == "SKIP" and not p + f + s:
         s = 1
         reason = (test.get("stdout") or "").strip().splitlines()
