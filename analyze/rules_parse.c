@@ -38,7 +38,7 @@ static bool fault(struct reader *r, struct place at, const char *what)
 }
 
 /* Before each member of { }: a statement that begins here means that '}' was forgotten. */
-static bool in_braces(struct reader *r)
+static bool member_follows(struct reader *r)
 {
 	return !at_statement(r) ||
 	       fault(r, r->l.token.at, "'}' is missing before this statement");
@@ -381,7 +381,7 @@ static bool read_rule(struct reader *r)
 	rule->pack = r->pack;
 	bool whole = true;
 	while (!take(&r->l, "}")) {
-		if (!in_braces(r))
+		if (!member_follows(r))
 			return false;
 		if (read_part(r, rule))
 			continue;
@@ -412,7 +412,7 @@ static bool read_adjust(struct reader *r, bool disable)
 	a->at.file = arena_str(&r->set->arena, span_of(name.at.file));
 	while (!take(&r->l, "}")) {
 		bool ok;
-		if (!in_braces(r) || !take_word(r, "'}'", &t))
+		if (!member_follows(r) || !take_word(r, "'}'", &t))
 			return false;
 		if (span_eq(t.text, SPAN("reason"))) {
 			ok = take_text(r, "a reason", &a->reason);
@@ -454,7 +454,7 @@ static bool read_levels(struct reader *r)
 	if (!expect(r, "{"))
 		return false;
 	while (!take(&r->l, "}")) {
-		if (!in_braces(r) || !take_word(r, "tag, defer or reject", &t))
+		if (!member_follows(r) || !take_word(r, "tag, defer or reject", &t))
 			return false;
 		struct diag_guess g = diag_guess(t.text);
 		int a = ACTION_TAG;
@@ -504,7 +504,7 @@ static bool read_limit(struct reader *r)
 	while (!take(&r->l, "}")) {
 		if (n == WINDOWS)
 			return fault(r, r->l.token.at, "more than 6 windows in one limit");
-		if (!in_braces(r) || !take_word(r, "a count", &t))
+		if (!member_follows(r) || !take_word(r, "a count", &t))
 			return false;
 		if (!span_number(t.text, 1000000000000, &limits[n].count) || limits[n].count == 0)
 			return fault(r, t.at, "a count is a whole number from 1");
