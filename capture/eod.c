@@ -173,11 +173,70 @@ static bool step(struct eod *e, struct octets *out, char c)
 	return false;
 }
 
+/* Octets looked at together. Most of a mail has nothing of interest in it: every LF behind a CR,
+ * every CR before an LF, no dot at a line start, no NUL. That is seen sixteen octets at a time. */
+#define BLOCK 512
+
+typedef unsigned char lanes __attribute__((vector_size(16)));
+
+static lanes load(const char *p)
+{
+	lanes v;
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+/* Whether p[0] .. p[n - 1] is plain, each octet judged with the one before it. */
+static bool block_is_plain(const char *p, size_t n)
+{
+	lanes bad = {0};
+	size_t i = 0;
+	for (; i + 1 + sizeof(lanes) <= n; i += sizeof(lanes)) {
+		lanes a = load(p + i), b = load(p + i + 1);
+		bad |= (lanes)(((b == '\n') ^ (a == '\r')) | ((a == '\n') & (b == '.')) | (a == 0));
+	}
+	uint64_t halves[2];
+	memcpy(halves, &bad, sizeof(halves));
+	if (halves[0] | halves[1])
+		return false;
+	for (; i < n; i++) {
+		char a = p[i], b = i + 1 < n ? p[i + 1] : a == '\r' ? '\n' : 'x';
+		if ((b == '\n') != (a == '\r') || (a == '\n' && b == '.') || a == '\0')
+			return false;
+	}
+	return true;
+}
+
+/* How many octets at the start of `s` need no closer look. */
+static size_t plain_octets(const struct eod *e, struct span s)
+{
+	size_t at = 0;
+	if ((s.p[0] == '\n') != e->last_cr)
+		return 0;
+	while (at < s.n) {
+		/* one octet further, so that the next block's first is judged with it too */
+		size_t n = s.n - at < BLOCK ? s.n - at : BLOCK + (s.n - at > BLOCK);
+		if (!block_is_plain(s.p + at, n))
+			break;
+		at += n > BLOCK ? BLOCK : n;
+	}
+	return at;
+}
+
+static void add_plain(struct eod *e, struct octets *out, struct span s)
+{
+	char last = s.p[s.n - 1];
+	octets_add(out, s);
+	e->state = last == '\n' ? STRICT_START : IN_LINE;
+	e->last_cr = last == '\r';
+}
+
 bool eod_feed(struct eod *e, struct octets *out, struct span *rest)
 {
 	while (rest->n) {
 		struct span before = *rest;
 		bool had_candidate = e->candidate, end = false;
+		size_t plain;
 		bool may_end = e->state != IN_LINE &&
 			       (rest->p[0] == '.' ||
 				(e->state != STRICT_START && e->state != LOOSE_START));
@@ -185,6 +244,9 @@ bool eod_feed(struct eod *e, struct octets *out, struct span *rest)
 			char c = rest->p[0];
 			*rest = span_sub(*rest, 1, rest->n);
 			end = step(e, out, c);
+		} else if ((plain = plain_octets(e, *rest))) {
+			add_plain(e, out, span_sub(*rest, 0, plain));
+			*rest = span_sub(*rest, plain, rest->n);
 		} else {
 			size_t n = plain_lines(e, *rest);
 			bool whole = n > 0;

@@ -166,8 +166,9 @@ static void tell_session(struct smtp *s)
 {
 	struct smtp_session session = {.id = s->id, .time_us = s->c.start_us, .peer = s->peer,
 				       .port = s->port, .helo = s->helo, .tls = s->tls,
-				       .reply = s->last_reply,
 				       .octets = {s->fed[0], s->fed[1]}};
+	if (s->last_code)
+		smtp_set_reply(&s->arena, &session.reply, s->last_code, buf_span(&s->last_text));
 	s->counters->sessions++;
 	s->events.session(s->arg, &session);
 }
@@ -194,6 +195,7 @@ void smtp_end(struct smtp *s, int64_t time_us)
 	buf_free(&s->held);
 	buf_free(&s->reply_line);
 	buf_free(&s->reply_text);
+	buf_free(&s->last_text);
 	while (s->first)
 		smtp_free_command(smtp_pop(s));
 	arena_free(&s->arena);

@@ -88,7 +88,8 @@ struct smtp {
 	struct buf reply_line, reply_text;
 	bool reply_open; /* "250-" came, "250 " did not yet */
 	int reply_code;
-	struct txn_reply last_reply;
+	int last_code;          /* of the session, until it has a transaction */
+	struct buf last_text;
 
 	struct command *first, **last;
 	unsigned n_commands;

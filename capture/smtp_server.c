@@ -62,7 +62,10 @@ static void lost_chunk_reply(struct smtp *s, int code, struct span text)
 
 static void handle_reply(struct smtp *s, int code, struct span text)
 {
-	smtp_set_reply(&s->arena, &s->last_reply, code, text);
+	s->last_code = code;
+	buf_reset(&s->last_text);
+	if (s->n_txn == 0)
+		buf_add(&s->last_text, text);
 	if (s->server_gap && s->first) {
 		/* Replies were lost: a 354 belongs to DATA, a 220 or 221 to what asks for it. */
 		enum verb want = code == 354 ? VERB_DATA : code == 221 ? VERB_QUIT : VERB_OTHER;

@@ -11,7 +11,10 @@
 #define GRACE_US (US_PER_S / 5)
 
 /* Octets kept of each stream after they were handed on, to compare later copies with. */
-#define HISTORY_BYTES 8192u
+#define HISTORY_BYTES 4096u
+
+/* The order of age is kept this fine: a busy connection need not be moved for every packet. */
+#define ORDER_US US_PER_S
 
 /* After its end a connection's key is kept so long, to swallow late copies. */
 #define LINGER_US (60 * US_PER_S)
@@ -50,6 +53,7 @@ struct flow {
 	bool opened, ignored, over, syn;
 	uint32_t syn_seq;
 	int64_t last_us;
+	int64_t placed_us; /* when it last went to the front of the order */
 };
 
 struct tcp {
@@ -549,7 +553,7 @@ static struct flow *flow_add(struct tcp *t, const struct tcp_segment *seg, int64
 	t->buckets[bucket] = f;
 	lru_add(t, f);
 	t->n_flows++;
-	f->last_us = now;
+	f->last_us = f->placed_us = now;
 	return f;
 }
 
@@ -616,9 +620,10 @@ void tcp_segment(struct tcp *t, const struct tcp_segment *seg, int64_t now)
 	if (!f && !(f = flow_add(t, seg, now, &side)))
 		return;
 	f->last_us = now;
-	if (t->newest != f) {
+	if (now - f->placed_us > ORDER_US || now < f->placed_us) {
 		lru_remove(t, f);
 		lru_add(t, f);
+		f->placed_us = now;
 	}
 	if (f->over)
 		return;
