@@ -58,10 +58,16 @@ static bool first_client_octets(struct smtp *s, struct span *octets)
 {
 	buf_add(&s->held, *octets);
 	struct span all = buf_span(&s->held);
-	int r = smtp_take_proxy(&all, &s->peer, &s->port);
+	struct ip ip = {0};
+	uint16_t port = 0;
+	int r = smtp_take_proxy(&all, &ip, &port);
 	if (r < 0)
 		return false;
-	s->proxied |= r > 0;
+	if (ip.family) { /* LOCAL and UNKNOWN name nobody */
+		s->proxied = true;
+		s->peer = ip;
+		s->port = port;
+	}
 	*octets = all;
 	return true;
 }

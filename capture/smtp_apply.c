@@ -31,7 +31,7 @@ struct txn *smtp_begin_txn(struct smtp *s, int64_t time_us)
 	t->tls.sni = copy_or_none(&t->arena, s->tls.sni);
 	t->flags |= (s->c.midstream ? TXN_MIDSTREAM : 0) | (s->lmtp ? TXN_LMTP : 0) |
 		    (s->proxied ? TXN_PROXIED : 0) | (s->authenticated ? TXN_AUTH : 0) |
-		    (s->one_sided ? TXN_ONE_SIDED : 0) |
+		    (s->one_sided || !s->fed[TCP_CLIENT] ? TXN_ONE_SIDED : 0) |
 		    (s->plain_after_tls ? TXN_PLAIN_AFTER_STARTTLS : 0);
 	s->txn = t;
 	return t;
@@ -213,7 +213,7 @@ static void do_rcpt(struct smtp *s, const struct command *c, int code, struct sp
 		if (code)
 			smtp_set_reply(&t->arena, &r->reply, code, text);
 	}
-	if (c->pipelined)
+	if (c->pipelined && !s->one_sided)
 		t->flags |= TXN_PIPELINED;
 }
 
@@ -275,7 +275,7 @@ static void release_held(struct smtp *s)
 static void do_data(struct smtp *s, const struct command *c, int code, struct span text)
 {
 	bool open = open_txn(s, c, code);
-	if (open && c->pipelined)
+	if (open && c->pipelined && !s->one_sided)
 		s->txn->flags |= TXN_PIPELINED;
 	if (code == 354 || code == 0) {
 		smtp_begin_content(s);

@@ -62,10 +62,12 @@ static void lost_chunk_reply(struct smtp *s, int code, struct span text)
 
 static void handle_reply(struct smtp *s, int code, struct span text)
 {
-	s->last_code = code;
-	buf_reset(&s->last_text);
-	if (s->n_txn == 0)
+	/* what a session came to is not told by the answer to its QUIT */
+	if (s->n_txn == 0 && !(s->last_code && s->first && s->first->verb == VERB_QUIT)) {
+		s->last_code = code;
+		buf_reset(&s->last_text);
 		buf_add(&s->last_text, text);
+	}
 	if (s->server_gap && s->first) {
 		/* Replies were lost: a 354 belongs to DATA, a 220 or 221 to what asks for it. */
 		enum verb want = code == 354 ? VERB_DATA : code == 221 ? VERB_QUIT : VERB_OTHER;
