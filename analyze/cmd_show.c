@@ -58,13 +58,16 @@ static void show_facts(struct show *s)
 			json_cstr(&j, "type", fact_type_name(f->type));
 			json_cstr(&j, "unit", f->unit[0] ? f->unit : NULL);
 			json_cstr(&j, "meaning", f->meaning);
+			json_cstr(&j, "words", fact_words[i]);
 			json_close(&j, '}');
 			buf_addc(&s->out, '\n');
 		} else if (s->man) {
 			buf_addf(&s->out, ".It Ic %s Pq %s%s%s\n", f->name, fact_type_name(f->type),
 				 f->unit[0] ? ", " : "", f->unit);
 			man_text(&s->out, f->meaning);
-			buf_addc(&s->out, '\n');
+			if (fact_words[i])
+				buf_addf(&s->out, ".\nOne of\n.Cm %s ", fact_words[i]);
+			buf_adds(&s->out, fact_words[i] ? ".\n" : "\n");
 		} else {
 			buf_addf(&s->out, "%-28s %-10s %s%s%s%s\n", f->name, fact_type_name(f->type),
 				 f->meaning, f->unit[0] ? " (" : "", f->unit, f->unit[0] ? ")" : "");
@@ -188,6 +191,8 @@ int cmd_show(struct command_context *context, int argc, char **argv)
 		return command_usage(context->program, "show facts, clauses or rules");
 	if (facts) {
 		show_facts(&s);
+	} else if (!rules && s.man) { /* made while building: no rules are looked at */
+		show_clauses(&s);
 	} else {
 		int r = ruleset_load(&s.set, context->config, clock_now_us());
 		if (r)
