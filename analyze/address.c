@@ -192,6 +192,8 @@ static bool split(struct arena *arena, struct span text, struct address *a)
 	if (at != SIZE_MAX) {
 		domain = span_sub(text, at + 1, text.n);
 		a->domain = domain.n ? idna_to_ascii(arena, domain) : SPAN_NONE;
+		if (a->domain.n == 0) /* soft hyphens alone, and their like */
+			a->domain = SPAN_NONE;
 	}
 	bool quoted = local.n >= 2 && local.p[0] == '"' && local.p[local.n - 1] == '"';
 	struct token t = {.kind = T_QUOTED, .raw = local};

@@ -8,7 +8,9 @@
 
 struct span idna_to_ascii(struct arena *arena, struct span domain)
 {
-	if (utf8_is_ascii(domain) || domain.n > LONGEST_NAME || !utf8_valid(domain))
+	/* A NUL would end the name for the library and make another sender's domain of it. */
+	if (utf8_is_ascii(domain) || domain.n > LONGEST_NAME || !utf8_valid(domain) ||
+	    span_find_char(domain, '\0') != SIZE_MAX)
 		return arena_lower(arena, domain);
 	char *name = arena_str(arena, domain), *ascii = NULL;
 	if (!name)
@@ -26,7 +28,8 @@ struct span idna_to_ascii(struct arena *arena, struct span domain)
 
 struct span idna_to_unicode(struct arena *arena, struct span domain)
 {
-	if (span_case_find(domain, SPAN("xn--")) == SIZE_MAX || domain.n > LONGEST_NAME)
+	if (span_case_find(domain, SPAN("xn--")) == SIZE_MAX || domain.n > LONGEST_NAME ||
+	    span_find_char(domain, '\0') != SIZE_MAX)
 		return domain;
 	char *name = arena_str(arena, domain), *unicode = NULL;
 	if (!name || idn2_to_unicode_8z8z(name, &unicode, 0) != IDN2_OK)

@@ -42,6 +42,8 @@ struct header *message_header(const struct message *m, const char *name,
 			      const struct header *after)
 {
 	size_t from = after ? (size_t)(after - m->headers) + 1 : 0;
+	if (from == m->n_headers)
+		return NULL;
 	return find_field(m->headers + from, m->n_headers - from, span_of(name));
 }
 

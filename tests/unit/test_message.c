@@ -73,6 +73,18 @@ static void test_rfc2047(void **state)
 	}
 }
 
+/* Our own libraries end a name at a NUL; nobody may be somebody else by one. */
+static void test_nul_in_domain(void **state)
+{
+	static const char addr[] = "x@good.example\0.\xe4\xbe\x8b.test";
+	struct address a;
+	(void)state;
+	address_split(&arena, (struct span){addr, sizeof(addr) - 1}, &a);
+	assert_false(span_eq(a.domain, SPAN("good.example")));
+	address_split(&arena, SPAN("x@\xc2\xad"), &a);
+	assert_null(a.domain.p);
+}
+
 static void test_address(void **state)
 {
 	static const struct {
@@ -341,6 +353,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rfc2047), cmocka_unit_test(test_address),
+		cmocka_unit_test(test_nul_in_domain),
 		cmocka_unit_test(test_param),   cmocka_unit_test(test_charset),
 		cmocka_unit_test(test_faults),  cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_hostile), cmocka_unit_test(test_real),
