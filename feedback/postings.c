@@ -215,7 +215,8 @@ static void add_txn(struct place *place, const struct json_value *event)
 	struct span source = json_in_text(json_in_get(event, "source"));
 	struct envelope e = envelope_of(event);
 	uint64_t counts[UNITS] = {0};
-	/* What lies in a spool was accepted, and has no attempts. */
+	/* What lies in a spool was accepted and has no attempts, but where an envelope beside it
+	 * says what was answered. */
 	bool spool = span_eq(source, SPAN("eml")) || span_eq(source, SPAN("mbox")) ||
 		     span_eq(source, SPAN("maildir"));
 	place->bucket = bucket_of(&e, key);
@@ -226,7 +227,9 @@ static void add_txn(struct place *place, const struct json_value *event)
 		const struct json_value *rcpt = json_in_at(rcpts, i);
 		enum unit unit = unit_of(event, rcpt);
 		counts[unit]++;
-		if (unit != UNIT_NONE && !spool)
+		int64_t code;
+		bool attempt = !spool || json_in_int(json_in_get(rcpt, "code"), &code);
+		if (unit != UNIT_NONE && attempt)
 			add_unit(place, &e, unit, json_in_text(json_in_get(rcpt, "to")));
 	}
 	add_counts(place, counts);
