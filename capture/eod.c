@@ -138,6 +138,7 @@ static bool step(struct eod *e, struct octets *out, char c)
 			e->state = STRICT_DOT_CR_CR;
 			return false;
 		}
+		e->flags |= TXN_BARE_CR;
 		add(e, out, SPAN("\r"));
 		break;
 	case STRICT_DOT_CR_CR:
@@ -158,6 +159,8 @@ static bool step(struct eod *e, struct octets *out, char c)
 	case LOOSE_DOT_CR:
 		if (c == '\n' && loose_end(e, out)) /* LF.CRLF */
 			return true;
+		if (c != '\n')
+			e->flags |= TXN_BARE_CR;
 		add(e, out, SPAN(".\r"));
 		e->last_cr = true;
 		break;
@@ -248,13 +251,13 @@ bool eod_feed(struct eod *e, struct octets *out, struct span *rest)
 			add_plain(e, out, span_sub(*rest, 0, plain));
 			*rest = span_sub(*rest, plain, rest->n);
 		} else {
+			if (e->last_cr && rest->p[0] != '\n')
+				e->flags |= TXN_BARE_CR;
 			size_t n = plain_lines(e, *rest);
 			bool whole = n > 0;
 			if (!whole)
 				n = rest->n;
 			struct span s = span_sub(*rest, 0, n);
-			if (e->last_cr && s.p[0] != '\n' && !whole)
-				e->flags |= TXN_BARE_CR;
 			add(e, out, s);
 			if (!whole) {
 				e->state = IN_LINE;

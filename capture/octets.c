@@ -109,7 +109,7 @@ void octets_hole(struct octets *o, uint64_t length)
 
 bool octets_has_hole(const struct octets *o)
 {
-	return o->n_holes > 0;
+	return o && o->n_holes > 0;
 }
 
 void octets_mark(struct octets *o)

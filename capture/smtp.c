@@ -144,6 +144,7 @@ void smtp_gap(struct smtp *s, enum tcp_side side, uint64_t length, int64_t time_
 		break;
 	case CLIENT_WAIT:
 		buf_reset(&s->held);
+		s->held_at = 0;
 		s->wait_lost += length;
 		s->unsynced = true;
 		break;

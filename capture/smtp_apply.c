@@ -262,13 +262,17 @@ void smtp_begin_content(struct smtp *s)
 		smtp_begin_txn(s, s->now_us);
 }
 
-static void release_held(struct smtp *s)
+void smtp_release_held(struct smtp *s)
 {
 	if (s->held.n == 0)
 		return;
-	struct buf held = s->held;
+	struct buf held = s->held, *outer = s->releasing;
+	struct span rest = span_sub(buf_span(&held), s->held_at, held.n);
 	s->held = BUF_INIT;
-	smtp_client_octets(s, buf_span(&held));
+	s->held_at = 0;
+	s->releasing = &held;
+	smtp_client_octets(s, rest);
+	s->releasing = outer;
 	buf_free(&held);
 }
 
@@ -288,7 +292,7 @@ static void do_data(struct smtp *s, const struct command *c, int code, struct sp
 			s->state = CLIENT_COMMAND;
 	}
 	s->wait_lost = 0;
-	release_held(s);
+	smtp_release_held(s);
 }
 
 static void do_bdat(struct smtp *s, struct command *c, int code, struct span text)
@@ -417,4 +421,3 @@ void smtp_settle_unanswered(struct smtp *s, const struct command *until)
 		smtp_free_command(c);
 	}
 }
-

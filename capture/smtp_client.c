@@ -27,7 +27,6 @@ bool smtp_find_verb(struct span line, enum verb *verb_r, struct span *args_r)
 	return false;
 }
 
-
 static void take_bdat(struct smtp *s, struct span args)
 {
 	struct span word;
@@ -233,9 +232,33 @@ void smtp_settle_lost_replies(struct smtp *s, struct span octets)
 			smtp_free_command(c);
 		}
 		s->state = CLIENT_COMMAND;
+		smtp_release_held(s);
 		return;
 	}
 	smtp_settle_unanswered(s, NULL);
+}
+
+/* Keeps octets until the reply is there; false when there are too many. What was held before and
+ * has to wait again stays where it is: a client that says DATA and nothing else in one segment
+ * would have all the rest copied for each. */
+static bool hold(struct smtp *s, struct span rest)
+{
+	struct buf *old = s->releasing;
+	if (s->held.n - s->held_at + rest.n > LIMIT_HELD_BYTES)
+		return false;
+	if (s->held.n == 0 && old && old->p && rest.p + rest.n == old->p + old->n) {
+		s->held_at = (size_t)(rest.p - old->p);
+		s->held = *old;
+		*old = BUF_INIT;
+		return true;
+	}
+	if (s->held_at > s->held.n / 2) {
+		s->held.n -= s->held_at;
+		memmove(s->held.p, s->held.p + s->held_at, s->held.n);
+		s->held_at = 0;
+	}
+	buf_add(&s->held, rest);
+	return true;
 }
 
 void smtp_client_octets(struct smtp *s, struct span rest)
@@ -250,10 +273,8 @@ void smtp_client_octets(struct smtp *s, struct span rest)
 			command_line(s, &rest);
 			break;
 		case CLIENT_WAIT:
-			if (s->held.n + rest.n <= LIMIT_HELD_BYTES) {
-				buf_add(&s->held, rest);
+			if (hold(s, rest))
 				return;
-			}
 			smtp_settle_unanswered(s, NULL); /* no answer for 1 MiB: it was lost */
 			if (s->state == CLIENT_WAIT)
 				s->state = CLIENT_COMMAND;

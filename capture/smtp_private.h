@@ -77,7 +77,10 @@ struct smtp {
 	bool passed_over;    /* ... and some were: content whose command was lost */
 	bool body_waits;     /* a message whose answer is still to come */
 	uint64_t wait_lost;  /* octets lost behind DATA, before its reply */
-	struct buf line, held;
+	struct buf line;
+	struct buf held;        /* octets that wait, behind `held_at` */
+	size_t held_at;
+	struct buf *releasing;  /* what waited and is being read now */
 	uint64_t chunk_left;
 	struct command *chunk;
 	struct octets *body; /* of the BDAT message that is arriving */
@@ -115,6 +118,8 @@ void smtp_set_reply(struct arena *a, struct txn_reply *r, int code, struct span 
 unsigned smtp_accepted_rcpts(const struct txn *t);
 /* The answer to the end of data. */
 void smtp_final_reply(struct smtp *s, int code, struct span text);
+/* The reply to DATA is there, or lost: what waited for it is read. */
+void smtp_release_held(struct smtp *s);
 /* From here on the client sends a message. */
 void smtp_begin_content(struct smtp *s);
 /* `code` 0: the reply is unknown. */

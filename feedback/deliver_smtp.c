@@ -65,7 +65,7 @@ enum delivery deliver_smtp(const struct config *config, const struct queue_item 
 			   struct span message, struct buf *reply, bool *away_r)
 {
 	char to[600];
-	long code = 0, connect_errno = 0;
+	long code = 0;
 	struct buf heard = BUF_INIT;
 	*away_r = false;
 	snprintf(to, sizeof(to), "%.*s", SPAN_ARG(item->to));
@@ -78,7 +78,6 @@ enum delivery deliver_smtp(const struct config *config, const struct queue_item 
 	}
 	CURLcode rc = curl_easy_perform(curl);
 	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
-	curl_easy_getinfo(curl, CURLINFO_OS_ERRNO, &connect_errno);
 	if (heard.n && rc != CURLE_OPERATION_TIMEDOUT)
 		buf_add(reply, buf_span(&heard));
 	else
