@@ -115,12 +115,18 @@ static struct span unquoted(struct arena *arena, const struct token *t)
 
 static struct span decoded(struct reader *r, struct span s)
 {
+	static const struct {
+		unsigned bit, fault;
+	} rows[] = {
+		{RFC2047_BAD_WORD, ADDRESS_BAD_WORD},	{RFC2047_LONG_WORD, ADDRESS_LONG_WORD},
+		{RFC2047_UNKNOWN, ADDRESS_UNKNOWN},	{RFC2047_MISMATCH, ADDRESS_MISMATCH},
+		{RFC2047_8BIT_NO_UTF8, ADDRESS_8BIT},
+	};
 	unsigned faults = 0;
 	s = rfc2047_decode(r->arena, s, r->hint, &faults);
-	if (faults & (RFC2047_BAD_WORD | RFC2047_UNKNOWN | RFC2047_MISMATCH))
-		r->faults |= ADDRESS_BAD_WORD;
-	if (faults & RFC2047_8BIT_NO_UTF8)
-		r->faults |= ADDRESS_8BIT;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+		if (faults & rows[i].bit)
+			r->faults |= rows[i].fault;
 	return s;
 }
 

@@ -26,7 +26,11 @@ enum address_fault {
 	ADDRESS_GROUP = 2,     /* a group (RFC 6854) */
 	ADDRESS_CUT = 4,       /* LIMIT_ADDRESSES or LIMIT_GROUP_COLONS was reached */
 	ADDRESS_8BIT = 8,      /* raw octets over 127 that are not UTF-8 */
-	ADDRESS_BAD_WORD = 16, /* a broken encoded word in a display name */
+	/* in a display name, as enum rfc2047_fault has them */
+	ADDRESS_BAD_WORD = 16,
+	ADDRESS_LONG_WORD = 32,
+	ADDRESS_UNKNOWN = 64,
+	ADDRESS_MISMATCH = 128,
 };
 
 /* Adds the mailboxes of `body` (raw, folded or not). Sets bits of *faults (enum address_fault).

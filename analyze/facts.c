@@ -90,5 +90,5 @@ struct fact *facts_set_unknown(struct facts *f, enum fact_id id)
 
 void facts_evidence(struct fact *fact, struct span text, int64_t offset, size_t length)
 {
-	fact->evidence = (struct evidence){text, offset, length};
+	fact->evidence = (struct evidence){text, offset, length, NULL};
 }

@@ -32,6 +32,7 @@ struct evidence {
 	struct span text; /* UTF-8 as a person reads it; .p NULL: none */
 	int64_t offset;   /* into the message's octets; -1: not at one place */
 	size_t length;    /* octets there */
+	const struct evidence *next; /* another place of the same fact; NULL: none */
 };
 
 struct fact {

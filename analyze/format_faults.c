@@ -54,13 +54,32 @@ static void count_fields(struct message *m)
 	}
 }
 
-/* msg-id = "<" id-left "@" id-right ">" and nothing else but comments. */
+/* Blanks and comments behind an element: true when nothing else is there. */
+static bool only_comments(struct span s)
+{
+	size_t depth = 0;
+	for (size_t i = 0; i < s.n; i++) {
+		if (s.p[i] == '\\' && depth && i + 1 < s.n)
+			i++;
+		else if (s.p[i] == '(')
+			depth++;
+		else if (s.p[i] == ')' && depth)
+			depth--;
+		else if (!depth && !ascii_is_space(s.p[i]))
+			return false;
+	}
+	return depth == 0;
+}
+
+/* msg-id = "<" id-left "@" id-right ">" and nothing behind it but comments. */
 static bool message_id_ok(struct span s)
 {
 	s = span_trim(s);
-	if (s.n < 5 || s.p[0] != '<' || s.p[s.n - 1] != '>')
+	size_t close = span_find_char(s, '>');
+	if (close == SIZE_MAX || close < 4 || s.p[0] != '<' ||
+	    !only_comments(span_sub(s, close + 1, s.n)))
 		return false;
-	s = span_sub(s, 1, s.n - 1);
+	s = span_sub(s, 1, close);
 	size_t at = span_rfind_char(s, '@');
 	if (at == SIZE_MAX || at == 0 || at + 1 == s.n)
 		return false;
@@ -73,16 +92,18 @@ static bool message_id_ok(struct span s)
 static void check_date(struct message *m)
 {
 	const struct header *h = message_header(m, "date", NULL);
-	bool strict = false;
+	unsigned faults = 0;
 	if (!h) {
 		message_fault(m, FAULT_NO_DATE, 0, 0);
 		return;
 	}
-	m->has_date = date_parse_strict(span_trim(h->body), &m->date_us, &strict);
+	m->has_date = date_read(span_trim(h->body), &m->date_us, &faults);
 	if (!m->has_date)
 		field_fault(m, FAULT_BAD_DATE, h);
-	else if (!strict)
+	if (faults & DATE_OBSOLETE)
 		field_fault(m, FAULT_OBSOLETE_DATE, h);
+	if (faults & DATE_WEEKDAY)
+		field_fault(m, FAULT_BAD_WEEKDAY, h);
 }
 
 static void check_message_id(struct message *m)

@@ -158,9 +158,6 @@ static void read_text(struct builder *b, struct part *part)
 	struct span label = part->charset;
 	if (!label.p && span_eq(part->type, SPAN("text/html")))
 		label = meta_charset(octets);
-	if (part->flags & PART_CUT)
-		m->partial = true;
-	b->text_left -= octets.n < b->text_left ? octets.n : b->text_left;
 	bool declared_7bit = !part->encoding.p || span_eq(part->encoding, SPAN("7bit"));
 	if (declared_7bit && charset_ascii_run(octets) < octets.n)
 		message_fault(m, FAULT_UNDECLARED_8BIT, part->offset + charset_ascii_run(octets),
@@ -172,6 +169,14 @@ static void read_text(struct builder *b, struct part *part)
 		message_fault(m, FAULT_CHARSET_UNKNOWN, part->offset, 0);
 	else if (part->charset.p && (t.broken || t.guessed))
 		message_fault(m, FAULT_CHARSET_MISMATCH, part->offset, 0);
+	/* Conversion may triple the octets: what is kept counts too. */
+	if (t.text.n > b->text_left) {
+		part->flags |= PART_CUT;
+		t.text = utf8_cut(t.text, b->text_left);
+	}
+	b->text_left -= octets.n > t.text.n ? octets.n : t.text.n;
+	if (part->flags & PART_CUT)
+		m->partial = true;
 	part->text = lf_lines(m->arena, t.text);
 	if (!m->hint && charset_ascii_run(octets) < octets.n)
 		m->hint = t.charset;
@@ -345,18 +350,25 @@ const struct part *message_part(const struct message *m, const char *type)
 
 /* --- what the fields say ------------------------------------------------------ */
 
-static void text_faults(struct message *m, const struct header *h, unsigned faults)
+struct word_fault {
+	unsigned bit;
+	enum fault_kind kind;
+};
+
+static const struct word_fault text_rows[] = {
+	{RFC2047_BAD_WORD, FAULT_BAD_ENCODED_WORD}, {RFC2047_LONG_WORD, FAULT_LONG_ENCODED_WORD},
+	{RFC2047_UNKNOWN, FAULT_CHARSET_UNKNOWN},   {RFC2047_MISMATCH, FAULT_CHARSET_MISMATCH},
+};
+
+static const struct word_fault name_rows[] = {
+	{ADDRESS_BAD_WORD, FAULT_BAD_ENCODED_WORD}, {ADDRESS_LONG_WORD, FAULT_LONG_ENCODED_WORD},
+	{ADDRESS_UNKNOWN, FAULT_CHARSET_UNKNOWN},   {ADDRESS_MISMATCH, FAULT_CHARSET_MISMATCH},
+};
+
+static void word_faults(struct message *m, const struct header *h, unsigned faults,
+			const struct word_fault rows[4])
 {
-	static const struct {
-		unsigned bit;
-		enum fault_kind kind;
-	} rows[] = {
-		{RFC2047_BAD_WORD, FAULT_BAD_ENCODED_WORD},
-		{RFC2047_LONG_WORD, FAULT_LONG_ENCODED_WORD},
-		{RFC2047_UNKNOWN, FAULT_CHARSET_UNKNOWN},
-		{RFC2047_MISMATCH, FAULT_CHARSET_MISMATCH},
-	};
-	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 0; i < 4; i++)
 		if (faults & rows[i].bit)
 			message_fault(m, rows[i].kind, h->offset, h->field.n);
 }
@@ -385,8 +397,7 @@ static void read_addresses(struct message *m)
 		if (faults & ADDRESS_BAD || (list->total == 0 && !group) ||
 		    (list == &m->sender && list->total != 1))
 			message_fault(m, rows[i].bad, h->offset, h->field.n);
-		if (faults & ADDRESS_BAD_WORD)
-			message_fault(m, FAULT_BAD_ENCODED_WORD, h->offset, h->field.n);
+		word_faults(m, h, faults, name_rows);
 		if (faults & ADDRESS_CUT)
 			m->partial = true;
 	}
@@ -410,7 +421,7 @@ static void read_fields(struct message *m)
 		unsigned faults = 0;
 		subject->text = rfc2047_decode(m->arena, subject->body, m->hint, &faults);
 		subject->decoded = true;
-		text_faults(m, subject, faults);
+		word_faults(m, subject, faults, text_rows);
 		m->subject = subject->text.p ? subject->text : SPAN("");
 	}
 	struct header *id = message_header(m, "message-id", NULL);

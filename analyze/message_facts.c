@@ -76,18 +76,46 @@ static bool excused(const struct fault *fault, const struct message *m, const st
 	       utf8_valid(span_sub(m->octets, fault->offset, fault->offset + fault->length));
 }
 
+/* "bad-cc: Cc: ..." and where it stands. */
+static struct evidence fault_evidence(const struct message *m, const struct fault *fault,
+				      struct arena *arena)
+{
+	struct span place = span_sub(m->octets, fault->offset, fault->offset + fault->length);
+	struct evidence e = {.offset = (int64_t)fault->offset, .length = fault->length};
+	if (fault->offset == 0 && fault->length == 0) /* of a field that is not there */
+		e.offset = -1;
+	place = span_trim(utf8_repair(arena, utf8_cut(place, LIMIT_EVIDENCE_BYTES)));
+	e.text = place.n ? arena_printf(arena, "%s: %.*s", fault->word, (int)place.n, place.p)
+			 : span_of(fault->word);
+	return e;
+}
+
+/* Sets the chain that begins in `fact`: one place a word. */
+static void add_places(const struct message *m, const struct fault *const *places, size_t n,
+		       struct fact *fact, struct arena *arena)
+{
+	struct evidence *more = n > 1 ? ARENA_ARRAY(arena, struct evidence, n - 1) : NULL;
+	struct evidence *last = &fact->evidence;
+	for (size_t i = 0; i < n && last; i++) {
+		*last = fault_evidence(m, places[i], arena);
+		if (i + 1 < n)
+			last->next = more ? &more[i] : NULL;
+		last = more ? more + i : NULL;
+	}
+}
+
 static void fault_facts(const struct message *m, const struct txn *txn, struct facts *f)
 {
 	struct span *words = ARENA_ARRAY(f->arena, struct span, FAULT_KINDS);
+	const struct fault *places[FAULT_KINDS];
 	bool seen[FAULT_KINDS] = {false};
-	const struct fault *first = NULL;
-	size_t n = 0;
+	size_t n = 0, n_places = 0;
 	for (size_t i = 0; words && i < m->n_faults; i++) {
 		const struct fault *fault = &m->faults[i];
 		if (seen[fault->kind] || excused(fault, m, txn))
 			continue;
-		first = first ? first : fault;
 		seen[fault->kind] = true;
+		places[n_places++] = fault;
 		words[n++] = span_of(fault->word);
 	}
 	/* As received; the octets judged may have been mended by the source. */
@@ -96,13 +124,7 @@ static void fault_facts(const struct message *m, const struct txn *txn, struct f
 	if (words && txn->flags & TXN_BARE_CR && !seen[FAULT_BARE_CR])
 		words[n++] = span_of(fault_infos[FAULT_BARE_CR].word);
 	struct fact *fact = facts_set_list(f, F_FORMAT_FAULTS, words, n);
-	if (first) {
-		struct span place = span_sub(m->octets, first->offset,
-					     first->offset + first->length);
-		place = utf8_cut(place, LIMIT_EVIDENCE_BYTES);
-		facts_evidence(fact, span_trim(utf8_repair(f->arena, place)),
-			       (int64_t)first->offset, first->length);
-	}
+	add_places(m, places, n_places, fact, f->arena);
 	facts_set_number(f, F_FORMAT_FAULT_COUNT, (double)n);
 	facts_set_condition(f, F_FORMAT_8BIT_HEADER, seen[FAULT_BIT8_HEADER]);
 	facts_set_number(f, F_FORMAT_LINE_LENGTH, (double)m->longest_line);

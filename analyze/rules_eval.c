@@ -186,10 +186,13 @@ static void add_evidence(struct collector *c, enum fact_id id, struct span heade
 		e.text = value_text(&fact, id == FACT_COUNT ? FACT_TEXT : fact_infos[id].type,
 				    c->f->arena);
 		if (fact.state == FACT_ABSENT)
-			e = (struct evidence){e.text, -1, 0};
+			e = (struct evidence){e.text, -1, 0, NULL};
 	}
-	e.text = utf8_cut(e.text, LIMIT_EVIDENCE_BYTES);
-	c->items[c->n++] = (struct evidence_item){name, e};
+	for (const struct evidence *at = &e; at && c->n < LIMIT_EVIDENCE; at = at->next) {
+		struct evidence_item *item = &c->items[c->n++];
+		*item = (struct evidence_item){name, *at};
+		item->evidence.text = utf8_cut(at->text, LIMIT_EVIDENCE_BYTES);
+	}
 }
 
 /* The leaves that made `e` what it is. */

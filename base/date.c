@@ -116,19 +116,33 @@ static bool make_time(int year, int month, int day, int hour, int minute, int se
 	return true;
 }
 
-bool date_parse_strict(struct span s, int64_t *us_r, bool *strict_r)
+/* [day-name ","]: 0 is Monday, -1 none. Returns the first token behind it. */
+static struct token read_weekday(struct span *s, int *weekday_r, bool *strict)
+{
+	struct token t = next_token(s);
+	*weekday_r = t.kind == TOKEN_NAME ? name_index(days, t.text) : -1;
+	if (*weekday_r < 0)
+		return t;
+	*strict = t.text.n == 3;
+	t = next_token(s);
+	if (t.kind == TOKEN_CHAR && t.text.p[0] == ',')
+		return next_token(s);
+	*strict = false;
+	return t;
+}
+
+/* Whether the date in its own zone falls on that day. */
+static bool on_weekday(int64_t us, int zone, int weekday)
+{
+	int64_t days_since = (us / US_PER_S + zone) / 86400 - ((us / US_PER_S + zone) % 86400 < 0);
+	return ((days_since + 3) % 7 + 7) % 7 == weekday; /* 1 January 1970 was a Thursday */
+}
+
+bool date_read(struct span s, int64_t *us_r, unsigned *faults_r)
 {
 	bool strict = true;
-	struct token t = next_token(&s);
-	if (t.kind == TOKEN_NAME && name_index(days, t.text) >= 0) {
-		strict = t.text.n == 3;
-		t = next_token(&s);
-		if (t.kind == TOKEN_CHAR && t.text.p[0] == ',')
-			t = next_token(&s);
-		else
-			strict = false;
-	}
-	int day, month;
+	int day, month, weekday;
+	struct token t = read_weekday(&s, &weekday, &strict);
 	struct token first = t, second = next_token(&s);
 	if (first.kind == TOKEN_NAME) { /* "Nov 23" */
 		strict = false;
@@ -173,14 +187,26 @@ bool date_parse_strict(struct span s, int64_t *us_r, bool *strict_r)
 	int zone = zone_seconds(t, &strict);
 	if (next_token(&s).kind != TOKEN_END)
 		strict = false;
-	if (strict_r)
-		*strict_r = strict;
-	return make_time(year, month, day, hour, number(minute.text), seconds, zone, us_r);
+	if (!make_time(year, month, day, hour, number(minute.text), seconds, zone, us_r))
+		return false;
+	*faults_r = strict ? 0 : DATE_OBSOLETE;
+	if (weekday >= 0 && !on_weekday(*us_r, zone, weekday))
+		*faults_r |= DATE_WEEKDAY;
+	return true;
+}
+
+bool date_parse_strict(struct span s, int64_t *us_r, bool *strict_r)
+{
+	unsigned faults = 0;
+	bool ok = date_read(s, us_r, &faults);
+	*strict_r = faults == 0;
+	return ok;
 }
 
 bool date_parse(struct span s, int64_t *us_r)
 {
-	return date_parse_strict(s, us_r, NULL);
+	unsigned faults;
+	return date_read(s, us_r, &faults);
 }
 
 bool date_parse_ctime(struct span s, int64_t *us_r)

@@ -11,8 +11,15 @@
 /* False when there is no day, month, year and time of day in it. */
 bool date_parse(struct span s, int64_t *us_r);
 
-/* As date_parse(); `strict_r` tells whether it also follows the grammar of section 3.3, obsolete
- * zones and two-digit years excluded. */
+enum date_fault {
+	DATE_OBSOLETE = 1, /* not of section 3.3's grammar: obsolete zone, two-digit year, ... */
+	DATE_WEEKDAY = 2,  /* the day of the week is not the date's */
+};
+
+/* As date_parse(); sets *faults_r (enum date_fault) when it returns true. */
+bool date_read(struct span s, int64_t *us_r, unsigned *faults_r);
+
+/* As date_parse(); `strict_r` tells whether it also is as section 3.3 wants it: no fault. */
 bool date_parse_strict(struct span s, int64_t *us_r, bool *strict_r);
 
 /* The form of ctime(3), as mbox separators have it: "Sat Jan  3 01:05:34 1996", zone ignored. */

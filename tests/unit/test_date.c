@@ -26,6 +26,9 @@ static void test_rfc5322(void **state)
 		{"", false, false, ""},
 		{"2026-11-23", false, false, ""},
 		{"Mon, 23 Nov 2026", false, false, ""},
+		{"Tue, 23 Nov 2026 08:00:00 +0000", true, false, "2026-11-23T08:00:00Z"},
+		{"Tue, 24 Nov 2026 00:30:00 +0800", true, true, "2026-11-23T16:30:00Z"},
+		{"Wed, 31 Dec 1969 23:59:59 +0000", true, true, "1969-12-31T23:59:59Z"},
 		{"(((((", false, false, ""},
 		{"Mon, 23 Nov 99999 08:00:00 +0000", false, false, ""},
 	};

@@ -181,39 +181,99 @@ static void test_charset(void **state)
 #define MIXED \
 	GOOD_HEADER "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
 
+#define TEXT(type, encoding) \
+	GOOD_HEADER "MIME-Version: 1.0\r\nContent-Type: " type \
+		    "\r\nContent-Transfer-Encoding: " encoding "\r\n\r\n"
+#define NAMED(field) GOOD_HEADER field "\r\n\r\nx\r\n"
+#define X250 X50 X50 X50 X50 X50
+#define X50 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
+/* At least one row for each word of format_faults.def. */
 static void test_faults(void **state)
 {
 	static const struct {
 		const char *octets, *want; /* words in order */
+		size_t n;		   /* of octets with a NUL; 0: up to the NUL */
 	} rows[] = {
-		{GOOD_HEADER "\r\nx\r\n", ""},
-		{"From: a@x.test\r\n\r\nx\r\n", "no-date no-message-id "},
-		{GOOD_HEADER "Date: x\r\n\r\nx\r\n", "dup-date "},
-		{GOOD_HEADER "\r\nx\ry\nz\r\n", "bare-cr bare-lf "},
-		{GOOD_HEADER "no field\r\nSubject: x\r\n\r\nx\r\n", "bad-header-line "},
-		{GOOD_HEADER "Subject : x\r\n\r\nx\r\n", "blank-before-colon "},
-		{GOOD_HEADER "Subject: \xe9\r\n\r\nx\r\n", "8bit-header "},
-		{GOOD_HEADER "Subject: =?utf-8?B?!?=\r\n\r\nx\r\n", "bad-encoded-word "},
-		{GOOD_HEADER "\r\n", "empty-body "},
-		{GOOD_HEADER "Content-Type: text/plain\r\n\r\nx\r\n", "no-mime-version "},
-		{MIXED "--b\r\n\r\nx\r\n--b--\r\n", ""},
-		{MIXED "--b\r\n\r\nx\r\n", "unterminated-multipart "},
-		{MIXED "--c\r\n\r\nx\r\n", "missing-boundary "},
+		{GOOD_HEADER "\r\nx\r\n", "", 0},
+		{"From: a@x.test\r\n\r\nx\r\n", "no-date no-message-id ", 0},
+		{NAMED("Date: x"), "dup-date ", 0},
+		{"Date: x\r\nFrom: a@x.test\r\nMessage-ID: <1@x>\r\n\r\nx\r\n", "bad-date ", 0},
+		{"Date: Tue, 23 Nov 2026 16:00:00 +0800\r\nFrom: a@x.test\r\n"
+		 "Message-ID: <1@x> (y (z))\r\n\r\nx\r\n", "bad-weekday ", 0},
+		{"Date: Mon, 23 Nov 26 16:00:00 EST\r\nFrom: a@x.test\r\n"
+		 "Message-ID: <1@x> y\r\n\r\nx\r\n", "obsolete-date bad-message-id ", 0},
+		{"Date: Mon, 23 Nov 2026 16:00:00 +0800\r\nMessage-ID: <1@>\r\n\r\nx\r\n",
+		 "bad-message-id no-from ", 0},
+		{"Date: Mon, 23 Nov 2026 16:00:00 +0800\r\nMessage-ID: <1@x>\r\nFrom: a b\r\n"
+		 "\r\nx\r\n", "bad-from ", 0},
+		{"Date: Mon, 23 Nov 2026 16:00:00 +0800\r\nMessage-ID: <1@x>\r\n"
+		 "From: a@x.test, b@x.test\r\n\r\nx\r\n", "several-from-no-sender ", 0},
+		{NAMED("From: a@x.test"), "dup-from ", 0},
+		{NAMED("Sender: a@x.test, b@x.test"), "bad-sender ", 0},
+		{NAMED("Sender: a@x.test\r\nSender: a@x.test"), "dup-sender ", 0},
+		{NAMED("Reply-To: a"), "bad-reply-to ", 0},
+		{NAMED("Reply-To: a@x.test\r\nReply-To: a@x.test"), "dup-reply-to ", 0},
+		{NAMED("To: a..b@x.test"), "bad-to ", 0},
+		{NAMED("To: undisclosed-recipients:;\r\nTo: a@x.test"), "dup-to ", 0},
+		{NAMED("Cc: "), "bad-cc ", 0},
+		{NAMED("Cc: a@x.test\r\nCc: a@x.test"), "dup-cc ", 0},
+		{NAMED("Bcc: \r\nBcc: "), "dup-bcc ", 0},
+		{NAMED("Subject: a\r\nSubject: b"), "dup-subject ", 0},
+		{NAMED("Message-ID: <2@x.test>"), "dup-message-id ", 0},
+		{NAMED("In-Reply-To: <2@x>\r\nIn-Reply-To: <2@x>"), "dup-in-reply-to ", 0},
+		{NAMED("References: <2@x>\r\nReferences: <2@x>"), "dup-references ", 0},
+		{GOOD_HEADER "\r\n" X250 X250 X250 X250 "\r\n", "line-too-long ", 0},
+		{GOOD_HEADER "\r\nx\ry\nz\r\n", "bare-cr bare-lf ", 0},
+		{GOOD_HEADER "\r\nx\0y\r\n", "nul ", sizeof(GOOD_HEADER "\r\nx\0y\r\n") - 1},
+		{NAMED("no field\r\nSubject: x"), "bad-header-line ", 0},
+		{NAMED("Subject : x"), "blank-before-colon ", 0},
+		{NAMED("Subject: \xe9"), "8bit-header ", 0},
+		{NAMED("Subject: =?utf-8?B?!?="), "bad-encoded-word ", 0},
+		{NAMED("To: =?utf-8?B?!?= <a@x.test>"), "bad-encoded-word ", 0},
+		{NAMED("Subject: =?utf-8?Q?" X50 X50 "?="), "long-encoded-word ", 0},
+		{NAMED("To: =?utf-8?Q?" X50 X50 "?= <a@x.test>"), "long-encoded-word ", 0},
+		{NAMED("Subject: =?x-none?Q?a?="), "charset-unknown ", 0},
+		{NAMED("To: =?x-none?Q?a?= <a@x.test>"), "charset-unknown ", 0},
+		{NAMED("Subject: =?utf-8?Q?=FF?="), "charset-mismatch ", 0},
+		{NAMED("To: =?utf-8?Q?=FF?= <a@x.test>"), "charset-mismatch ", 0},
+		{GOOD_HEADER "\r\n", "empty-body ", 0},
+		{GOOD_HEADER "x\r\n", "bad-header-line no-empty-line ", 0},
+		{NAMED("Content-Type: text/plain"), "no-mime-version ", 0},
+		{NAMED("MIME-Version: 1.0\r\nMIME-Version: 1.0"), "dup-mime ", 0},
+		{TEXT("text", "7bit") "x\r\n", "bad-content-type ", 0},
+		{TEXT("text/plain; charset=utf-8", "8bit") "\xff\r\n", "charset-mismatch ", 0},
+		{TEXT("text/plain; charset=x-none", "8bit") "\xff\r\n", "charset-unknown ", 0},
+		{TEXT("text/plain; charset=utf-8", "7bit") "\xc3\xa9\r\n", "undeclared-8bit ", 0},
+		{TEXT("text/plain", "uuencode") "x\r\n", "unknown-encoding ", 0},
+		{TEXT("text/plain", "quoted-printable") "=x\r\n", "bad-qp ", 0},
+		{TEXT("multipart/mixed; boundary=b", "base64") "--b\r\n\r\nx\r\n--b--\r\n",
+		 "encoded-multipart ", 0},
+		{MIXED "--b\r\n\r\nx\r\n--b--\r\n", "", 0},
+		{MIXED "--b\r\n\r\nx\r\n", "unterminated-multipart ", 0},
+		{MIXED "--c\r\n\r\nx\r\n", "missing-boundary ", 0},
 		{MIXED "--b\r\nContent-Transfer-Encoding: base64\r\n\r\n!eA==\r\n--b--\r\n",
-		 "bad-base64 "},
+		 "bad-base64 ", 0},
 	};
+	bool raised[FAULT_KINDS] = {false};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct message m;
 		char words[512] = "";
-		assert_int_equal(message_parse(&m, &arena, span_of(rows[i].octets)), 0);
+		struct span octets = span_of(rows[i].octets);
+		octets.n = rows[i].n ? rows[i].n : octets.n;
+		assert_int_equal(message_parse(&m, &arena, octets), 0);
 		for (size_t k = 0; k < m.n_faults; k++) {
+			raised[m.faults[k].kind] = true;
 			strcat(words, m.faults[k].word);
 			strcat(words, " ");
 		}
 		if (strcmp(words, rows[i].want) != 0)
 			fail_msg("row %zu: got '%s', want '%s'", i, words, rows[i].want);
 	}
+	for (size_t i = 0; i < FAULT_KINDS; i++)
+		if (!raised[i])
+			fail_msg("no row raises %s", fault_infos[i].word);
 }
 
 static void test_parts(void **state)
@@ -295,6 +355,30 @@ static void test_hostile(void **state)
 	}
 }
 
+/* 3 MiB of Latin-1 are 6 MiB of UTF-8. */
+static void test_text_limit(void **state)
+{
+	static const char head[] = GOOD_HEADER "MIME-Version: 1.0\r\n"
+		"Content-Type: text/plain; charset=iso-8859-1\r\n"
+		"Content-Transfer-Encoding: 8bit\r\n\r\n";
+	size_t n = sizeof(head) - 1, bytes = n + ((size_t)3 << 20);
+	char *p = malloc(bytes);
+	struct message m;
+	(void)state;
+	assert_non_null(p);
+	memset(p, '\xe9', bytes);
+	memcpy(p, head, n);
+	for (size_t i = n + 70; i + 1 < bytes; i += 72)
+		memcpy(p + i, "\r\n", 2);
+	assert_int_equal(message_parse(&m, &arena, (struct span){p, bytes}), 0);
+	assert_int_equal(m.n_parts, 1);
+	assert_true(m.partial && m.parts[0].flags & PART_CUT);
+	assert_true(m.parts[0].text.n <= LIMIT_TEXT_BYTES);
+	assert_true(utf8_valid(m.parts[0].text));
+	arena_reset(&arena);
+	free(p);
+}
+
 /* --- real mail --------------------------------------------------------------- */
 
 static size_t files, with_text;
@@ -356,6 +440,7 @@ int main(void)
 		cmocka_unit_test(test_nul_in_domain),
 		cmocka_unit_test(test_param),   cmocka_unit_test(test_charset),
 		cmocka_unit_test(test_faults),  cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_text_limit),
 		cmocka_unit_test(test_hostile), cmocka_unit_test(test_real),
 	};
 	return cmocka_run_group_tests_name("message", tests, setup, teardown);
