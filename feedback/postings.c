@@ -238,13 +238,20 @@ static void add_txn(struct place *place, const struct json_value *event)
 
 /* --- complaints and reports ---------------------------------------------------------- */
 
-static void add_once(struct place *place, const struct json_value *event, const char *field)
+static void add_once(struct place *place, const struct json_value *event, struct span id,
+		     const char *field)
 {
 	struct span sender = json_in_text(json_in_get(event, "sender"));
-	struct span id = json_in_text(json_in_get(event, "id"));
 	make_tuple(place, sender, SPAN_NONE, SPAN_NONE, SPAN_NONE);
 	struct span words[] = {SPAN("o"), id, buf_span(&place->tuple), span_of(field)};
 	operation(place, books_bucket(sender), words, 4);
+}
+
+/* Each state of a report is an event with an id of its own; its Message-ID stays. */
+static struct span report_id(const struct json_value *event)
+{
+	struct span message_id = json_in_text(json_in_get(event, "message_id"));
+	return message_id.n ? message_id : json_in_text(json_in_get(event, "id"));
 }
 
 static bool is(const struct json_value *event, const char *key, struct span word)
@@ -266,10 +273,10 @@ bool postings_add(struct postings *p, struct span line, const struct eventlog_po
 		add_txn(&place, event);
 	else if (is(event, "event", SPAN("complaint")) && is(event, "kind", SPAN("abuse")) &&
 		 is(event, "outcome", SPAN("report")))
-		add_once(&place, event, "complaints");
+		add_once(&place, event, json_in_text(json_in_get(event, "id")), "complaints");
 	else if (is(event, "event", SPAN("report")) &&
 		 (is(event, "state", SPAN("queued")) || is(event, "state", SPAN("sent"))))
-		add_once(&place, event, "reports"); /* both states of one report have its id */
+		add_once(&place, event, report_id(event), "reports");
 	p->failed = p->failed || place.tuple.failed;
 	buf_free(&place.tuple);
 	json_in_free(event);

@@ -176,6 +176,9 @@ def folder_and_readers():
         check("CRLF and no recipient", b"\n" not in text.replace(b"\r\n", b"") and
               RCPT.encode() not in text, text)
         check("sent", [q["state"] for q in place.queue()] == ["sent"], place.queue())
+        books = json.loads(place.run("report", "esp", "--json").stdout or b"{}")
+        check("queued and sent are one report (%s)" % profile,
+              (books.get("complaints"), books.get("reports")) == (1, 1), books)
         if shutil.which("perl") and subprocess.run(["perl", "-MSisimai", "-e1"],
                                                    stderr=subprocess.DEVNULL).returncode == 0:
             out = subprocess.run(["perl", "-MSisimai", "-e", "print Sisimai->dump($ARGV[0])",
