@@ -11,11 +11,6 @@
 #include "feedback/exit_code.h"
 #include "feedback/registry.h"
 
-static const struct sender_table *senders(void *arg)
-{
-	return registry_senders(arg);
-}
-
 static int explain(struct command_context *context, const char *path, bool json)
 {
 	struct analyzer z;
@@ -27,11 +22,14 @@ static int explain(struct command_context *context, const char *path, bool json)
 	if (r)
 		return r == ANALYZER_E_NO_ZONE ? EX_NOINPUT : r > 0 ? EX_CONFIG
 			     : command_fail(context->program, EX_OSERR, "%s", strerror(-r));
-	/* without a state folder nobody is registered */
-	if (access(context->config->state, R_OK | W_OK | X_OK) == 0 &&
-	    registry_open(context->config->state, &registry) == 0) {
-		z.hooks.senders = senders;
-		z.hooks.arg = registry;
+	/* without a registry it is unknown who is registered; that is no reason to say nothing */
+	if (access(context->config->state, R_OK | W_OK | X_OK) == 0) {
+		r = registry_open(context->config->state, &registry);
+		if (r == 0)
+			registry_attach(registry, &z.hooks);
+		else
+			fprintf(stderr, "%s: %s: the registry cannot be read: %s\n", context->program,
+				context->config->state, strerror(-r));
 	}
 	r = spool_read_file(path, &t);
 	if (r == -ENOMSG) {

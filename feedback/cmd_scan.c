@@ -180,11 +180,6 @@ static int run(struct scan *s)
 	return 0;
 }
 
-static const struct sender_table *senders(void *arg)
-{
-	return registry_senders(arg);
-}
-
 /* The state folder's parts, as far as this scan needs them. */
 static int open_state(struct scan *s)
 {
@@ -199,10 +194,8 @@ static int open_state(struct scan *s)
 	if (r < 0)
 		return command_fail(s->context->program, exit_code(r), "state folder %s: %s",
 				    config->state, strerror(-r));
-	if (s->registry) {
-		s->analyzer.hooks.senders = senders;
-		s->analyzer.hooks.arg = s->registry;
-	}
+	if (s->registry)
+		registry_attach(s->registry, &s->analyzer.hooks);
 	return EX_OK;
 }
 
