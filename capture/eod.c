@@ -23,7 +23,7 @@ void eod_start(struct eod *e, enum eod_mode mode)
 	buf_reset(&e->tail);
 	e->mode = mode;
 	e->state = STRICT_START;
-	e->last_cr = false;
+	e->last_cr = e->kept_cr = false;
 	e->candidate = e->tail_lost = false;
 	e->flags = 0;
 }
@@ -36,7 +36,7 @@ void eod_free(struct eod *e)
 void eod_gap(struct eod *e)
 {
 	e->state = IN_LINE;
-	e->last_cr = false;
+	e->last_cr = e->kept_cr = false;
 }
 
 static void keep_tail(struct eod *e, struct span s)
@@ -108,6 +108,11 @@ static void note_odd_octets(struct eod *e, struct span s)
 
 static void add(struct eod *e, struct octets *out, struct span s)
 {
+	if (s.n == 0)
+		return;
+	if (e->kept_cr && s.p[0] != '\n')
+		e->flags |= TXN_BARE_CR;
+	e->kept_cr = s.p[s.n - 1] == '\r';
 	note_odd_octets(e, s);
 	octets_add(out, s);
 }
@@ -231,7 +236,7 @@ static void add_plain(struct eod *e, struct octets *out, struct span s)
 	char last = s.p[s.n - 1];
 	octets_add(out, s);
 	e->state = last == '\n' ? STRICT_START : IN_LINE;
-	e->last_cr = last == '\r';
+	e->last_cr = e->kept_cr = last == '\r';
 }
 
 bool eod_feed(struct eod *e, struct octets *out, struct span *rest)

@@ -19,6 +19,7 @@ struct eod {
 	enum eod_mode mode;
 	uint8_t state;       /* private: where in a possible end of data we are */
 	bool last_cr;        /* the octet before was CR */
+	bool kept_cr;        /* so was the last one that went into the message */
 	bool candidate;      /* another end is possible; octets_mark() stands there */
 	bool tail_lost;      /* more stood behind the candidate than is kept */
 	struct buf tail;     /* as sent, from behind the candidate's line on */

@@ -64,7 +64,7 @@ void smtp_emit(struct smtp *s)
 /* The message is over: it goes to the transaction when that is emitted. */
 void smtp_finish_content(struct smtp *s, struct octets *content, bool ended)
 {
-	if (!s->txn && !smtp_begin_txn(s, s->now_us)) {
+	if (!content || (!s->txn && !smtp_begin_txn(s, s->now_us))) {
 		octets_free(content);
 		return;
 	}
@@ -104,6 +104,8 @@ struct command *smtp_pop(struct smtp *s)
 	if (!s->first)
 		s->last = &s->first;
 	s->n_commands--;
+	if (s->chunk == c)
+		s->chunk = NULL; /* answered before all of its octets came */
 	return c;
 }
 
@@ -307,7 +309,7 @@ static void do_bdat(struct smtp *s, struct command *c, int code, struct span tex
 		c->body = NULL;
 		s->lmtp_left = s->lmtp ? smtp_accepted_rcpts(s->txn) : 0;
 		smtp_final_reply(s, code, text);
-	} else if (code >= 400) {
+	} else if (code >= 400 || c->last) {
 		smtp_set_reply(&s->txn->arena, &s->txn->reply, code, text);
 	}
 }

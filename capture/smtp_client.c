@@ -39,6 +39,7 @@ static void take_bdat(struct smtp *s, struct span args)
 		return; /* the server refuses it and reads on behind the line */
 	c->last = last;
 	s->chunk = c;
+	s->chunk_is_last = last;
 	s->chunk_left = n;
 	s->state = CLIENT_CHUNK;
 	if (!s->body)
@@ -47,13 +48,17 @@ static void take_bdat(struct smtp *s, struct span args)
 
 void smtp_end_chunk(struct smtp *s)
 {
-	if (s->chunk->last) {
+	s->state = CLIENT_COMMAND;
+	if (s->chunk_is_last && s->chunk) {
 		s->chunk->body = s->body;
-		s->body_waits = true;
 		s->body = NULL;
+		s->body_waits = true;
+	} else if (s->chunk_is_last && s->txn && s->body) {
+		smtp_finish_content(s, s->body, true);
+		s->body = NULL;
+		smtp_emit(s);
 	}
 	s->chunk = NULL;
-	s->state = CLIENT_COMMAND;
 }
 
 bool smtp_is_command(struct span line)

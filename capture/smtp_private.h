@@ -82,7 +82,8 @@ struct smtp {
 	size_t held_at;
 	struct buf *releasing;  /* what waited and is being read now */
 	uint64_t chunk_left;
-	struct command *chunk;
+	struct command *chunk; /* whose octets arrive; NULL: it was answered already */
+	bool chunk_is_last;
 	struct octets *body; /* of the BDAT message that is arriving */
 	struct eod eod;
 	struct octets *content;

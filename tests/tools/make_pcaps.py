@@ -452,6 +452,23 @@ def bdat_failures():
 
 
 @sample
+def bdat_answered_early():
+    """The server refuses a chunk while it is still arriving."""
+    capture = Capture()
+    session = Session(capture)
+    session.open()
+    session.envelope()
+    session.c(b"BDAT 40 LAST\r\n0123456789")
+    session.s(b"552 5.3.4 Too much\r\n")
+    session.c(b"01234567890123456789QUIT\r\nRSET")
+    session.c(b"RSET\r\n")
+    session.s(b"250 2.0.0 Ok\r\n")
+    session.mail(b"next")
+    session.close()
+    return capture
+
+
+@sample
 def lmtp():
     """LHLO: one answer for each accepted recipient behind the message."""
     capture = Capture()
