@@ -136,6 +136,36 @@ int file_replace(const char *path, struct span bytes, unsigned mode)
 	return r;
 }
 
+int file_make_once(const char *path, struct span bytes, unsigned mode)
+{
+	char temporary[PATH_MAX];
+	struct stat folder;
+	const char *slash = strrchr(path, '/');
+	if (strlen(path) >= sizeof(temporary))
+		return -ENAMETOOLONG;
+	snprintf(temporary, sizeof(temporary), "%.*s", slash ? (int)(slash - path) + 1 : 1,
+		 slash ? path : ".");
+	if (stat(temporary, &folder) < 0)
+		return -errno;
+	if (snprintf(temporary, sizeof(temporary), "%s.%ld", path, (long)getpid()) >=
+	    (int)sizeof(temporary))
+		return -ENAMETOOLONG;
+	int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+	if (fd < 0)
+		return -errno;
+	int r = file_write_fd(fd, bytes);
+	if (r == 0 && geteuid() == 0 && fchown(fd, folder.st_uid, folder.st_gid) < 0)
+		r = -errno;
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (close(fd) < 0 && r == 0)
+		r = -errno;
+	if (r == 0 && link(temporary, path) < 0 && errno != EEXIST)
+		r = -errno;
+	unlink(temporary);
+	return r;
+}
+
 int file_make_folder(const char *path, unsigned mode)
 {
 	char part[PATH_MAX];

@@ -32,5 +32,10 @@ __attribute__((warn_unused_result)) int file_write_fd(int fd, struct span bytes)
 __attribute__((warn_unused_result)) int file_replace(const char *path, struct span bytes,
 						     unsigned mode);
 
+/* Makes the file unless it is there, whole or not at all: of several processes the first wins, and
+ * all read the same afterwards. What root makes belongs to the owner of the folder. */
+__attribute__((warn_unused_result)) int file_make_once(const char *path, struct span bytes,
+						       unsigned mode);
+
 /* mkdir -p */
 __attribute__((warn_unused_result)) int file_make_folder(const char *path, unsigned mode);

@@ -172,12 +172,15 @@ static const struct sender_entry *by_signature(struct intake *in, const struct s
 	return NULL;
 }
 
-/* The gate. False: nobody, and the outcome says why. */
-static bool find_sender(struct intake *in)
+/* The gate. Nobody is 0 too, and the outcome says why; that the registry cannot be read is no
+ * reason to lose a complaint for good. */
+static int find_sender(struct intake *in)
 {
 	const struct sender_table *table = registry_senders(in->desk->registry);
 	const struct json_value *spf = json_in_get(in->auth, "spf");
 	struct span spf_domain = json_in_text(json_in_get(spf, "domain"));
+	if (!table)
+		return -EIO;
 	struct span author = in->message.from.n ? in->message.from.v[0].domain : SPAN_NONE;
 	in->reported_domain = author.n ? author : arf_domain_of(in->mail_from);
 	in->sender = by_signature(in, table, true);
@@ -189,13 +192,13 @@ static bool find_sender(struct intake *in)
 			in->reported_domain = spf_domain;
 	}
 	if (in->sender)
-		return true;
+		return 0;
 	bool claimed = by_signature(in, table, false) || sender_by_domain(table, spf_domain) ||
 		       sender_by_domain(table, author) || sender_by_dkim(table, author);
 	in->result->outcome = claimed ? COMPLAINT_FAILED_AUTH : COMPLAINT_NO_SENDER;
 	in->result->why = claimed ? "it claims a registered sender, but nothing that passed says so"
 				  : "no registered sender is responsible for it";
-	return false;
+	return 0;
 }
 
 static void read_event(struct intake *in)
@@ -344,7 +347,9 @@ static int decide(struct intake *in, const char *event_id)
 	if (span_eq(in->kind, SPAN("not-spam")) &&
 	    ((r = withdraw(in, message_key)) < 0 || result->outcome == COMPLAINT_WITHDRAWN))
 		return r;
-	if (find_sender(in)) {
+	if ((r = find_sender(in)) < 0)
+		return r;
+	if (in->sender) {
 		snprintf(result->sender, sizeof(result->sender), "%.*s", SPAN_ARG(in->sender->key));
 		const struct filing *filing =
 			registry_filing(in->desk->registry, in->sender->key);

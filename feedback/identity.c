@@ -14,33 +14,6 @@
 #include "base/digest.h"
 #include "base/file.h"
 
-/* Writes a file under another name and links it, so that the first of several processes wins
- * and nobody reads half a file. */
-static int make_file(const struct config *config, const char *path, struct span text)
-{
-	char temporary[PATH_MAX];
-	struct stat owner;
-	if (snprintf(temporary, sizeof(temporary), "%s.%ld", path, (long)getpid()) >=
-	    (int)sizeof(temporary))
-		return -ENAMETOOLONG;
-	if (stat(config->state, &owner) < 0)
-		return -errno;
-	int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	int r = file_write_fd(fd, text);
-	/* What root makes belongs to the owner of the state folder. */
-	if (r == 0 && geteuid() == 0 && fchown(fd, owner.st_uid, owner.st_gid) < 0)
-		r = -errno;
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	if (r == 0 && link(temporary, path) < 0 && errno != EEXIST)
-		r = -errno;
-	unlink(temporary);
-	return r;
-}
-
 /* The first line of STATE/name; `fresh` becomes it when there is none. */
 static int read_or_make(const struct config *config, const char *name, const char *fresh,
 			char *out, size_t room)
@@ -52,7 +25,7 @@ static int read_or_make(const struct config *config, const char *name, const cha
 	int r = file_view_open(path, sizeof(line), &view);
 	if (r == -ENOENT) {
 		snprintf(line, sizeof(line), "%s\n", fresh);
-		if ((r = make_file(config, path, span_of(line))) == 0)
+		if ((r = file_make_once(path, span_of(line), 0600)) == 0)
 			r = file_view_open(path, sizeof(line), &view);
 	}
 	if (r < 0)

@@ -1,11 +1,9 @@
 #include "feedback/keys.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
@@ -27,33 +25,18 @@ static int read_secret(struct keys *k, const char *path)
 	return r;
 }
 
-/* Two processes may make it at once: the one that links it first wins, and both read that one. */
 static int make_secret(const char *path)
 {
-	char temporary[PATH_MAX];
 	uint8_t secret[SHA256_BYTES];
-	if (snprintf(temporary, sizeof(temporary), "%s.%ld", path, (long)getpid()) >=
-	    (int)sizeof(temporary))
-		return -ENAMETOOLONG;
 	if (getrandom(secret, sizeof(secret), 0) != (ssize_t)sizeof(secret))
 		return -EIO;
-	int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	if (fd < 0)
-		return -errno;
-	int r = file_write_fd(fd, (struct span){(char *)secret, sizeof(secret)});
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	close(fd);
-	if (r == 0 && link(temporary, path) < 0 && errno != EEXIST)
-		r = -errno;
-	unlink(temporary);
-	return r;
+	return file_make_once(path, (struct span){(char *)secret, sizeof(secret)}, 0600);
 }
 
 int keys_open(struct keys *k, const char *state)
 {
 	char path[PATH_MAX];
-	if (snprintf(path, sizeof(path), "%s/feedback.key", state) >= (int)sizeof(path) - 16)
+	if (snprintf(path, sizeof(path), "%s/feedback.key", state) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
 	int r = read_secret(k, path);
 	if (r == -ENOENT && (r = make_secret(path)) == 0)

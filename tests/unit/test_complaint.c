@@ -17,6 +17,7 @@
 #include "feedback/arf_lint.h"
 #include "feedback/arf_read.h"
 #include "feedback/complaint.h"
+#include "feedback/db.h"
 #include "feedback/deliver.h"
 
 #define RCPT "wang@mbox.example"
@@ -398,6 +399,24 @@ static void test_keys(void **state)
 	arena_free(&a);
 }
 
+/* A registry that cannot be read is our trouble: the complaint is not taken as nobody's. */
+static void test_unreadable_registry(void **state)
+{
+	char path[128];
+	struct db *db;
+	struct complaint c = {.octets = SPAN(MAIL)};
+	struct complaint_result result;
+	(void)state;
+	snprintf(path, sizeof(path), "%s/registry.sqlite", folder);
+	assert_int_equal(db_open(path, "", &db), 0);
+	assert_int_equal(db_exec(db, "ALTER TABLE filing RENAME TO away"), 0);
+	assert_true(complaint_take(&desk, &c, clock_now_us(), &result) < 0);
+	assert_int_equal(db_exec(db, "ALTER TABLE away RENAME TO filing"), 0);
+	db_close(db);
+	assert_int_equal(complaint_take(&desk, &c, clock_now_us(), &result), 0);
+	assert_int_equal(result.outcome, COMPLAINT_REPORT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -408,6 +427,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_retry, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_unreadable_registry, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
