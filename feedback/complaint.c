@@ -304,7 +304,7 @@ static int put_report(struct intake *in, const struct filing *filing)
 			.message = buf_span(&text), .created_us = in->now_us, .due_us = due_us(in),
 		};
 		r = arf_lint_log(item.message, in->rcpt, id) ? queue_put(in->desk->queue, &item)
-							     : -EPROTO;
+							     : -EBADMSG;
 	}
 	buf_free(&text);
 	return r;
@@ -416,6 +416,39 @@ static int settle(struct intake *in)
 	return r < 0 ? r : queue_write_events(queue, in->desk->config->state);
 }
 
+/* Mail from a Maildir, a pipe or a decoded part has LF alone; a report has CRLF (RFC 5965 section
+ * 2). A CR alone would end a line for some readers and a header field for none: in the header it
+ * becomes a blank. A header without a body gets its empty line. NULL: no memory. */
+static struct span with_crlf(struct arena *arena, struct span s)
+{
+	size_t ends = 0, at = 0;
+	for (size_t i = 0; i < s.n; i++)
+		ends += s.p[i] == '\n' || s.p[i] == '\r';
+	char *p = arena_alloc(arena, s.n + ends + 4);
+	if (!p)
+		return SPAN_NONE;
+	bool header = true;
+	for (size_t i = 0; i < s.n; i++) {
+		bool bare_cr = s.p[i] == '\r' && !(i + 1 < s.n && s.p[i + 1] == '\n');
+		if (s.p[i] != '\n' && !bare_cr) {
+			p[at++] = s.p[i];
+		} else if (bare_cr && header) {
+			p[at++] = ' ';
+		} else {
+			if (s.p[i] == '\r' || i == 0 || s.p[i - 1] != '\r')
+				p[at++] = '\r';
+			p[at++] = '\n';
+			if (at == 2 || (at >= 4 && memcmp(p + at - 4, "\r\n\r\n", 4) == 0))
+				header = false;
+		}
+	}
+	if (header && at) {
+		memcpy(p + at, "\r\n\r\n", 4);
+		at += at >= 2 && p[at - 1] == '\n' ? 2 : 4;
+	}
+	return (struct span){p, at};
+}
+
 static int read_form(struct intake *in, const struct complaint *c, struct arf_input *form)
 {
 	static const char *const ways[] = {"cli", "attachment", "arf"};
@@ -424,11 +457,8 @@ static int read_form(struct intake *in, const struct complaint *c, struct arf_in
 	if (!c->kind.p && span_eq(form->kind, SPAN("not-spam")))
 		in->kind = SPAN("not-spam");
 	in->way = c->way.p ? c->way : span_of(ways[form->form]);
-	struct span octets = form->message;
-	/* A header alone has no empty line behind it. */
-	if (form->form != FORM_MAIL && octets.n && octets.p[octets.n - 1] != '\n')
-		octets = arena_printf(&in->arena, "%.*s\r\n\r\n", SPAN_ARG(octets));
-	return message_parse(&in->message, &in->arena, octets);
+	struct span octets = with_crlf(&in->arena, form->message);
+	return octets.p ? message_parse(&in->message, &in->arena, octets) : -ENOMEM;
 }
 
 int complaint_take(struct complaint_desk *desk, const struct complaint *c, int64_t now_us,
@@ -447,7 +477,7 @@ int complaint_take(struct complaint_desk *desk, const struct complaint *c, int64
 		r = verify(&in, c->rcpt.n ? c->rcpt : form.rcpt);
 	/* The attachment may be the sender's own; then the mail around it is meant. */
 	if (r == 0 && !in.found && form.form == FORM_ATTACHMENT &&
-	    (r = message_parse(&in.message, &in.arena, c->octets)) == 0)
+	    (r = message_parse(&in.message, &in.arena, with_crlf(&in.arena, c->octets))) == 0)
 		r = verify(&in, c->rcpt);
 	if (r == 0)
 		r = settle(&in);

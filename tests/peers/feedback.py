@@ -161,6 +161,19 @@ class Place:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+def line_ends():
+    for name, change in (("LF", lambda mail: mail.replace(b"\r\n", b"\n")),
+                         ("a CR alone", lambda mail: b"X-Odd: a\rb\r\n" + mail + b"c\rd\r\n"),
+                         ("no body", lambda mail: mail[:mail.index(b"\r\n\r\n") + 2])):
+        place = Place("folder OUT", "full", "en")
+        r = place.run("complain", "-", data=change(place.transaction()))
+        texts = [open(path, "rb").read() for path in place.reports()]
+        check("a complaint with " + name, r.returncode == 0 and len(texts) == 1 and
+              b"\n" not in texts[0].replace(b"\r\n", b"") and
+              b"\r" not in texts[0].replace(b"\r\n", b""), (r.stdout, r.stderr, texts))
+        place.close()
+
+
 def folder_and_readers():
     for profile, language in (("token", "en"), ("full", "zh")):
         place = Place("folder OUT", profile, language)
@@ -290,6 +303,7 @@ def full_disk():
 
 
 if __name__ == "__main__":
+    line_ends()
     folder_and_readers()
     smtp()
     other_account()
