@@ -163,7 +163,8 @@ static void test_charset(void **state)
 		{"\xd6\xd0\xb9\xfa\xc8\xcb\xc3\xf1", "utf-8", "中国人民", true},
 		{"\xef\xbb\xbf" "x", "gb2312", "x", false},
 		{"\xa4\xa4\xa4\xe5\xb6\x6c\xa5\xf3\xb0\x54\xae\xa7", NULL, "中文郵件訊息", true},
-		{"+ADw-", "utf-7", "+ADw-", false},
+		{"+ADw-", "utf-7", "<", false},
+		{"Fr+APY-sche", "unicode-1-1-utf-7", "Frösche", false},
 		{"~{VP9z~}", "hz-gb-2312", "中国", false},
 	};
 	(void)state;
