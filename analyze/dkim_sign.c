@@ -2,8 +2,8 @@
 
 #include <errno.h>
 
-#include "analyze/dkim_canon.h"
 #include "analyze/dkim_fields.h"
+#include "analyze/dkim_signature.h"
 #include "base/file.h"
 #include "base/limits.h"
 
@@ -20,28 +20,12 @@ static const struct {
 	{"content-type", false}, {"auto-submitted", false}, {"reply-to", false},
 };
 
-static bool name_valid(struct span name)
-{
-	struct span label;
-	if (!name.n || name.n > 253 || name.p[name.n - 1] == '.')
-		return false;
-	while (span_next_field(&name, '.', &label)) {
-		if (!label.n || label.n > 63)
-			return false;
-		for (size_t i = 0; i < label.n; i++)
-			if (!ascii_is_alpha(label.p[i]) && !ascii_is_digit(label.p[i]) &&
-			    label.p[i] != '-' && label.p[i] != '_')
-				return false;
-	}
-	return true;
-}
-
 int dkim_signer_open(struct dkim_signer *signer, struct span domain, struct span selector,
 		     const char *key_file)
 {
 	struct file_view view;
 	*signer = (struct dkim_signer){.domain = domain, .selector = selector};
-	if (!name_valid(domain) || !name_valid(selector))
+	if (!dkim_domain_valid(domain, 2) || !dkim_domain_valid(selector, 1))
 		return DKIM_SIGN_E_NAME;
 	int r = file_view_open(key_file, LIMIT_PKEY_FILE_BYTES, &view);
 	if (r < 0)

@@ -15,7 +15,7 @@
 #include "base/pkey.h"
 
 enum {
-	DKIM_SIGN_E_KEY = 1, /* no private key of RSA (1024 bits or more) or Ed25519 without pass phrase */
+	DKIM_SIGN_E_KEY = 1, /* no private key (RSA of 1024 bits or more, Ed25519) */
 	DKIM_SIGN_E_NAME,    /* domain or selector cannot be in the DNS */
 	DKIM_SIGN_E_MESSAGE, /* no From, or a line that does not end in CRLF */
 };

@@ -22,8 +22,7 @@ static struct span take(struct dkim_signature *sig, const char *name, const char
 	return tag ? tag->value : SPAN_NONE;
 }
 
-/* Labels of letters, digits, '-', '_' (selectors and some domains have it), at least two. */
-static bool domain_valid(struct span domain, size_t least)
+bool dkim_domain_valid(struct span domain, size_t least)
 {
 	struct span label;
 	size_t n = 0;
@@ -101,9 +100,9 @@ static void read_domain(struct dkim_signature *sig, struct arena *arena)
 	struct span selector = idna_to_ascii(arena, sig->s);
 	sig->key_name = arena_printf(arena, "%.*s._domainkey.%.*s", SPAN_ARG(selector),
 				     SPAN_ARG(sig->domain));
-	if (!domain_valid(sig->domain, 2))
+	if (!dkim_domain_valid(sig->domain, 2))
 		fault(sig, AUTH_PERMERROR, "d= is no domain name");
-	else if (!domain_valid(selector, 1) || sig->key_name.n > 253)
+	else if (!dkim_domain_valid(selector, 1) || sig->key_name.n > 253)
 		fault(sig, AUTH_PERMERROR, "s= is no selector");
 }
 

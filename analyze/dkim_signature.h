@@ -38,6 +38,9 @@ struct dkim_signature {
 	const char *reason; /* NULL: none so far */
 };
 
+/* At least `least` labels of letters, digits, '-', '_' (selectors and some domains have it). */
+bool dkim_domain_valid(struct span domain, size_t least);
+
 /* Always fills what it can; faults are in `reason`. */
 void dkim_signature_parse(struct dkim_signature *sig, enum dkim_signature_kind kind,
 			  const struct header *header, struct arena *arena);

@@ -274,6 +274,7 @@ static void sign(const struct key *key, bool ed25519, unsigned how, struct span 
 			abort();
 		return;
 	}
+	opendkim_leaks(true);
 	char *pem = strndup(key->pem.bytes.p, key->pem.bytes.n);
 	DKIM *dkim = dkim_sign(opendkim_library, (const u_char *)"id", NULL, (dkim_sigkey_t)pem,
 			       (const u_char *)"s", (const u_char *)"m.example",
@@ -297,6 +298,7 @@ static void sign(const struct key *key, bool ed25519, unsigned how, struct span 
 	buf_adds(out, "\r\n");
 	dkim_free(dkim);
 	free(pem);
+	opendkim_leaks(false);
 }
 
 static bool ours(struct span octets, const char *record, const char **why_r)

@@ -10,11 +10,27 @@
 #include <stdbool.h>
 #include <sys/types.h>
 #include <opendkim/dkim.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/lsan_interface.h>
+#endif
 
 #include "base/buf.h"
 
 static DKIM_LIB *opendkim_library;
 static char opendkim_record[2048];
+
+/* libopendkim 2.11 never frees the key of an Ed25519 signer; that is no leak of ours. */
+__attribute__((unused)) static void opendkim_leaks(bool allowed)
+{
+#ifdef __SANITIZE_ADDRESS__
+	if (allowed)
+		__lsan_disable();
+	else
+		__lsan_enable();
+#else
+	(void)allowed;
+#endif
+}
 
 static DKIM_CBSTAT opendkim_key(DKIM *dkim, DKIM_SIGINFO *sig, u_char *buf, size_t n)
 {
@@ -23,7 +39,7 @@ static DKIM_CBSTAT opendkim_key(DKIM *dkim, DKIM_SIGINFO *sig, u_char *buf, size
 	return DKIM_CBSTAT_CONTINUE;
 }
 
-static void opendkim_open(void)
+__attribute__((unused)) static void opendkim_open(void)
 {
 	opendkim_library = dkim_init(NULL, NULL);
 	if (!opendkim_library ||
