@@ -82,8 +82,7 @@ static enum truth match(const struct expr *e, const struct fact *fact)
 	return truth_of(found);
 }
 
-/* The depth was bounded by the parser for 'not' and '('; chains of and/or lean to the left, and
- * their length by the size of a rule file. */
+/* The parser bounds the depth of 'not' and '(' and the length of chains, which lean to the left. */
 static enum truth eval(const struct expr *e, const struct facts *f)
 {
 	enum truth left, right;

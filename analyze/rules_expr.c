@@ -272,8 +272,11 @@ static struct expr *read_chain(struct reader *r, const char *word, enum expr_kin
 			       struct expr *(*operand)(struct reader *))
 {
 	struct expr *left = operand(r);
-	while (left && take(r->l, word)) {
+	for (unsigned n = 1; left && at(r->l, word); n++) {
 		struct expr *e = new_expr(r, kind);
+		if (n == LIMIT_RULE_CHAIN)
+			return fault(r, r->l->token.at, "more than 1000 operands; use a list");
+		step(r->l);
 		if (!e || !(e->right = operand(r)))
 			return NULL;
 		e->left = left;

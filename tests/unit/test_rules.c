@@ -384,6 +384,25 @@ static void test_header(void **state)
 	assert_int_equal(outcome_of(b, NULL, "header.subject == \"\""), RULE_HIT);
 }
 
+/* The longest chain is judged; one more operand is a fault. */
+static void test_chain(void **state)
+{
+	struct bench *b = *state;
+	char text[20000];
+	set_three(b);
+	for (unsigned n = 1000; n <= 1001; n++) {
+		char *p = text + sprintf(text, "rule a.b { when txn.complete");
+		for (unsigned i = 1; i < n; i++)
+			p = stpcpy(p, " or txn.tls");
+		strcpy(p, TAIL);
+		assert_int_equal(load(b, text, 0), n == 1000 ? 0 : RULES_E_FAULTS);
+		if (n == 1000) {
+			judge(b);
+			assert_int_equal(b->verdict.n_findings, 1);
+		}
+	}
+}
+
 struct told {
 	unsigned ok, failed;
 };
@@ -427,6 +446,54 @@ static void test_tests(void **state)
 	assert_int_equal(t.failed, 3);
 }
 
+/* The packs as shipped: whatever else is seen, mail that is not marketing mail, or of which we
+ * cannot tell, has no finding; mail of which only the class is known is not judged at all. */
+static void test_shipped(void **state)
+{
+	static const char *const packs[] = {"isc-1.2", "cn-order38", "bulk-senders"};
+	static const struct span members[] = {{"script", 6}, {"gambling", 8}};
+	struct bench *b = *state;
+	const char *source = getenv("ASSAY_SOURCE"), *folders[1];
+	char folder[4200];
+	if (!source) {
+		print_message("ASSAY_SOURCE is not set\n");
+		skip();
+	}
+	snprintf(folder, sizeof(folder), "%s/rules", source);
+	folders[0] = folder;
+	b->config.rules = (struct config_texts){.v = folders, .n = 1};
+	b->config.packs = (struct config_texts){.v = (const char **)packs, .n = 3};
+	assert_int_equal(ruleset_load(&b->set, &b->config, 0), 0);
+	assert_true(ruleset_count(b->set) > 50);
+	for (int truth = 0; truth < 4; truth++) {
+		for (unsigned i = 0; i < FACT_COUNT; i++) {
+			enum fact_type type = fact_infos[i].type;
+			enum fact_id id = (enum fact_id)i;
+			if (type == FACT_NUMBER)
+				facts_set_number(&b->facts, id, truth % 2 ? 9000 : -1);
+			else if (type == FACT_CONDITION)
+				facts_set_condition(&b->facts, id, truth % 2);
+			else if (type == FACT_LIST)
+				facts_set_list(&b->facts, id, members, truth % 2 ? 2 : 0);
+			else
+				facts_set_text(&b->facts, id, truth % 2 ? SPAN("fail") : SPAN(""));
+		}
+		facts_set_condition(&b->facts, F_CLASS_MARKETING, false);
+		if (truth >= 2)
+			facts_set_unknown(&b->facts, F_CLASS_MARKETING);
+		judge(b);
+		if (b->verdict.n_findings)
+			fail_msg("%s is judged without the class", b->verdict.findings[0].rule);
+		assert_true(b->verdict.score == 0);
+	}
+	facts_init(&b->facts, &b->arena);
+	facts_set_condition(&b->facts, F_CLASS_MARKETING, true);
+	judge(b);
+	for (size_t i = 0; i < b->verdict.n_rules; i++)
+		if (b->verdict.outcomes[i] != RULE_SKIPPED)
+			fail_msg("%s is judged without facts", ruleset_rule(b->set, i).name);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -440,7 +507,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_adjust, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_header, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_chain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_tests, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_shipped, setup, teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
