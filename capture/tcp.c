@@ -21,8 +21,11 @@
 
 #define BUCKETS 65536
 
+/* What a stored piece costs beside its octets: itself, its place in an array that may be half
+ * empty, what malloc() adds. */
+#define PIECE_BYTES (sizeof(struct stored) + 4 * sizeof(void *))
+
 struct stored {
-	struct stored *next, *prev;
 	uint32_t seq, ack;
 	uint32_t n;
 	bool has_ack;
@@ -38,8 +41,10 @@ struct stream {
 	bool fin;
 	uint32_t fin_seq;
 	int64_t hole_us;   /* since when the ACK has been past the hole; 0: it is not */
-	struct stored *head, *tail;
-	size_t n_stored, bytes;
+	/* What waits, in order: pieces[first] .. pieces[first + n_stored - 1]. An array, because an
+	 * attacker chooses the order in which pieces come and a list is walked then. */
+	struct stored **pieces;
+	size_t first, n_stored, cap, bytes;
 	char *history;     /* ring, HISTORY_BYTES */
 	uint32_t history_n;
 };
@@ -136,16 +141,19 @@ static void lru_add(struct tcp *t, struct flow *f)
 	t->newest = f;
 }
 
+static struct stored *head_of(const struct stream *s)
+{
+	return s->n_stored ? s->pieces[s->first] : NULL;
+}
+
 static void free_stored(struct tcp *t, struct stream *s)
 {
-	while (s->head) {
-		struct stored *next = s->head->next;
-		free(s->head);
-		s->head = next;
-	}
+	for (size_t i = 0; i < s->n_stored; i++)
+		free(s->pieces[s->first + i]);
+	free(s->pieces);
 	t->bytes -= s->bytes;
-	s->tail = NULL;
-	s->n_stored = s->bytes = 0;
+	s->pieces = NULL;
+	s->first = s->n_stored = s->cap = s->bytes = 0;
 	free(s->history);
 	s->history = NULL;
 	s->history_n = 0;
@@ -293,12 +301,11 @@ static bool cause_is_there(const struct flow *f, enum tcp_side side, bool has_ac
 
 static void unlink_head(struct tcp *t, struct stream *s)
 {
-	struct stored *head = s->head;
-	s->head = head->next;
-	*(s->head ? &s->head->prev : &s->tail) = NULL;
-	s->n_stored--;
-	s->bytes -= sizeof(*head) + head->n;
-	t->bytes -= sizeof(*head) + head->n;
+	struct stored *head = s->pieces[s->first++];
+	if (--s->n_stored == 0)
+		s->first = 0;
+	s->bytes -= PIECE_BYTES + head->n;
+	t->bytes -= PIECE_BYTES + head->n;
 	free(head);
 }
 
@@ -308,8 +315,8 @@ static bool pump_side(struct tcp *t, struct flow *f, enum tcp_side side, bool ig
 {
 	struct stream *s = &f->side[side];
 	bool went = false;
-	while (s->head && seq_diff(s->head->seq, s->next) <= 0) {
-		struct stored *head = s->head;
+	struct stored *head;
+	while ((head = head_of(s)) && seq_diff(head->seq, s->next) <= 0) {
 		if (!ignore_cause && !cause_is_there(f, side, head->has_ack, head->ack))
 			break;
 		uint32_t old = s->next - head->seq;
@@ -331,11 +338,12 @@ static void pump(struct tcp *t, struct flow *f, int64_t now)
 static bool hole_end(const struct stream *s, uint32_t *to_r)
 {
 	bool found = false;
-	if (s->head && seq_diff(s->head->seq, s->next) > 0) {
-		*to_r = s->head->seq;
+	const struct stored *head = head_of(s);
+	if (head && seq_diff(head->seq, s->next) > 0) {
+		*to_r = head->seq;
 		found = true;
 	}
-	if (s->has_acked && seq_diff(s->acked, s->next) > 0 && !s->head) {
+	if (s->has_acked && seq_diff(s->acked, s->next) > 0 && !head) {
 		*to_r = s->acked;
 		/* the FIN takes a sequence number of its own */
 		if (s->fin && seq_diff(*to_r, s->fin_seq) > 0)
@@ -380,7 +388,7 @@ static void drain(struct tcp *t, struct flow *f, int64_t now)
 		pump(t, f, now);
 		/* what lies at its place but waits for its cause: the cause is lost */
 		uint32_t to;
-		int side = f->side[TCP_CLIENT].head ? TCP_CLIENT : TCP_SERVER;
+		int side = f->side[TCP_CLIENT].n_stored ? TCP_CLIENT : TCP_SERVER;
 		for (int i = 0; i < 2; i++) {
 			int try = i ? !side : side;
 			if (f->side[try].synced && hole_end(&f->side[try], &to)) {
@@ -424,22 +432,69 @@ static void expire(struct tcp *t, int64_t now)
 
 /* --- storing ------------------------------------------------------------------------------ */
 
-static struct stored *store_piece(struct tcp *t, struct stream *s, struct stored *before,
-				  uint32_t seq, struct span octets, const struct tcp_segment *seg)
+/* Makes room for one piece at place `at` of those that wait. */
+static bool make_room(struct stream *s, size_t at)
+{
+	if (s->first && at < s->n_stored / 2) {
+		memmove(s->pieces + s->first - 1, s->pieces + s->first, at * sizeof(*s->pieces));
+		s->first--;
+	} else {
+		if (s->first + s->n_stored == s->cap) {
+			size_t cap = s->n_stored < 8 ? 16 : s->n_stored * 2;
+			struct stored **bigger = malloc(cap * sizeof(struct stored *));
+			if (!bigger)
+				return false;
+			/* a quarter stays free in front, for what comes backwards */
+			size_t front = (cap - s->n_stored) / 2;
+			if (s->n_stored)
+				memcpy(bigger + front, s->pieces + s->first,
+				       s->n_stored * sizeof(*bigger));
+			free(s->pieces);
+			s->pieces = bigger;
+			s->first = front;
+			s->cap = cap;
+		}
+		memmove(s->pieces + s->first + at + 1, s->pieces + s->first + at,
+			(s->n_stored - at) * sizeof(*s->pieces));
+	}
+	s->n_stored++;
+	return true;
+}
+
+static bool store_piece(struct tcp *t, struct stream *s, size_t at, uint32_t seq,
+			struct span octets, const struct tcp_segment *seg)
 {
 	struct stored *n = malloc(sizeof(*n) + octets.n);
-	if (!n)
-		return NULL;
+	if (!n || !make_room(s, at)) {
+		free(n);
+		return false;
+	}
 	*n = (struct stored){.seq = seq, .ack = seg->ack, .n = (uint32_t)octets.n,
-			     .has_ack = seg->flags & TCP_ACK, .next = before,
-			     .prev = before ? before->prev : s->tail};
+			     .has_ack = seg->flags & TCP_ACK};
 	memcpy(n->octets, octets.p, octets.n);
-	*(n->prev ? &n->prev->next : &s->head) = n;
-	*(n->next ? &n->next->prev : &s->tail) = n;
-	s->n_stored++;
-	s->bytes += sizeof(*n) + octets.n;
-	t->bytes += sizeof(*n) + octets.n;
-	return n;
+	s->pieces[s->first + at] = n;
+	s->bytes += PIECE_BYTES + octets.n;
+	t->bytes += PIECE_BYTES + octets.n;
+	return true;
+}
+
+/* How many pieces end at `seq` or before it; most segments come behind all of them. */
+static size_t pieces_before(const struct stream *s, uint32_t seq)
+{
+	size_t low = 0, high = s->n_stored;
+	if (high == 0)
+		return 0;
+	struct stored *const *pieces = s->pieces + s->first;
+	if (seq_diff(pieces[high - 1]->seq + pieces[high - 1]->n, seq) <= 0)
+		return high;
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (seq_diff(pieces[middle]->seq + pieces[middle]->n, seq) <= 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
 }
 
 /* Keeps the octets that are not there yet; what is there stays, and is compared. */
@@ -447,20 +502,15 @@ static void store(struct tcp *t, struct flow *f, enum tcp_side side, uint32_t se
 		  struct span octets, const struct tcp_segment *seg)
 {
 	struct stream *s = &f->side[side];
-	struct stored *at = s->tail;
+	size_t place = pieces_before(s, seq);
 	bool differs = false;
 	t->counters.out_of_order++;
-	/* the piece that may overlap the start: most come at the tail */
-	while (at && seq_diff(at->seq, seq) > 0)
-		at = at->prev;
-	at = at ? at : s->head;
-	while (octets.n) {
-		while (at && seq_diff(at->seq + at->n, seq) <= 0)
-			at = at->next;
+	for (; octets.n; place++) {
+		const struct stored *at = place < s->n_stored ? s->pieces[s->first + place] : NULL;
 		if (!at || seq_diff(at->seq, seq) > 0) {
 			size_t room = at ? (uint32_t)seq_diff(at->seq, seq) : octets.n;
 			size_t n = room < octets.n ? room : octets.n;
-			if (!store_piece(t, s, at, seq, span_sub(octets, 0, n), seg))
+			if (!store_piece(t, s, place, seq, span_sub(octets, 0, n), seg))
 				return;
 			octets = span_sub(octets, n, octets.n);
 			seq += (uint32_t)n;
@@ -505,7 +555,7 @@ static void take_payload(struct tcp *t, struct flow *f, enum tcp_side side,
 		octets = span_sub(octets, (uint32_t)behind, octets.n);
 		seq = s->next;
 	}
-	if (seq == s->next && !s->head && cause_is_there(f, side, seg->flags & TCP_ACK, seg->ack)) {
+	if (seq == s->next && !s->n_stored && cause_is_there(f, side, seg->flags & TCP_ACK, seg->ack)) {
 		hand_on(t, f, side, octets, now);
 		return;
 	}
@@ -641,7 +691,7 @@ void tcp_segment(struct tcp *t, const struct tcp_segment *seg, int64_t now)
 		s->fin = true;
 		s->fin_seq = seq + (uint32_t)seg->payload.n + seg->missing;
 	}
-	if (f->side[0].head || f->side[1].head)
+	if (f->side[0].n_stored || f->side[1].n_stored)
 		pump(t, f, now);
 	if (!f->over)
 		check_holes(t, f, now);

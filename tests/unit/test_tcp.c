@@ -1,0 +1,171 @@
+/* Reassembly under attack: what it keeps and what it costs are bounded. What it does with real
+ * streams is tested through captures (tests/peers/capture_*.py). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <malloc.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/clock.h"
+#include "base/limits.h"
+#include "capture/tcp.h"
+
+struct seen {
+	uint64_t octets, gap, opened, ended;
+};
+
+static void *opened(void *arg, const struct tcp_connection *c, int64_t time_us)
+{
+	(void)c;
+	(void)time_us;
+	((struct seen *)arg)->opened++;
+	return arg;
+}
+
+static bool data(void *user, enum tcp_side side, struct span octets, int64_t time_us, bool one_sided)
+{
+	(void)side;
+	(void)time_us;
+	(void)one_sided;
+	((struct seen *)user)->octets += octets.n;
+	return true;
+}
+
+static void gap(void *user, enum tcp_side side, uint64_t length, int64_t time_us)
+{
+	(void)side;
+	(void)time_us;
+	((struct seen *)user)->gap += length;
+}
+
+static void conflict(void *user, enum tcp_side side)
+{
+	(void)user;
+	(void)side;
+}
+
+static void ended(void *user, enum tcp_end why, int64_t time_us)
+{
+	(void)why;
+	(void)time_us;
+	((struct seen *)user)->ended++;
+}
+
+static bool is_server_port(void *arg, uint16_t port)
+{
+	(void)arg;
+	return port == 25;
+}
+
+static const struct tcp_events events = {opened, data, gap, conflict, ended};
+
+static struct tcp_segment segment(uint32_t client, uint32_t seq, struct span payload)
+{
+	char source[4] = {10, (char)(client >> 16), (char)(client >> 8), (char)client};
+	return (struct tcp_segment){.source = ip_from_v4(source), .target = ip_from_v4("\xc0\0\2\x19"),
+				    .source_port = 40000, .target_port = 25, .seq = seq,
+				    .flags = TCP_ACK, .payload = payload};
+}
+
+/* CPU time of this process; the machine may be busy. */
+static double cpu_s(void)
+{
+	return (double)clock() / CLOCKS_PER_SEC;
+}
+
+enum order { FORWARD, BACKWARD, SCATTERED };
+
+/* A million segments of one direction with a hole before each. */
+static void flood(enum order order, uint32_t flows)
+{
+	enum { SEGMENTS = 1000000 };
+	char octets[100] = {0};
+	struct seen seen = {0};
+	struct tcp *t = tcp_create(&events, &seen, is_server_port);
+	assert_non_null(t);
+	double start = cpu_s();
+	size_t before = mallinfo2().uordblks, most = 0;
+	uint32_t random = 1;
+	for (uint32_t i = 0; i < SEGMENTS; i++) {
+		uint32_t n = i / flows % 8000;
+		random = random * 1664525 + 1013904223;
+		uint32_t place = order == FORWARD ? i / flows
+				 : order == BACKWARD ? i / flows - n + 8000 - n
+						     : random >> 13;
+		struct tcp_segment s = segment(i % flows, 1000 + place * 200,
+					       (struct span){octets, sizeof(octets)});
+		tcp_segment(t, &s, (int64_t)i);
+		if (i % 4096 == 0) {
+			size_t now = mallinfo2().uordblks - before;
+			most = now > most ? now : most;
+		}
+	}
+	tcp_finish(t, SEGMENTS);
+	tcp_free(t);
+	double spent = cpu_s() - start;
+	print_message("# order %d, %u flows: %.2f CPU s, %zu KB at most\n", order, flows, spent,
+		      most >> 10);
+	/* a flow costs its two streams' history and itself beside what waits */
+	assert_true(most < LIMIT_REASSEMBLY_BYTES + (size_t)flows * 12000 + LIMIT_FLOW_BYTES);
+	assert_true(spent < 15);
+	assert_int_equal(seen.opened, seen.ended);
+}
+
+static void test_flood_forward(void **state)
+{
+	(void)state;
+	flood(FORWARD, 1);
+	flood(FORWARD, 500);
+}
+
+static void test_flood_backward(void **state)
+{
+	(void)state;
+	flood(BACKWARD, 1);
+	flood(BACKWARD, 500);
+}
+
+static void test_flood_scattered(void **state)
+{
+	(void)state;
+	flood(SCATTERED, 1);
+	flood(SCATTERED, 500);
+}
+
+/* More connections than are followed: the oldest go, each is told of. */
+static void test_flood_of_flows(void **state)
+{
+	(void)state;
+	struct seen seen = {0};
+	struct tcp *t = tcp_create(&events, &seen, is_server_port);
+	assert_non_null(t);
+	double start = cpu_s();
+	for (uint32_t i = 0; i < 4 * LIMIT_FLOWS; i++) {
+		struct tcp_segment s = segment(i, 1, SPAN("EHLO x\r\n"));
+		tcp_segment(t, &s, (int64_t)i);
+		assert_true(tcp_flows(t) <= LIMIT_FLOWS);
+	}
+	assert_int_equal(tcp_counters(t)->flows_evicted, 3 * LIMIT_FLOWS);
+	for (int64_t i = 0; i < 100; i++)
+		tcp_time(t, 4 * LIMIT_FLOWS + i);
+	tcp_free(t);
+	print_message("# %d flows: %.2f CPU s\n", 4 * LIMIT_FLOWS, cpu_s() - start);
+	assert_int_equal(seen.opened, 4 * LIMIT_FLOWS);
+	assert_int_equal(seen.ended, 4 * LIMIT_FLOWS);
+	assert_true(cpu_s() - start < 15);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_flood_forward),
+		cmocka_unit_test(test_flood_backward),
+		cmocka_unit_test(test_flood_scattered),
+		cmocka_unit_test(test_flood_of_flows),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
