@@ -189,6 +189,10 @@ static void add_message(const struct analysis *a, enum lang lang, struct buf *ou
 	}
 	buf_adds(out, reasons->state == FACT_KNOWN ? ")\n  " : "\n  ");
 	print_cell(out, span_of(say(&sender, lang)), 16);
+	if (!a->sender.key.n) {
+		buf_adds(out, "-\n");
+		return;
+	}
 	add_safe(out, a->sender.key, 120);
 	buf_addf(out, " (%.*s%s)\n", SPAN_ARG(a->sender.by),
 		 a->sender.registered ? (lang == LANG_ZH ? ", 已备案" : ", registered") : "");
@@ -202,7 +206,7 @@ static void add_auth(const struct analysis *a, enum lang lang, struct buf *out)
 	if (auth->spf.domain.p) {
 		buf_adds(out, " (");
 		add_safe(out, auth->spf.domain, 100);
-		buf_adds(out, ", ");
+		buf_adds(out, auth->spf.mechanism.n ? ", " : "");
 		add_safe(out, auth->spf.mechanism, 100);
 		buf_adds(out, ")");
 	}
