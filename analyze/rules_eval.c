@@ -82,7 +82,7 @@ static enum truth match(const struct expr *e, const struct fact *fact)
 	return truth_of(found);
 }
 
-/* The parser bounds the depth of 'not' and '(' and the length of chains, which lean to the left. */
+/* The parser bounds 'not', '(' and operands, and so the depth of this. */
 static enum truth eval(const struct expr *e, const struct facts *f)
 {
 	enum truth left, right;

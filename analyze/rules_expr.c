@@ -47,7 +47,7 @@ struct token step(struct lexer *l)
 struct reader {
 	struct ruleset *set;
 	struct lexer *l;
-	unsigned depth;
+	unsigned depth, operands;
 };
 
 static struct expr *read_or(struct reader *r);
@@ -272,9 +272,9 @@ static struct expr *read_chain(struct reader *r, const char *word, enum expr_kin
 			       struct expr *(*operand)(struct reader *))
 {
 	struct expr *left = operand(r);
-	for (unsigned n = 1; left && at(r->l, word); n++) {
+	while (left && at(r->l, word)) {
 		struct expr *e = new_expr(r, kind);
-		if (n == LIMIT_RULE_CHAIN)
+		if (++r->operands == LIMIT_RULE_OPERANDS)
 			return fault(r, r->l->token.at, "more than 1000 operands; use a list");
 		step(r->l);
 		if (!e || !(e->right = operand(r)))
@@ -297,6 +297,6 @@ static struct expr *read_or(struct reader *r)
 
 struct expr *expr_read(struct ruleset *set, struct lexer *l)
 {
-	struct reader r = {set, l, 0};
+	struct reader r = {.set = set, .l = l};
 	return read_or(&r);
 }

@@ -119,8 +119,8 @@
 /* Depth of parentheses and 'not' in one expression. */
 #define LIMIT_RULE_DEPTH 100
 
-/* Operands of one chain of 'and' or 'or': judging goes down it with a frame each. */
-#define LIMIT_RULE_CHAIN 1000
+/* Operands of 'and' and 'or' in one expression: judging may go down them with a frame each. */
+#define LIMIT_RULE_OPERANDS 1000
 
 /* Evidence items kept in one finding: a person reads them. */
 #define LIMIT_EVIDENCE 8
