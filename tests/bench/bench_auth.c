@@ -67,8 +67,9 @@ static void write_mail(struct buf *out, const struct dkim_signer *signer, size_t
 			"Feedback-ID: 1:2:3:m\r\nX-Mailer: x\r\nPrecedence: bulk\r\n"
 			"Content-Type: text/html; charset=utf-8\r\n\r\n");
 	for (size_t i = 0; mail.n < bytes; i++)
-		buf_addf(&mail, "    <td  class=\"c%zu\"><a href=\"https://m.example/c?id=%zu\">Offer of "
-				"the week</a></td>%s\r\n", i % 7, i, i % 5 ? "" : " ");
+		buf_addf(&mail,
+			 "    <td  class=\"c%zu\"><a href=\"https://m.example/c?id=%zu\">Offer "
+			 "of the week</a></td>%s\r\n", i % 7, i, i % 5 ? "" : " ");
 	if (dkim_signer_sign(signer, buf_span(&mail), time(NULL), out) != 0)
 		abort();
 	buf_add(out, buf_span(&mail));

@@ -83,7 +83,8 @@ static void test_verified(void **state)
 		{"no empty line", "From: a@mbox.example\r\nTo: b@mbox.example\r\n"},
 		{"no final CRLF", "From: a@mbox.example\r\n\r\nhello"},
 		{"two From", "From: a@mbox.example\r\nfrom : b@mbox.example\r\n\r\nx\r\n"},
-		{"folded, empty fields", "From: a\r\n  @mbox.example \r\nTo:\r\nSubject: \r\n\r\nx\r\n"},
+		{"folded, empty fields",
+		 "From: a\r\n  @mbox.example \r\nTo:\r\nSubject: \r\n\r\nx\r\n"},
 	};
 	const char *const files[] = {rsa_file, ed25519_file};
 	(void)state;
