@@ -183,11 +183,6 @@ const struct charset *charset_find(struct span label)
 	return NULL;
 }
 
-const char *charset_name(const struct charset *c)
-{
-	return c->name;
-}
-
 /* --- what octets are ------------------------------------------------------- */
 
 size_t charset_ascii_run(struct span s)

@@ -17,8 +17,6 @@ struct charset; /* one row of the table */
 
 /* By label of any case, with or without quotes and blanks; NULL when we do not know it. */
 const struct charset *charset_find(struct span label);
-/* The label's charset as we read it: "gb18030". */
-const char *charset_name(const struct charset *c);
 
 /* What octets without a (true) label most likely are; never NULL. Conservative: UTF-8 when it is
  * valid; a Chinese or Korean charset only when nearly all of it is common characters; else

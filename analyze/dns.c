@@ -69,7 +69,7 @@ struct dns_session {
 	unsigned missing;
 	int64_t until_us; /* 0: nothing was waited for yet */
 	struct event *timer;
-	bool late, troubled, is_ready;
+	bool late, is_ready;
 	struct dns_session *next_ready;
 };
 
@@ -346,12 +346,6 @@ static bool wait_for(struct dns_session *s, struct entry *e)
 	return true;
 }
 
-static const struct dns_answer *told(struct dns_session *s, const struct dns_answer *answer)
-{
-	s->troubled |= answer->status == DNS_UNKNOWN;
-	return answer;
-}
-
 /* RFC 1035 section 2.3.4; characters are not judged: mail asks for _dmarc and worse. */
 static bool is_name(struct span name)
 {
@@ -397,40 +391,30 @@ const struct dns_answer *dns_get(struct dns_session *s, struct span name, enum d
 	for (size_t i = 0; i < s->n_held; i++)
 		if (s->held[i].entry->type == (int)type &&
 		    span_case_eq(s->held[i].entry->name, name))
-			return told(s, s->held[i].late ? &deadline : &s->held[i].entry->answer);
+			return s->held[i].late ? &deadline : &s->held[i].entry->answer;
 	if (!is_name(name))
-		return told(s, &bad_name);
+		return &bad_name;
 	if (s->late && !s->dns->zone) {
 		struct entry *known = find_cached(s->dns, name, type);
 		if (!known || known->answer.status == DNS_WAIT)
-			return told(s, &deadline);
+			return &deadline;
 	}
 	struct entry *e = find_cached(s->dns, name, type);
 	bool fresh = !e;
 	if (fresh && !(e = add_cached(s->dns, name, type)))
-		return told(s, &no_memory);
+		return &no_memory;
 	if (!hold(s, e)) {
 		if (fresh) {
 			settle(s->dns, e, no_memory, 0);
 			uncache(s->dns, e);
 		}
-		return told(s, &no_memory);
+		return &no_memory;
 	}
 	if (fresh)
 		ask(s->dns, e);
 	if (e->answer.status == DNS_WAIT && !wait_for(s, e))
-		return told(s, &no_memory);
-	return told(s, &e->answer);
-}
-
-unsigned dns_session_missing(const struct dns_session *s)
-{
-	return s->missing;
-}
-
-bool dns_session_troubled(const struct dns_session *s)
-{
-	return s->troubled;
+		return &no_memory;
+	return &e->answer;
 }
 
 /* --- the process ---------------------------------------------------------------------- */

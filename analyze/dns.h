@@ -64,7 +64,3 @@ void dns_session_release(struct dns_session *session); /* accepts NULL; no wake 
 /* Never NULL. `name` without the dot at the end, any case; a bad name is UNKNOWN. */
 const struct dns_answer *dns_get(struct dns_session *session, struct span name,
 				 enum dns_type type);
-/* Look-ups of this session that have not been answered. */
-unsigned dns_session_missing(const struct dns_session *session);
-/* Some answer of this session was UNKNOWN for our trouble. */
-bool dns_session_troubled(const struct dns_session *session);

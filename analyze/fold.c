@@ -114,16 +114,3 @@ size_t fold_into(char *out, struct span original)
 {
 	return fold(out, NULL, original);
 }
-
-size_t fold_position(const struct folded *f, size_t at)
-{
-	size_t low = 0, high = f->text.n;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		if (f->from[mid] < at)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
-}

@@ -21,5 +21,3 @@ struct folded {
 struct folded fold_text(struct arena *a, struct span original);
 /* Without the map; `out` has room for original.n bytes. Returns the length. */
 size_t fold_into(char *out, struct span original);
-/* Position in the folded text of byte `at` of the original. */
-size_t fold_position(const struct folded *f, size_t at);

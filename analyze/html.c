@@ -51,11 +51,6 @@ unsigned html_tag_flags(enum html_tag tag)
 	return tag_flags[tag];
 }
 
-const char *html_tag_name(enum html_tag tag)
-{
-	return tag_names[tag] ? tag_names[tag] : "";
-}
-
 enum html_tag html_tag_find(struct span name)
 {
 	if (!ready)

@@ -118,7 +118,6 @@ void html_scanner_init(struct html_scanner *s, struct span text);
 bool html_next(struct html_scanner *s, struct html_token *token);
 
 unsigned html_tag_flags(enum html_tag tag);
-const char *html_tag_name(enum html_tag tag);
 enum html_tag html_tag_find(struct span name);
 
 /* Takes one character reference at the start of `*rest` (which begins with '&') off and writes

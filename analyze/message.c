@@ -47,14 +47,6 @@ struct header *message_header(const struct message *m, const char *name,
 	return find_field(m->headers + from, m->n_headers - from, span_of(name));
 }
 
-size_t message_header_count(const struct message *m, const char *name)
-{
-	size_t n = 0;
-	for (size_t i = 0; i < m->n_headers; i++)
-		n += span_case_eq(m->headers[i].name, span_of(name));
-	return n;
-}
-
 struct span message_header_text(const struct message *m, struct header *header)
 {
 	if (!header->decoded) {

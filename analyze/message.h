@@ -92,7 +92,6 @@ void format_faults(struct message *m, const struct preflight_header *h);
  * from the top. */
 struct header *message_header(const struct message *m, const char *name,
 			      const struct header *after);
-size_t message_header_count(const struct message *m, const char *name);
 /* Decoded text, made at the first call. */
 struct span message_header_text(const struct message *m, struct header *header);
 /* The first text/plain, text/html part that is no attachment; NULL when there is none. */

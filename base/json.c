@@ -130,9 +130,3 @@ void json_null(struct json *j, const char *key)
 	begin(j, key);
 	buf_adds(j->out, "null");
 }
-
-void json_raw(struct json *j, const char *key, struct span text)
-{
-	begin(j, key);
-	buf_add(j->out, text);
-}

@@ -27,7 +27,5 @@ void json_int(struct json *j, const char *key, int64_t value);
 void json_number(struct json *j, const char *key, double value);
 void json_bool(struct json *j, const char *key, bool value);
 void json_null(struct json *j, const char *key);
-/* `text` is JSON already. */
-void json_raw(struct json *j, const char *key, struct span text);
 /* A key that is not a C literal (a fact's or header's name). */
 void json_key(struct json *j, struct span key);

@@ -52,11 +52,6 @@ bool json_in_is_object(const struct json_value *v)
 	return json_is_object((const json_t *)v);
 }
 
-bool json_in_is_array(const struct json_value *v)
-{
-	return json_is_array((const json_t *)v);
-}
-
 bool json_in_is_null(const struct json_value *v)
 {
 	return !v || json_is_null((const json_t *)v);

@@ -23,7 +23,6 @@ const char *json_in_next_key(const struct json_value *object, const char *after)
 size_t json_in_count(const struct json_value *array);
 const struct json_value *json_in_at(const struct json_value *array, size_t i);
 bool json_in_is_object(const struct json_value *v);
-bool json_in_is_array(const struct json_value *v);
 bool json_in_is_null(const struct json_value *v); /* null, or no value at all */
 
 /* .p NULL when it is no string. */

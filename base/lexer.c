@@ -220,22 +220,6 @@ struct span lexer_take_string(struct lexer *l, const char *what)
 	return s;
 }
 
-bool lexer_take_number(struct lexer *l, const char *what, double *value_r)
-{
-	if (l->token.kind != TOKEN_WORD || !parse_decimal(l->token.text, value_r))
-		return unexpected(l, what);
-	lexer_next(l);
-	return true;
-}
-
-bool lexer_take_day(struct lexer *l, const char *what, int64_t *us_r)
-{
-	if (l->token.kind != TOKEN_WORD || !clock_parse_day(l->token.text, us_r))
-		return unexpected(l, what);
-	lexer_next(l);
-	return true;
-}
-
 bool parse_decimal(struct span s, double *value_r)
 {
 	char copy[32];

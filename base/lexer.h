@@ -77,9 +77,6 @@ const char *token_name(const struct token *t);
 bool lexer_take(struct lexer *l, enum token_kind kind, const char *what);
 /* A word or a text. .p NULL when it was none, and said. */
 struct span lexer_take_string(struct lexer *l, const char *what);
-bool lexer_take_number(struct lexer *l, const char *what, double *value_r);
-/* "2027-01-31"; the start of that day in UTC. */
-bool lexer_take_day(struct lexer *l, const char *what, int64_t *us_r);
 
 /* "3s", "500ms", "10m", "2h", "7d", "0": microseconds. False when it is none. */
 bool parse_duration(struct span s, int64_t *us_r);

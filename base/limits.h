@@ -96,10 +96,9 @@
  * deepest that is kept. */
 #define LIMIT_HTML_DEPTH 256
 
-/* Links, images and runs of text of one message that are kept; more are counted. The longest
+/* Links and runs of text of one message that are kept; more are counted. The longest
  * digest seen has 700 links and 6,000 runs. */
 #define LIMIT_HTML_LINKS 5000
-#define LIMIT_HTML_IMAGES 5000
 #define LIMIT_HTML_RUNS 50000
 
 /* Style rules of one message that are kept, and comparisons of a rule with an element (a
