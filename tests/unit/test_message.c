@@ -277,6 +277,29 @@ static void test_faults(void **state)
 			fail_msg("no row raises %s", fault_infos[i].word);
 }
 
+/* Each word of format.faults has its own place, and says which word it is. */
+static void test_fault_evidence(void **state)
+{
+	static const char octets[] = "From: a@x.test\r\nCc: \r\nDate: x\r\n\r\n\r\n";
+	struct message m;
+	struct facts f;
+	struct txn txn = {.complete = true};
+	const struct fact *fact = &f.v[F_FORMAT_FAULTS];
+	size_t n = 0;
+	(void)state;
+	assert_int_equal(message_parse(&m, &arena, SPAN(octets)), 0);
+	facts_init(&f, &arena);
+	message_facts(&m, &txn, &f);
+	for (const struct evidence *e = &fact->evidence; e; e = e->next, n++) {
+		assert_true(n < fact->list.n);
+		assert_true(span_starts(e->text, fact->list.v[n]));
+		assert_int_equal(e->offset < 0, span_starts(e->text, SPAN("no-")));
+	}
+	assert_int_equal(n, fact->list.n);
+	assert_int_equal(n, 4);
+	expect("cc", fact->evidence.next->next->next->text, "bad-cc: Cc:");
+}
+
 static void test_parts(void **state)
 {
 	static const char octets[] = GOOD_HEADER
@@ -441,6 +464,7 @@ int main(void)
 		cmocka_unit_test(test_nul_in_domain),
 		cmocka_unit_test(test_param),   cmocka_unit_test(test_charset),
 		cmocka_unit_test(test_faults),  cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_fault_evidence),
 		cmocka_unit_test(test_text_limit),
 		cmocka_unit_test(test_hostile), cmocka_unit_test(test_real),
 	};
