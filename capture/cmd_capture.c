@@ -5,10 +5,13 @@
  * transaction. Counters of what was lost go to stderr at the end.
  */
 #include <errno.h>
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "capture/capture.h"
@@ -114,13 +117,40 @@ static void say_counters(const char *program, struct capture *c, uint64_t drops)
 		(unsigned long long)(n.tcp.flow_caps + n.tcp.memory_caps + n.tcp.flows_evicted));
 }
 
+/* Frames of an interface between two looks at what the kernel dropped and what time it is. */
+#define LOOK_EVERY 4096
+
+/* An interface needs a privilege to be opened and none to be read. */
+static int drop_privileges(const struct command_context *context)
+{
+	if (geteuid() != 0)
+		return EX_OK;
+	const char *user = context->config->user;
+	const struct passwd *pw = user ? getpwnam(user) : NULL;
+	pw = pw ? pw : getpwnam("nobody");
+	if (!pw || setgroups(0, NULL) < 0 || setgid(pw->pw_gid) < 0 || setuid(pw->pw_uid) < 0)
+		return command_fail(context->program, EX_NOPERM, "cannot become user %s: %s",
+				    user ? user : "nobody", strerror(errno));
+	return EX_OK;
+}
+
+static void look(struct pcap_source *source, struct capture *c, int64_t now, uint64_t *drops)
+{
+	uint64_t n = pcap_source_drops(source);
+	if (n != *drops)
+		capture_loss(c);
+	*drops = n;
+	capture_time(c, now);
+}
+
 /* Reads one source to its end. An exit code. */
 static int read_source(const char *program, const char *name, struct pcap_source *source,
-		       struct capture *c, struct printer *p)
+		       struct capture *c, struct printer *p, bool live)
 {
 	struct pcap_frame frame;
 	const char *error;
 	uint64_t drops = 0;
+	unsigned frames = 0;
 	int r, code = EX_OK;
 	while (!stopped && !p->failed && (r = pcap_source_next(source, &frame, &error)) != -ENODATA) {
 		if (r < 0) {
@@ -129,13 +159,11 @@ static int read_source(const char *program, const char *name, struct pcap_source
 		}
 		if (r == 1) {
 			capture_frame(c, &frame);
+			if (live && ++frames % LOOK_EVERY == 0)
+				look(source, c, frame.time_us, &drops);
 			continue;
 		}
-		capture_time(c, clock_now_us());
-		uint64_t now = pcap_source_drops(source);
-		if (now != drops)
-			capture_loss(c);
-		drops = now;
+		look(source, c, clock_now_us(), &drops);
 	}
 	capture_finish(c);
 	say_counters(program, c, pcap_source_drops(source));
@@ -158,9 +186,13 @@ static int run(struct command_context *context, const char *path, const char *in
 								: EX_NOINPUT,
 				    "%s: %s", interface ? interface : path, error);
 	options->file = path;
-	struct capture *c = capture_create(options, &events, p);
-	int code = c ? read_source(context->program, interface ? interface : path, source, c, p)
-		     : command_fail(context->program, EX_OSERR, "out of memory");
+	struct capture *c = NULL;
+	int code = interface ? drop_privileges(context) : EX_OK;
+	if (code == EX_OK && !(c = capture_create(options, &events, p)))
+		code = command_fail(context->program, EX_OSERR, "out of memory");
+	if (code == EX_OK)
+		code = read_source(context->program, interface ? interface : path, source, c, p,
+				   interface != NULL);
 	capture_free(c);
 	pcap_source_close(source);
 	return code;
