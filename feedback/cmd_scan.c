@@ -185,7 +185,7 @@ static int open_state(struct scan *s)
 {
 	const struct config *config = s->context->config;
 	int r = s->record ? state_folder_step_in(config) : 0;
-	/* without a state folder nobody is registered, and a look at mail does not make one */
+	/* without a state folder it is unknown who is registered; a look at mail does not make one */
 	if (r == 0 && (s->record || access(config->state, R_OK | W_OK | X_OK) == 0))
 		r = registry_open(config->state, &s->registry);
 	if (r == 0 && s->record)
