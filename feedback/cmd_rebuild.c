@@ -17,7 +17,9 @@ int cmd_rebuild(struct command_context *context, int argc, char **argv)
 	if (r < 0)
 		return command_fail(context->program, exit_code(r), "%s: %s",
 				    context->config->state, strerror(-r));
-	if (recorder_rebuild(context->config, &why) < 0)
-		return command_fail(context->program, EX_TEMPFAIL, "%s", why);
+	if ((r = recorder_rebuild(context->config, &why)) < 0)
+		return command_fail(context->program,
+				    exit_code(r) == EX_NOPERM ? EX_NOPERM : EX_TEMPFAIL, "%s: %s",
+				    context->config->state, why);
 	return EX_OK;
 }

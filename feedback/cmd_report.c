@@ -102,8 +102,10 @@ int cmd_report(struct command_context *context, int argc, char **argv)
 		return command_fail(context->program, exit_code(r), "%s: %s",
 				    context->config->state, strerror(-r));
 	struct redis *redis;
-	if (redis_open(&redis, context->config, REDIS_MAY_START) < 0)
-		return command_fail(context->program, EX_TEMPFAIL, "%s", redis_open_trouble());
+	if ((r = redis_open(&redis, context->config, REDIS_MAY_START)) < 0)
+		return command_fail(context->program,
+				    exit_code(r) == EX_NOPERM ? EX_NOPERM : EX_TEMPFAIL, "%s: %s",
+				    context->config->state, redis_open_trouble());
 	r = recorder_catch_up(context->config);
 	if (r < 0) {
 		redis_close(redis);

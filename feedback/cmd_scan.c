@@ -184,16 +184,21 @@ static int run(struct scan *s)
 static int open_state(struct scan *s)
 {
 	const struct config *config = s->context->config;
+	const char *part = "";
 	int r = s->record ? state_folder_step_in(config) : 0;
 	/* without a state folder it is unknown who is registered; a look at mail does not make one */
-	if (r == 0 && (s->record || access(config->state, R_OK | W_OK | X_OK) == 0))
+	if (r == 0 && (s->record || access(config->state, R_OK | W_OK | X_OK) == 0)) {
+		part = "/registry.sqlite";
 		r = registry_open(config->state, &s->registry);
-	if (r == 0 && s->record)
+	}
+	if (r == 0 && s->record) {
+		part = "/log";
 		r = eventlog_open(&s->log, config->state);
+	}
 	state_folder_step_out();
 	if (r < 0)
-		return command_fail(s->context->program, exit_code(r), "state folder %s: %s",
-				    config->state, strerror(-r));
+		return command_fail(s->context->program, exit_code(r), "state folder %s%s: %s",
+				    config->state, part, trouble_text(r));
 	if (s->registry)
 		registry_attach(s->registry, &s->analyzer.hooks);
 	return EX_OK;

@@ -42,7 +42,7 @@ static int fail(const struct request *q, int r)
 		return command_fail(program, EX_DATAERR, "'%s' is not filed", key);
 	default:
 		return command_fail(program, exit_code(r), "the registry in %s: %s",
-				    q->context->config->state, strerror(-r));
+				    q->context->config->state, trouble_text(r));
 	}
 }
 

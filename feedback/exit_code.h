@@ -2,7 +2,14 @@
 #pragma once
 
 #include <errno.h>
+#include <string.h>
 #include <sysexits.h>
+
+/* The words for it: "Bad message" tells nobody that a file is broken. */
+static inline const char *trouble_text(int r)
+{
+	return r == -EBADMSG ? "damaged, not as Assay wrote it" : strerror(-r);
+}
 
 static inline int exit_code(int r)
 {
