@@ -1,6 +1,7 @@
 #include "capture/pcap.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "base/clock.h"
 
 #define SNAPLEN 262144
+#define IDLE_MS 1000
 /* The filter keeps what can carry SMTP: TCP, fragments of it, and tunnels. */
 #define FILTER "tcp or ip proto 47 or ip proto 4 or ip proto 41 or udp port 4789 or ip6 proto 44 " \
 	       "or ip[6:2] & 0x3fff != 0 or vlan or mpls or pppoes"
@@ -119,6 +121,11 @@ int pcap_source_open_live(struct pcap_source **s_r, const char *interface, size_
 		pcap_setfilter(pcap, &filter);
 		pcap_freecode(&filter);
 	}
+	if (pcap_setnonblock(pcap, 1, why) < 0) {
+		snprintf(message, sizeof(message), "%s", why);
+		pcap_close(pcap);
+		return -EIO;
+	}
 	return finish_open(s_r, pcap, true);
 }
 
@@ -135,6 +142,12 @@ int pcap_source_next(struct pcap_source *s, struct pcap_frame *frame, const char
 	struct pcap_pkthdr *header;
 	const unsigned char *octets;
 	int r = pcap_next_ex(s->pcap, &header, &octets);
+	if (r == 0 && s->live) {
+		/* libpcap itself waits for ever where nothing comes, and through signals */
+		struct pollfd fd = {.fd = pcap_get_selectable_fd(s->pcap), .events = POLLIN};
+		if (poll(&fd, 1, IDLE_MS) > 0)
+			r = pcap_next_ex(s->pcap, &header, &octets);
+	}
 	*error_r = message;
 	if (r == 1) {
 		*frame = (struct pcap_frame){
