@@ -22,12 +22,12 @@ static int explain(struct command_context *context, const char *path, bool json)
 	if (r)
 		return r == ANALYZER_E_NO_ZONE ? EX_NOINPUT : r > 0 ? EX_CONFIG
 			     : command_fail(context->program, EX_OSERR, "%s", strerror(-r));
-	/* without a registry it is unknown who is registered; that is no reason to say nothing */
-	if (access(context->config->state, R_OK | W_OK | X_OK) == 0) {
+	/* Without a state folder nobody is registered. Where the registry cannot be read, who is
+	 * registered is unknown; that is no reason to say nothing. */
+	if (access(context->config->state, F_OK) == 0) {
 		r = registry_open(context->config->state, &registry);
-		if (r == 0)
-			registry_attach(registry, &z.hooks);
-		else
+		registry_attach(registry, &z.hooks);
+		if (r < 0)
 			fprintf(stderr, "%s: %s: the registry cannot be read: %s\n", context->program,
 				context->config->state, strerror(-r));
 	}

@@ -186,7 +186,7 @@ static int open_state(struct scan *s)
 	const struct config *config = s->context->config;
 	const char *part = "";
 	int r = s->record ? state_folder_step_in(config) : 0;
-	/* without a state folder it is unknown who is registered; a look at mail does not make one */
+	/* without a state folder nobody is registered, and a look at mail does not make one */
 	if (r == 0 && (s->record || access(config->state, R_OK | W_OK | X_OK) == 0)) {
 		part = "/registry.sqlite";
 		r = registry_open(config->state, &s->registry);
@@ -199,7 +199,7 @@ static int open_state(struct scan *s)
 	if (r < 0)
 		return command_fail(s->context->program, exit_code(r), "state folder %s%s: %s",
 				    config->state, part, trouble_text(r));
-	if (s->registry)
+	if (s->registry || access(config->state, F_OK) == 0)
 		registry_attach(s->registry, &s->analyzer.hooks);
 	return EX_OK;
 }

@@ -81,6 +81,7 @@ __attribute__((warn_unused_result)) int registry_audit(struct registry *r, struc
 const struct sender_table *registry_senders(struct registry *r);
 /* The filing of an active sender of that snapshot; NULL: none. */
 const struct filing *registry_filing(const struct registry *r, struct span key);
-/* Lets an analyzer ask for them; `r` must outlive the analyzer. */
+/* Lets an analyzer ask for them; `r` must outlive the analyzer. `r` NULL: the registry cannot be
+ * read, and who is registered is UNKNOWN. */
 struct analyzer_hooks;
 void registry_attach(struct registry *r, struct analyzer_hooks *hooks);

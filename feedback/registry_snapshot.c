@@ -124,7 +124,7 @@ const struct filing *registry_filing(const struct registry *reg, struct span key
 
 static const struct sender_table *senders(void *arg)
 {
-	return registry_senders(arg);
+	return arg ? registry_senders(arg) : NULL;
 }
 
 void registry_attach(struct registry *reg, struct analyzer_hooks *hooks)
