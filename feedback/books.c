@@ -89,20 +89,9 @@ static uint64_t field(const struct redis_answer *counts, const char *name)
 /* Hours back from now that are read: all that may hold a recipient younger than the window. */
 #define HOURS (LIMIT_RETRY_WINDOW_US / US_PER_S / 3600 + 1)
 
-/* The part of [hour, hour + 1) that lies in the last `hours` hours, at most 1. */
-static double overlap(int64_t hour, double now_hours, double hours)
-{
-	double start = now_hours - hours, from = (double)hour, to = from + 1;
-	from = from < start ? start : from;
-	to = to > now_hours ? now_hours : to;
-	double whole = now_hours - (double)hour < 1 ? now_hours - (double)hour : 1;
-	return to > from && whole > 0 ? (to - from) / whole : 0;
-}
-
-static void add_bucket(const struct redis_answer *a, int64_t now_us, struct books_row *row)
+static void add_bucket(const struct redis_answer *a, struct books_row *row)
 {
 	const struct redis_answer *total = redis_answer_at(a, 0);
-	double now_hours = (double)now_us / US_PER_S / 3600;
 	uint64_t open = field(total, "open"), pending = 0;
 	row->transactions += field(total, "transactions");
 	row->sent += field(total, "sent");
@@ -112,15 +101,34 @@ static void add_bucket(const struct redis_answer *a, int64_t now_us, struct book
 	row->reports += field(total, "reports");
 	for (size_t i = 1; i < redis_answer_count(a); i++) {
 		const struct redis_answer *hour = redis_answer_at(a, i);
-		int64_t number = redis_answer_int(redis_answer_at(hour, 0));
-		const struct redis_answer *counts = redis_answer_at(hour, 1);
-		double sent = (double)field(counts, "sent");
-		row->hour += sent * overlap(number, now_hours, 1);
-		row->day += sent * overlap(number, now_hours, 24);
-		pending += field(counts, "open");
+		pending += field(redis_answer_at(hour, 1), "open");
 	}
 	row->pending += pending < open ? pending : open;
 	row->soft += pending < open ? open - pending : 0;
+}
+
+static double number_at(const struct redis_answer *a, size_t i)
+{
+	char text[32];
+	struct span s = redis_answer_text(redis_answer_at(a, i));
+	snprintf(text, sizeof(text), "%.*s", SPAN_ARG(s));
+	return strtod(text, NULL);
+}
+
+int books_window(struct redis *r, const char *row, int64_t now_us, struct books_window *w)
+{
+	char now[24];
+	snprintf(now, sizeof(now), "%lld", (long long)(now_us / US_PER_S));
+	const struct span args[] = {span_of(row), span_of(now)};
+	*w = (struct books_window){0, 0, 0};
+	int result = call_all(r, "assay_window", args, 2);
+	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++) {
+		const struct redis_answer *a = redis_answer(r, bucket);
+		w->minute += number_at(a, 0);
+		w->hour += number_at(a, 1);
+		w->day += number_at(a, 2);
+	}
+	return result;
 }
 
 int books_read(struct redis *r, const char *row, int64_t now_us, struct books_row *row_r)
@@ -133,8 +141,8 @@ int books_read(struct redis *r, const char *row, int64_t now_us, struct books_ro
 	*row_r = (struct books_row){.sent = 0};
 	int result = call_all(r, "assay_row", args, 3);
 	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++)
-		add_bucket(redis_answer(r, bucket), now_us, row_r);
-	return result;
+		add_bucket(redis_answer(r, bucket), row_r);
+	return result == 0 ? books_window(r, row, now_us, &row_r->window) : result;
 }
 
 /* --- senders and marks --------------------------------------------------------------- */

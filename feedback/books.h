@@ -34,8 +34,15 @@ void books_call(struct redis *r, const char *function, unsigned bucket, const st
 /* What a row holds, all buckets together. sent = accepted + hard + soft + pending. */
 struct books_row {
 	uint64_t transactions, sent, accepted, hard, soft, pending, complaints, reports;
-	double hour, day; /* recipients in the last 60 minutes, in the last 24 hours */
+	struct books_window {
+		double minute, hour, day; /* transactions in the last 60 s, 60 minutes, 24 hours */
+	} window;
 };
+
+/* The sliding windows of "s:SENDER" or "i:IP", all buckets together; exact to the part of the
+ * oldest minute. They end at `now_us` and go by the transactions' own times. */
+__attribute__((warn_unused_result)) int books_window(struct redis *r, const char *row,
+						     int64_t now_us, struct books_window *window_r);
 
 /* One row: "s:SENDER", "t". `now_us` parts pending from soft and ends the windows. */
 __attribute__((warn_unused_result)) int books_read(struct redis *r, const char *row,

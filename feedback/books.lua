@@ -11,6 +11,8 @@
 --   u:HASH         a recipient answered 4xx and not yet otherwise, for the length of retries
 --   m:HASH         hash  event id -> receipt of the transactions with that Message-ID
 --   o:ID           this event has been counted
+--   W:s:SENDER     hash  minute -> transactions, for windows that slide: a minute, an hour, a day
+--   W:i:IP         the same for an address
 --
 -- A tuple is "hour\nsender\nip\nlist\nkind": the rows that one count goes into.
 -- Fields: transactions sent accepted hard open complaints reports. `open` counts recipients
@@ -21,6 +23,8 @@ local KEEP = {H = 8 * DAY, D = 400 * DAY}
 local KEEP_RETRY = 5 * DAY   -- the longest that queues of MTAs try
 local KEEP_RECEIPT = 30 * DAY
 local KEEP_ONCE = 30 * DAY
+local KEEP_WINDOW = DAY + 3600
+local WINDOW_MINUTES = 1441  -- of a day that began inside a minute
 local RECEIPTS = 1000        -- transactions kept of one Message-ID: a list's mail to its members
 local CHUNK = 1000           -- arguments of one MGET; Lua's stack holds 8000
 
@@ -71,6 +75,39 @@ local function add(book, tuple, field, delta)
 	end
 end
 
+-- --- sliding windows -------------------------------------------------------------------
+--
+-- Transactions by the minute of their own time. A window is the whole minutes in it and that part
+-- of the oldest one which still lies in it, so there is no moment at which a quota is free again.
+
+local function window_add(book, name, minute)
+	local minutes = book.windows[name] or {}
+	minutes[minute] = (minutes[minute] or 0) + 1
+	book.windows[name] = minutes
+end
+
+local function window_write(key, minutes)
+	for minute, n in pairs(minutes) do
+		redis.call('HINCRBY', key, minute, n)
+	end
+	redis.call('EXPIRE', key, KEEP_WINDOW)
+	if redis.call('HLEN', key) <= 2 * WINDOW_MINUTES then
+		return
+	end
+	local kept, newest, old = redis.call('HKEYS', key), 0, {}
+	for _, minute in ipairs(kept) do
+		newest = math.max(newest, tonumber(minute))
+	end
+	for _, minute in ipairs(kept) do
+		if tonumber(minute) < newest - WINDOW_MINUTES and #old < CHUNK then
+			old[#old + 1] = minute
+		end
+	end
+	if #old > 0 then
+		redis.call('HDEL', key, unpack(old))
+	end
+end
+
 local function write(book)
 	local p = book.prefix
 	for name, row in pairs(book.rows) do
@@ -86,6 +123,9 @@ local function write(book)
 	end
 	for sender in pairs(book.senders) do
 		redis.call('SADD', p .. 'senders', sender)
+	end
+	for name, minutes in pairs(book.windows) do
+		window_write(p .. 'W:' .. name, minutes)
 	end
 end
 
@@ -186,7 +226,7 @@ local function record(keys, args)
 	if mark ~= args[2] then
 		return mark
 	end
-	local book = {prefix = p, tuples = {}, rows = {}, senders = {}, units = {}}
+	local book = {prefix = p, tuples = {}, rows = {}, senders = {}, units = {}, windows = {}}
 	local seen, names = {}, {}
 	local i = 4
 	while i <= #args do
@@ -204,6 +244,12 @@ local function record(keys, args)
 			end
 			names[#names + 1] = args[i + 3]
 			i = i + 6
+		elseif op == 'w' then
+			window_add(book, 's:' .. args[i + 1], args[i + 3])
+			if args[i + 2] ~= '' then
+				window_add(book, 'i:' .. args[i + 2], args[i + 3])
+			end
+			i = i + 4
 		elseif op == 'm' then
 			receipt(book, args[i + 1], args[i + 2], args[i + 3])
 			i = i + 4
@@ -249,6 +295,25 @@ local function row(keys, args)
 	return answer
 end
 
+-- args: "s:SENDER" or "i:IP", now in seconds. Returns how many in the last minute, hour, day.
+local function window(keys, args)
+	local counts = redis.call('HGETALL', prefix(keys[1]) .. 'W:' .. args[1])
+	local now = tonumber(args[2])
+	local minute, left = math.floor(now / 60), 1 - now % 60 / 60
+	local sums, sizes = {0, 0, 0}, {1, 60, 1440}
+	for i = 1, #counts, 2 do
+		local age, n = minute - tonumber(counts[i]), tonumber(counts[i + 1])
+		for w, size in ipairs(sizes) do
+			if age >= 0 and age < size then
+				sums[w] = sums[w] + n
+			elseif age == size then
+				sums[w] = sums[w] + n * left
+			end
+		end
+	end
+	return {tostring(sums[1]), tostring(sums[2]), tostring(sums[3])}
+end
+
 local function receipts(keys, args)
 	return redis.call('HGETALL', prefix(keys[1]) .. 'm:' .. args[1])
 end
@@ -277,4 +342,5 @@ register('sweep', sweep, {})
 register('mark', mark, {'no-writes'})
 register('senders', senders, {'no-writes'})
 register('row', row, {'no-writes'})
+register('window', window, {'no-writes'})
 register('receipts', receipts, {'no-writes'})

@@ -30,8 +30,9 @@ static void write_json(struct buf *out, struct span sender, const struct books_r
 	json_int(&j, "pending", (int64_t)row->pending);
 	json_int(&j, "complaints", (int64_t)row->complaints);
 	json_int(&j, "reports", (int64_t)row->reports);
-	json_number(&j, "hour", row->hour);
-	json_number(&j, "day", row->day);
+	json_number(&j, "minute", row->window.minute);
+	json_number(&j, "hour", row->window.hour);
+	json_number(&j, "day", row->window.day);
 	json_number(&j, "return_rate", share(row->hard + row->soft, row->sent));
 	json_number(&j, "complaint_rate", share(row->complaints, row->accepted));
 	json_close(&j, '}');
@@ -54,8 +55,8 @@ static void write_row(struct buf *out, struct span sender, const struct books_ro
 		 (unsigned long long)row->transactions, (unsigned long long)row->sent,
 		 (unsigned long long)row->accepted, (unsigned long long)row->hard,
 		 (unsigned long long)row->soft, (unsigned long long)row->pending,
-		 (unsigned long long)row->complaints, (unsigned long long)row->reports, row->hour,
-		 row->day, share(row->hard + row->soft, row->sent),
+		 (unsigned long long)row->complaints, (unsigned long long)row->reports, row->window.hour,
+		 row->window.day, share(row->hard + row->soft, row->sent),
 		 share(row->complaints, row->accepted));
 }
 

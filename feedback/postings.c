@@ -207,6 +207,15 @@ static void add_counts(const struct place *place, const uint64_t counts[UNITS])
 	operation(place, place->bucket, words, n);
 }
 
+/* One transaction in the sliding windows of its sender and address. */
+static void add_window(const struct place *place, struct span sender, struct span ip)
+{
+	char minute[24];
+	snprintf(minute, sizeof(minute), "%lld", (long long)(place->time_us / US_PER_S / 60));
+	struct span words[] = {SPAN("w"), sender, ip, span_of(minute)};
+	operation(place, place->bucket, words, 4);
+}
+
 static void add_txn(struct place *place, const struct json_value *event)
 {
 	const struct json_value *sender = json_in_get(event, "sender");
@@ -233,6 +242,7 @@ static void add_txn(struct place *place, const struct json_value *event)
 			add_unit(place, &e, unit, json_in_text(json_in_get(rcpt, "to")));
 	}
 	add_counts(place, counts);
+	add_window(place, key, json_in_text(json_in_get(event, "peer")));
 	add_receipt(place, event, &e);
 }
 

@@ -102,6 +102,42 @@ static void expect(unsigned sender, struct count c)
 	}
 }
 
+/* A transaction of two hours ago is in the day, not in the hour; one of half a window of a minute
+ * ago is partly in it. */
+static void windows_slide(void **unused)
+{
+	static const struct {
+		int64_t age_s;
+		double minute, hour, day;
+	} rows[] = {
+		{0, 1, 1, 1},	   {30, 1, 1, 1},	 {120, 0, 1, 1},
+		{7200, 0, 0, 1},   {86400 + 120, 0, 0, 0},
+	};
+	(void)unused;
+	/* the middle of a minute: half of the oldest one is in a window */
+	const int64_t now = clock_now_us() / (60 * US_PER_S) * 60 * US_PER_S + 30 * US_PER_S;
+	struct redis *redis;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char line[512], when[CLOCK_TEXT_BYTES], id[ID_BYTES], name[32];
+		struct books_window w;
+		id_make(now, id);
+		snprintf(line, sizeof(line),
+			 "{\"event\":\"txn\",\"id\":\"%s\",\"time\":\"%s\",\"source\":\"eml\",\"peer\":null,"
+			 "\"mail_from\":\"w@w.example\",\"rcpts\":[],\"reply\":null,\"complete\":true,"
+			 "\"message_id\":null,\"sender\":{\"by\":\"dkim\",\"key\":\"w%zu.example\"}}",
+			 id, clock_rfc3339(now - rows[i].age_s * US_PER_S, when), i);
+		append(line);
+		counts[SENDERS].transactions++;
+		assert_int_equal(recorder_catch_up(&config), 0);
+		assert_true(redis_open(&redis, &config, REDIS_MAY_START) >= 0);
+		snprintf(name, sizeof(name), "s:w%zu.example", i);
+		assert_int_equal(books_window(redis, name, now, &w), 0);
+		redis_close(redis);
+		if (w.minute != rows[i].minute || w.hour != rows[i].hour || w.day != rows[i].day)
+			fail_msg("%lld s: %g %g %g", (long long)rows[i].age_s, w.minute, w.hour, w.day);
+	}
+}
+
 static unsigned serial;
 
 /* Something that happens at a gateway, into the log and into our count. */
@@ -187,6 +223,18 @@ static void compare(const char *when)
 				 when, name, row.sent, c->sent, row.accepted, c->accepted,
 				 row.hard, c->hard, row.soft + row.pending, c->open,
 				 row.complaints, c->complaints, row.reports, c->reports);
+		if (i == SENDERS)
+			continue;
+		/* all of it happened in the last quarter of an hour, but for what this test waited */
+		struct books_window ip;
+		snprintf(name, sizeof(name), "i:192.0.2.%u", i + 1);
+		assert_int_equal(books_window(redis, name, clock_now_us(), &ip), 0);
+		if (row.window.hour != (double)c->transactions || row.window.day != row.window.hour ||
+		    ip.hour != row.window.hour || row.window.minute > row.window.hour)
+			fail_msg("%s, windows of %s: %g a minute, %g an hour, %g a day, the address %g; "
+				 "want %lu",
+				 when, sender, row.window.minute, row.window.hour, row.window.day,
+				 ip.hour, c->transactions);
 	}
 	redis_close(redis);
 }
@@ -385,6 +433,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slots),
+		cmocka_unit_test(windows_slide),
 		cmocka_unit_test(killed_at_any_moment),
 		cmocka_unit_test(rebuilt),
 		cmocka_unit_test(nothing_of_old_generations),
