@@ -9,8 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Below this a read is cheaper than a mapping's page faults. */
-#define MAP_FROM_BYTES ((size_t)64 << 10)
+/* Files from here on are mapped, not read: an mbox of gigabytes. A mapping costs its reader the
+ * process when somebody cuts the file meanwhile (SIGBUS), so what fits into memory is read. */
+#define MAP_FROM_BYTES ((size_t)64 << 20)
 
 int file_read_fd(int fd, size_t limit, struct span *bytes_r)
 {
