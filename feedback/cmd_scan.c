@@ -102,16 +102,15 @@ static int flush(struct scan *s)
 static int emit(struct scan *s, struct analysis *a)
 {
 	int r = 0;
+	struct buf line = BUF_INIT; /* the event as the log has it */
 	s->judged++;
 	s->waiting_bytes -= a->txn->message.n;
 	if (s->record) {
-		struct buf line = BUF_INIT;
 		analysis_write_event(a, &line, false);
 		r = line.failed ? -ENOMEM : state_folder_step_in(s->context->config);
 		if (r == 0)
 			r = eventlog_append(s->log, buf_span(&line));
 		state_folder_step_out();
-		buf_free(&line);
 		if (r < 0)
 			s->exit_code = command_fail(s->context->program, EX_IOERR,
 						    "cannot write the event log: %s", strerror(-r));
@@ -119,10 +118,13 @@ static int emit(struct scan *s, struct analysis *a)
 	summary_add(s->summary, a);
 	for (size_t i = 0; analyzer_measure && i < ANALYSIS_STEPS; i++)
 		s->step_ns[i] += a->step_ns[i];
-	if (r == 0 && s->json)
+	if (r == 0 && s->json && line.n && !s->facts)
+		buf_add(&s->out, buf_span(&line));
+	else if (r == 0 && s->json)
 		analysis_write_event(a, &s->out, s->facts);
 	else if (r == 0 && !s->summary_only)
 		print_verdict(a, s->context->lang, &s->out);
+	buf_free(&line);
 	analysis_free(a);
 	return r < 0 ? r : flush(s);
 }
