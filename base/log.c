@@ -35,8 +35,8 @@ void log_event(enum log_level level, const char *event, const char *format, ...)
 
 const char *log_safe(struct span s)
 {
-	static char texts[4][201];
-	static unsigned next;
+	static _Thread_local char texts[4][201];
+	static _Thread_local unsigned next;
 	char *out = texts[next++ % 4];
 	size_t at = 0;
 	for (size_t i = 0; i < s.n && at + 4 < sizeof(texts[0]); i++) {

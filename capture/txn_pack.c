@@ -1,0 +1,211 @@
+#include "capture/txn_pack.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+#define PACK_MAGIC 0x31545341u /* "AST1" */
+
+/*
+ * The struct itself, then its arrays and texts in the order of pack(), then the message. A text is
+ * its length and its octets; NONE stands for one that is not known.
+ */
+#define NONE UINT64_MAX
+
+static void put(struct buf *b, const void *p, size_t n)
+{
+	buf_add(b, (struct span){p, n});
+}
+
+static void put_span(struct buf *b, struct span s)
+{
+	uint64_t n = s.p ? s.n : NONE;
+	put(b, &n, sizeof(n));
+	if (s.p)
+		buf_add(b, s);
+}
+
+static void pack(const struct txn *t, struct buf *b)
+{
+	uint32_t magic = PACK_MAGIC;
+	put(b, &magic, sizeof(magic));
+	put(b, t, sizeof(*t));
+	put_span(b, t->file);
+	put_span(b, t->session);
+	put_span(b, t->helo.s);
+	put_span(b, t->mail_from.s);
+	put_span(b, t->reply.enhanced);
+	put_span(b, t->reply.text);
+	put_span(b, t->tls.version);
+	put_span(b, t->tls.cipher);
+	put_span(b, t->tls.sni);
+	put_span(b, (struct span){(const char *)t->holes, t->n_holes * sizeof(*t->holes)});
+	for (size_t i = 0; i < t->n_rcpts; i++) {
+		const struct txn_rcpt *rcpt = &t->rcpts[i];
+		uint32_t words[2] = {(uint32_t)rcpt->prov, (uint32_t)rcpt->reply.code};
+		put(b, words, sizeof(words));
+		put_span(b, rcpt->to);
+		put_span(b, rcpt->reply.enhanced);
+		put_span(b, rcpt->reply.text);
+	}
+	uint64_t n = t->message.p ? t->message.n : NONE;
+	put(b, &n, sizeof(n));
+}
+
+int txn_pack(const struct txn *t)
+{
+	struct buf b = BUF_INIT;
+	pack(t, &b);
+	int r = 0, fd = memfd_create("txn", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (b.failed || fd < 0)
+		r = b.failed ? -ENOMEM : -errno;
+	if (r == 0)
+		r = file_write_fd(fd, buf_span(&b));
+	if (r == 0 && t->message.n)
+		r = file_write_fd(fd, t->message);
+	if (r == 0 && fcntl(fd, F_ADD_SEALS,
+			    F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
+		r = -errno;
+	buf_free(&b);
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+struct mapping {
+	void *p;
+	size_t n;
+};
+
+static void unmap(void *owner)
+{
+	struct mapping *m = owner;
+	munmap(m->p, m->n);
+	free(m);
+}
+
+/* Takes octets off the front; NULL when there are not so many. */
+static const char *take(struct span *rest, uint64_t n)
+{
+	if (n > rest->n)
+		return NULL;
+	const char *p = rest->p;
+	rest->p += n;
+	rest->n -= n;
+	return p;
+}
+
+static bool take_span(struct span *rest, struct span *s_r)
+{
+	const char *head = take(rest, sizeof(uint64_t));
+	uint64_t n;
+	if (!head)
+		return false;
+	memcpy(&n, head, sizeof(n));
+	*s_r = SPAN_NONE;
+	if (n == NONE)
+		return true;
+	const char *p = take(rest, n);
+	*s_r = (struct span){p, (size_t)n};
+	return p != NULL;
+}
+
+static bool take_rcpts(struct span *rest, struct txn *t, size_t n)
+{
+	/* each takes 32 octets at least, so a count that lies cannot make us allocate */
+	if (n > rest->n / 32)
+		return false;
+	t->rcpts = ARENA_ARRAY(&t->arena, struct txn_rcpt, n + 1);
+	if (!t->rcpts)
+		return false;
+	for (t->n_rcpts = 0; t->n_rcpts < n; t->n_rcpts++) {
+		struct txn_rcpt *rcpt = &t->rcpts[t->n_rcpts];
+		uint32_t words[2];
+		const char *p = take(rest, sizeof(words));
+		if (!p)
+			return false;
+		memcpy(words, p, sizeof(words));
+		rcpt->prov = (enum provenance)words[0];
+		rcpt->reply.code = (int)words[1];
+		if (!take_span(rest, &rcpt->to) || !take_span(rest, &rcpt->reply.enhanced) ||
+		    !take_span(rest, &rcpt->reply.text))
+			return false;
+	}
+	t->cap_rcpts = n + 1;
+	return true;
+}
+
+static bool unpack(struct span rest, struct txn *t)
+{
+	uint32_t magic;
+	struct txn packed;
+	const char *head = take(&rest, sizeof(magic)), *body = take(&rest, sizeof(packed));
+	if (!head || !body)
+		return false;
+	memcpy(&magic, head, sizeof(magic));
+	memcpy(&packed, body, sizeof(packed));
+	if (magic != PACK_MAGIC || packed.source > TXN_MAILDIR)
+		return false;
+	size_t n_rcpts = packed.n_rcpts;
+	/* what the other process' pointers were */
+	packed.arena = t->arena;
+	packed.release = t->release;
+	packed.owner = t->owner;
+	packed.rcpts = NULL;
+	packed.holes = NULL;
+	packed.n_rcpts = packed.cap_rcpts = packed.n_holes = packed.cap_holes = 0;
+	packed.id[sizeof(packed.id) - 1] = '\0';
+	packed.file = packed.session = packed.helo.s = packed.mail_from.s = SPAN_NONE;
+	packed.message = packed.reply.enhanced = packed.reply.text = SPAN_NONE;
+	packed.tls.version = packed.tls.cipher = packed.tls.sni = SPAN_NONE;
+	*t = packed;
+	struct span holes;
+	if (!take_span(&rest, &t->file) || !take_span(&rest, &t->session) ||
+	    !take_span(&rest, &t->helo.s) || !take_span(&rest, &t->mail_from.s) ||
+	    !take_span(&rest, &t->reply.enhanced) || !take_span(&rest, &t->reply.text) ||
+	    !take_span(&rest, &t->tls.version) || !take_span(&rest, &t->tls.cipher) ||
+	    !take_span(&rest, &t->tls.sni) || !take_span(&rest, &holes))
+		return false;
+	t->n_holes = t->cap_holes = holes.n / sizeof(*t->holes);
+	t->holes = ARENA_ARRAY(&t->arena, struct txn_hole, t->n_holes + 1);
+	if (!t->holes)
+		return false;
+	if (t->n_holes) /* in the file they are not aligned */
+		memcpy(t->holes, holes.p, t->n_holes * sizeof(*t->holes));
+	return take_rcpts(&rest, t, n_rcpts) && take_span(&rest, &t->message) && rest.n == 0;
+}
+
+int txn_unpack(int fd, struct txn **t_r)
+{
+	struct stat st;
+	*t_r = NULL;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	struct mapping *m = malloc(sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->n = (size_t)st.st_size;
+	m->p = m->n ? mmap(NULL, m->n, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	struct txn *t = m->p == MAP_FAILED ? NULL : txn_create(TXN_EML, 0);
+	if (!t) {
+		int r = !m->n ? -EBADMSG : m->p == MAP_FAILED ? -errno : -ENOMEM;
+		if (m->p != MAP_FAILED)
+			munmap(m->p, m->n);
+		free(m);
+		return r;
+	}
+	t->release = unmap;
+	t->owner = m;
+	if (!unpack((struct span){m->p, m->n}, t)) {
+		int r = t->arena.overflowed ? -ENOMEM : -EBADMSG;
+		txn_free(t);
+		return r;
+	}
+	*t_r = t;
+	return 0;
+}
