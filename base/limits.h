@@ -224,6 +224,25 @@
 /* Microseconds of one delivery, and of the claim on its report. */
 #define LIMIT_DELIVERY_US (300 * 1000000LL)
 
+/* Deliveries at once, and to one destination: the provider's own MTA takes more, but a destination
+ * that is silent holds its few until their time-outs, and there are several of that kind. */
+#define LIMIT_FLIGHTS 64
+#define LIMIT_DESTINATION_FLIGHTS 4
+
+/* Microseconds between two reports to one destination in the long run (50 a second: no feedback
+ * loop that is known sends more to one address), and how many may come at once. */
+#define LIMIT_DESTINATION_INTERVAL_US 20000LL
+#define LIMIT_DESTINATION_BURST 200
+
+/* Failures in a row that open a destination's breaker; the first and the longest rest. */
+#define LIMIT_DESTINATION_FAILURES 5
+#define LIMIT_DESTINATION_REST_US (60 * 1000000LL)
+#define LIMIT_DESTINATION_REST_MAX_US (3600 * 1000000LL)
+
+/* Microseconds without a try after our own next hop did not answer; doubled up to the second. */
+#define LIMIT_NEXT_HOP_REST_US (2 * 1000000LL)
+#define LIMIT_NEXT_HOP_REST_MAX_US (60 * 1000000LL)
+
 /* --- Redis and the books (feedback/redis.c, recorder.c) -------------------- */
 
 /* Octets of the private Redis where the machine's memory is not known (else a quarter of it):

@@ -60,6 +60,19 @@ static void print_result(const struct complaint_result *result)
 	printf(" (%s)\n", result->why);
 }
 
+/* "0s sends at once"; what cannot go now stays in the queue. Where `run` is up it is quicker than we
+ * are, and nobody waits here for a destination that is silent. */
+static int send_at_once(struct complaint_desk *desk, const struct complaint_result *result)
+{
+	const struct config *config = desk->config;
+	if (config->complain.hold_us != 0 || result->outcome != COMPLAINT_REPORT ||
+	    config->report.via == REPORT_VIA_NONE)
+		return 0;
+	if (config->report.via == REPORT_VIA_SMTP && courier_present(config->state))
+		return 0;
+	return deliver_due(desk->queue, config, NULL);
+}
+
 static int take(struct command_context *context, const struct complaint *complaint)
 {
 	struct complaint_desk desk;
@@ -80,10 +93,7 @@ static int take(struct command_context *context, const struct complaint *complai
 	r = complaint_take(&desk, complaint, clock_now_us(), &result);
 	if (r == 0) {
 		print_result(&result);
-		/* "0s sends at once"; what cannot go now stays in the queue. */
-		if (config->complain.hold_us == 0 && result.outcome == COMPLAINT_REPORT &&
-		    config->report.via != REPORT_VIA_NONE)
-			r = deliver_due(desk.queue, config, NULL);
+		r = send_at_once(&desk, &result);
 		if (r >= 0)
 			r = queue_write_events(desk.queue, config->state);
 		complaint_desk_close(&desk);

@@ -61,12 +61,13 @@ static int drop(struct queue *q, const char *id)
 static int collect(const struct config *config)
 {
 	struct complaint_desk desk;
+	unsigned taken;
 	int r = complaint_desk_open(&desk, config);
 	if (r < 0)
 		return r;
 	desk.find = receipts_find;
 	desk.release = receipt_free;
-	r = complaint_collect(&desk, clock_now_us());
+	r = complaint_collect(&desk, clock_now_us(), &taken);
 	if (r < 0)
 		log_warn("complaint.left", "error=%s", strerror(-r));
 	complaint_desk_close(&desk);

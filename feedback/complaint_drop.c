@@ -99,10 +99,11 @@ static int collect_one(struct complaint_desk *desk, const char *path, int64_t no
 	return r;
 }
 
-int complaint_collect(struct complaint_desk *desk, int64_t now_us)
+int complaint_collect(struct complaint_desk *desk, int64_t now_us, unsigned *taken_r)
 {
 	char path[PATH_MAX];
 	int first = 0;
+	*taken_r = 0;
 	snprintf(path, sizeof(path), "%s/" FOLDER, desk->config->state);
 	DIR *dir = opendir(path);
 	if (!dir)
@@ -115,7 +116,9 @@ int complaint_collect(struct complaint_desk *desk, int64_t now_us)
 		if (r < 0) {
 			log_warn("complaint.kept", "file=%s error=%s", path, strerror(-r));
 			first = first ? first : r;
+			continue;
 		}
+		++*taken_r;
 	}
 	closedir(dir);
 	return first;

@@ -15,6 +15,7 @@ void complaint_drop_open(const char *state);
 /* Leaves a complaint. Negative errno; the file is whole or not there. */
 __attribute__((warn_unused_result)) int complaint_drop(const char *state, const struct complaint *c,
 						       int64_t now_us);
-/* Takes what was left; what cannot be taken now stays. Negative errno of the first trouble. */
+/* Takes what was left; what cannot be taken now stays. Counts into *taken_r. Negative errno of the
+ * first trouble. */
 __attribute__((warn_unused_result)) int complaint_collect(struct complaint_desk *desk,
-							  int64_t now_us);
+							  int64_t now_us, unsigned *taken_r);

@@ -2,7 +2,14 @@
  * deliver - hands reports to the provider's own MTA, or puts them into a folder; signs them
  * (DKIM) when the configuration names a key.
  *
- * Errors: a delivery says what became of it and why, in words for `assay queue list`.
+ * A courier has many reports under way at once, on the loop of its process: one that a destination
+ * answers slowly or not at all keeps no other waiting. Which report may go next is the queue's
+ * decision (queue_destination.c). When the next hop itself does not answer, everything waits for
+ * it, seconds at first.
+ *
+ * Ownership: courier_create() .. courier_free(); queue, configuration and loop are the caller's
+ *            and outlive it.
+ * Errors:    a delivery says what became of it and why, in words for `assay queue list`.
  */
 #pragma once
 
@@ -10,17 +17,61 @@
 #include "base/config.h"
 #include "feedback/queue.h"
 
+struct event_base;
+
 enum { DELIVER_E_SIGNER = 2 };
+
+/* --- a courier ------------------------------------------------------------- */
+
+struct courier;
+
+struct courier_counts {
+	uint64_t sent, failed, later, away; /* deliveries by how they ended */
+	unsigned flying;                    /* under way */
+	bool resting;                       /* the next hop does not answer */
+	bool unsigned_;                     /* the key cannot be used, reports wait */
+};
+
+__attribute__((warn_unused_result)) int courier_create(struct courier **c_r, struct queue *q,
+						       const struct config *config,
+						       struct event_base *loop);
+/* Gives back the claims of what is still under way. */
+void courier_free(struct courier *c); /* accepts NULL */
+void courier_config(struct courier *c, const struct config *config);
+/* Starts what is due and may go. 0, DELIVER_E_SIGNER (told in the log; all stay in the queue), or
+ * negative errno when the queue cannot be used. Deliveries that end start the next ones. */
+__attribute__((warn_unused_result)) int courier_run(struct courier *c);
+/* Nothing new is started any more; `landed` is called when nothing is under way. */
+void courier_stop(struct courier *c, void (*landed)(void *arg), void *arg);
+struct courier_counts courier_counts(const struct courier *c);
+
+/* The one process that delivers all the time holds this lock: a descriptor, -EBUSY when another one
+ * does, or other negative errno. */
+__attribute__((warn_unused_result)) int courier_lock(const char *state);
+/* It is held: who is in a hurry leaves reports to that process. */
+bool courier_present(const char *state);
+
+/* Delivers what is due, until nothing is or the MTA is away, on a loop of its own. Counts into
+ * *sent_r (may be NULL). Errors as courier_run(). */
+__attribute__((warn_unused_result)) int deliver_due(struct queue *q, const struct config *config,
+						    unsigned *sent_r);
+
+/* --- ways out -------------------------------------------------------------- */
 
 /* One file a report: ID.eml, written under a dot-name and renamed; a second try replaces it. */
 enum delivery deliver_folder(const struct config *config, const struct queue_item *item,
 			     struct span message, struct buf *reply);
-/* To config->report.to. *away_r: nobody answered there, so other reports need not try. */
-enum delivery deliver_smtp(const struct config *config, const struct queue_item *item,
-			   struct span message, struct buf *reply, bool *away_r);
 
-/* Delivers what is due, until nothing is or the MTA is away. Counts into *sent_r (may be NULL).
- * 0, DELIVER_E_SIGNER when they cannot be signed (told in the log; all stay in the queue), or
- * negative errno when the queue cannot be used. */
-__attribute__((warn_unused_result)) int deliver_due(struct queue *q, const struct config *config,
-						    unsigned *sent_r);
+/* To config->report.to. */
+struct smtp_client;
+typedef void smtp_done_fn(void *arg, enum delivery result, struct span reply);
+__attribute__((warn_unused_result)) int smtp_client_create(struct smtp_client **c_r,
+							   struct event_base *loop);
+void smtp_client_free(struct smtp_client *c); /* cuts off what is under way; accepts NULL */
+/* `item` and `message` must live until `done` was called, which happens from the loop. -ENOMEM:
+ * nothing was begun. */
+__attribute__((warn_unused_result)) int smtp_client_send(struct smtp_client *c,
+							 const struct config *config,
+							 const struct queue_item *item,
+							 struct span message, smtp_done_fn *done,
+							 void *arg);

@@ -1,94 +1,249 @@
 /*
- * The only file that knows libcurl. One connection a report: reports are few beside the mail that
+ * The only file that knows libcurl: its multi interface on the loop of the process, as in
+ * libcurl-multi(3) "multi_socket". One connection a report: reports are few beside the mail that
  * they are about, and the next hop is the provider's own MTA.
  *
  * libcurl stuffs dots and says HELO with the path of the URL. It cannot say BODY=8BITMIME; the
  * MTAs that a provider runs as his next hop (Postfix, Exim, Sendmail) go by the octets.
  */
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <curl/curl.h>
+#include <event2/event.h>
 
 #include "base/limits.h"
 #include "feedback/deliver.h"
 
 /* The connection alone; the rest of LIMIT_DELIVERY_US is for the dialogue. */
 #define CONNECT_SECONDS 30L
+/* RFC 5321 section 4.5.3.2 lets a server take minutes; the next hop is a neighbour. */
+#define RESPONSE_SECONDS 60L
+
+struct transfer {
+	struct smtp_client *client;
+	struct transfer *next, **link;
+	CURL *curl;
+	struct curl_slist *rcpt;
+	struct span rest;
+	struct buf heard; /* the last line that the server said */
+	char hop[300];
+	smtp_done_fn *done;
+	void *arg;
+};
+
+struct smtp_client {
+	CURLM *multi;
+	struct event_base *loop;
+	struct event *timer;
+	struct transfer *transfers;
+};
 
 static size_t give(char *out, size_t size, size_t n, void *arg)
 {
-	struct span *rest = arg;
-	size_t bytes = size * n < rest->n ? size * n : rest->n;
-	memcpy(out, rest->p, bytes);
-	*rest = span_sub(*rest, bytes, rest->n);
+	struct transfer *t = arg;
+	size_t bytes = size * n < t->rest.n ? size * n : t->rest.n;
+	memcpy(out, t->rest.p, bytes);
+	t->rest = span_sub(t->rest, bytes, t->rest.n);
 	return bytes;
 }
 
 /* Keeps the last line that the server said: curl gives replies as headers. */
 static size_t hear(char *line, size_t size, size_t n, void *arg)
 {
-	struct buf *last = arg;
+	struct transfer *t = arg;
 	struct span text = span_trim((struct span){line, size * n});
 	if (text.n && ascii_is_digit(text.p[0])) {
-		buf_reset(last);
-		buf_add(last, span_sub(text, 0, 300));
+		buf_reset(&t->heard);
+		buf_add(&t->heard, span_sub(text, 0, 300));
 	}
 	return size * n;
 }
 
-static CURL *prepare(const struct config *config, const struct queue_item *item,
-		     struct curl_slist *rcpt, struct span *rest, struct buf *heard)
+static void transfer_free(struct transfer *t)
 {
-	char url[600], from[600];
-	CURL *curl = curl_easy_init();
-	if (!curl)
-		return NULL;
-	snprintf(url, sizeof(url), "smtp://%s/%s", config->report.to, config->host);
-	snprintf(from, sizeof(from), "%.*s", SPAN_ARG(item->envelope));
-	curl_easy_setopt(curl, CURLOPT_URL, url);
-	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "smtp");
-	curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* the environment has no say in this */
-	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(curl, CURLOPT_MAIL_FROM, from);
-	curl_easy_setopt(curl, CURLOPT_MAIL_RCPT, rcpt);
-	curl_easy_setopt(curl, CURLOPT_UPLOAD, 1L);
-	curl_easy_setopt(curl, CURLOPT_READFUNCTION, give);
-	curl_easy_setopt(curl, CURLOPT_READDATA, rest);
-	curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, hear);
-	curl_easy_setopt(curl, CURLOPT_HEADERDATA, heard);
-	curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
-	curl_easy_setopt(curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, 60L);
-	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)(LIMIT_DELIVERY_US / 1000 - 5000));
-	return curl;
+	if (t->link) {
+		*t->link = t->next;
+		if (t->next)
+			t->next->link = t->link;
+		curl_multi_remove_handle(t->client->multi, t->curl);
+	}
+	curl_easy_cleanup(t->curl);
+	curl_slist_free_all(t->rcpt);
+	buf_free(&t->heard);
+	free(t);
 }
 
-enum delivery deliver_smtp(const struct config *config, const struct queue_item *item,
-			   struct span message, struct buf *reply, bool *away_r)
+/* --- the end of a delivery ---------------------------------------------------------- */
+
+static void finish(struct transfer *t, CURLcode rc)
 {
-	char to[600];
 	long code = 0;
-	struct buf heard = BUF_INIT;
-	*away_r = false;
-	snprintf(to, sizeof(to), "%.*s", SPAN_ARG(item->to));
-	struct curl_slist *rcpt = curl_slist_append(NULL, to);
-	CURL *curl = rcpt ? prepare(config, item, rcpt, &message, &heard) : NULL;
-	if (!curl) {
-		curl_slist_free_all(rcpt);
-		buf_adds(reply, "out of memory");
-		return DELIVERY_LATER;
-	}
-	CURLcode rc = curl_easy_perform(curl);
-	curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
-	if (heard.n && rc != CURLE_OPERATION_TIMEDOUT)
-		buf_add(reply, buf_span(&heard));
+	struct buf reply = BUF_INIT;
+	enum delivery result = DELIVERY_SENT;
+	curl_easy_getinfo(t->curl, CURLINFO_RESPONSE_CODE, &code);
+	if (t->heard.n && rc != CURLE_OPERATION_TIMEDOUT)
+		buf_add(&reply, buf_span(&t->heard));
 	else
-		buf_addf(reply, "%s: %s", config->report.to, curl_easy_strerror(rc));
-	*away_r = rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST ||
-		  (rc == CURLE_OPERATION_TIMEDOUT && code == 0);
-	curl_easy_cleanup(curl);
-	curl_slist_free_all(rcpt);
-	buf_free(&heard);
-	if (rc == CURLE_OK)
-		return DELIVERY_SENT;
-	/* RFC 5321 section 4.2.1: only a 5yz reply is for good; a broken dialogue is not. */
-	return code >= 500 && code <= 599 ? DELIVERY_FAILED : DELIVERY_LATER;
+		buf_addf(&reply, "%s: %s", t->hop, curl_easy_strerror(rc));
+	if (rc != CURLE_OK && code == 0) /* not even a greeting */
+		result = DELIVERY_AWAY;
+	else if (rc != CURLE_OK) /* RFC 5321 section 4.2.1: only a 5yz reply is for good */
+		result = code >= 500 && code <= 599 && rc != CURLE_OPERATION_TIMEDOUT
+				 ? DELIVERY_FAILED
+				 : DELIVERY_LATER;
+	smtp_done_fn *done = t->done;
+	void *arg = t->arg;
+	transfer_free(t);
+	done(arg, result, buf_span(&reply));
+	buf_free(&reply);
+}
+
+static void reap(struct smtp_client *c)
+{
+	CURLMsg *message;
+	int left;
+	while ((message = curl_multi_info_read(c->multi, &left))) {
+		struct transfer *t = NULL;
+		CURLcode rc = message->data.result;
+		if (message->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&t);
+		finish(t, rc);
+	}
+}
+
+/* --- the loop ------------------------------------------------------------------------ */
+
+static void on_socket(evutil_socket_t fd, short what, void *arg)
+{
+	struct smtp_client *c = arg;
+	int running, action = (what & EV_READ ? CURL_CSELECT_IN : 0) |
+			      (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
+	curl_multi_socket_action(c->multi, fd, action, &running);
+	reap(c);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct smtp_client *c = arg;
+	int running;
+	(void)fd;
+	(void)what;
+	curl_multi_socket_action(c->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	reap(c);
+}
+
+static int want_socket(CURL *curl, curl_socket_t fd, int what, void *arg, void *socket_arg)
+{
+	struct smtp_client *c = arg;
+	struct event *event = socket_arg;
+	(void)curl;
+	if (event)
+		event_free(event);
+	event = NULL;
+	if (what != CURL_POLL_REMOVE) {
+		short flags = EV_PERSIST;
+		if (what & CURL_POLL_IN)
+			flags |= EV_READ;
+		if (what & CURL_POLL_OUT)
+			flags |= EV_WRITE;
+		event = event_new(c->loop, fd, flags, on_socket, c);
+		if (!event || event_add(event, NULL) < 0)
+			return -1;
+	}
+	curl_multi_assign(c->multi, fd, event);
+	return 0;
+}
+
+static int want_timer(CURLM *multi, long ms, void *arg)
+{
+	struct smtp_client *c = arg;
+	struct timeval after = {ms / 1000, ms % 1000 * 1000};
+	(void)multi;
+	return ms < 0 ? event_del(c->timer) : event_add(c->timer, &after);
+}
+
+int smtp_client_create(struct smtp_client **c_r, struct event_base *loop)
+{
+	struct smtp_client *c = calloc(1, sizeof(*c));
+	*c_r = c;
+	if (!c)
+		return -ENOMEM;
+	c->loop = loop;
+	c->multi = curl_multi_init();
+	c->timer = evtimer_new(loop, on_timer, c);
+	if (!c->multi || !c->timer) {
+		smtp_client_free(c);
+		*c_r = NULL;
+		return -ENOMEM;
+	}
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
+	curl_multi_setopt(c->multi, CURLMOPT_SOCKETDATA, c);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERFUNCTION, want_timer);
+	curl_multi_setopt(c->multi, CURLMOPT_TIMERDATA, c);
+	return 0;
+}
+
+void smtp_client_free(struct smtp_client *c)
+{
+	if (!c)
+		return;
+	while (c->transfers)
+		transfer_free(c->transfers);
+	if (c->multi)
+		curl_multi_cleanup(c->multi);
+	if (c->timer)
+		event_free(c->timer);
+	free(c);
+}
+
+static bool prepare(struct transfer *t, const struct config *config, const struct queue_item *item)
+{
+	char url[600], from[600], to[600];
+	snprintf(to, sizeof(to), "%.*s", SPAN_ARG(item->to));
+	t->rcpt = curl_slist_append(NULL, to);
+	t->curl = curl_easy_init();
+	if (!t->curl || !t->rcpt)
+		return false;
+	snprintf(t->hop, sizeof(t->hop), "%s", config->report.to);
+	snprintf(url, sizeof(url), "smtp://%s/%s", config->report.to, config->host);
+	snprintf(from, sizeof(from), "%.*s", SPAN_ARG(item->envelope));
+	curl_easy_setopt(t->curl, CURLOPT_URL, url);
+	curl_easy_setopt(t->curl, CURLOPT_PROTOCOLS_STR, "smtp");
+	curl_easy_setopt(t->curl, CURLOPT_PROXY, ""); /* the environment has no say in this */
+	curl_easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L);
+	curl_easy_setopt(t->curl, CURLOPT_FORBID_REUSE, 1L);
+	curl_easy_setopt(t->curl, CURLOPT_MAIL_FROM, from);
+	curl_easy_setopt(t->curl, CURLOPT_MAIL_RCPT, t->rcpt);
+	curl_easy_setopt(t->curl, CURLOPT_UPLOAD, 1L);
+	curl_easy_setopt(t->curl, CURLOPT_READFUNCTION, give);
+	curl_easy_setopt(t->curl, CURLOPT_READDATA, t);
+	curl_easy_setopt(t->curl, CURLOPT_HEADERFUNCTION, hear);
+	curl_easy_setopt(t->curl, CURLOPT_HEADERDATA, t);
+	curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT, CONNECT_SECONDS);
+	curl_easy_setopt(t->curl, CURLOPT_SERVER_RESPONSE_TIMEOUT, RESPONSE_SECONDS);
+	curl_easy_setopt(t->curl, CURLOPT_TIMEOUT_MS, (long)(LIMIT_DELIVERY_US / 1000 - 5000));
+	curl_easy_setopt(t->curl, CURLOPT_PRIVATE, t);
+	return true;
+}
+
+int smtp_client_send(struct smtp_client *c, const struct config *config,
+		     const struct queue_item *item, struct span message, smtp_done_fn *done,
+		     void *arg)
+{
+	struct transfer *t = calloc(1, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	*t = (struct transfer){.client = c, .rest = message, .done = done, .arg = arg};
+	if (!prepare(t, config, item) || curl_multi_add_handle(c->multi, t->curl) != CURLM_OK) {
+		transfer_free(t);
+		return -ENOMEM;
+	}
+	t->next = c->transfers;
+	t->link = &c->transfers;
+	if (t->next)
+		t->next->link = &t->next;
+	c->transfers = t;
+	return 0;
 }

@@ -1,4 +1,4 @@
-#include "feedback/queue.h"
+#include "feedback/queue_private.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -7,18 +7,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/arena.h"
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/json.h"
 #include "base/limits.h"
-#include "feedback/db.h"
 #include "feedback/eventlog.h"
-
-struct queue {
-	struct db *db;
-	struct arena taken; /* holds the item under claim */
-};
 
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS report ("
@@ -27,6 +20,13 @@ static const char schema[] =
 	" message BLOB, created_us INTEGER NOT NULL, due_us INTEGER NOT NULL,"
 	" attempts INTEGER NOT NULL DEFAULT 0, reply TEXT, claim INTEGER, claim_us INTEGER);"
 	"CREATE INDEX IF NOT EXISTS report_due ON report (due_us) WHERE state = 'queued';"
+	"CREATE INDEX IF NOT EXISTS report_lane ON report (" QUEUE_DOMAIN ", due_us)"
+	" WHERE state = 'queued' AND claim IS NULL;"
+	"CREATE INDEX IF NOT EXISTS report_claim ON report (claim) WHERE claim IS NOT NULL;"
+	"CREATE INDEX IF NOT EXISTS report_state ON report (state, due_us);"
+	"CREATE TABLE IF NOT EXISTS destination ("
+	" domain TEXT PRIMARY KEY, tat_us INTEGER NOT NULL, failures INTEGER NOT NULL DEFAULT 0,"
+	" open_until_us INTEGER NOT NULL DEFAULT 0, reply TEXT) WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS complaint ("
 	" rcpt TEXT NOT NULL, message TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,"
 	" report TEXT NOT NULL, time_us INTEGER NOT NULL, PRIMARY KEY (rcpt, message, kind))"
@@ -42,7 +42,7 @@ int queue_open(const char *state, struct queue **q_r)
 	struct queue *q = calloc(1, sizeof(*q));
 	if (!q)
 		return -ENOMEM;
-	arena_init(&q->taken, LIMIT_ARENA_BYTES);
+	q->opened_us = clock_now_us();
 	int r = db_open(path, schema, &q->db);
 	if (r < 0) {
 		queue_close(q);
@@ -56,7 +56,6 @@ void queue_close(struct queue *q)
 {
 	if (!q)
 		return;
-	arena_free(&q->taken);
 	db_close(q->db);
 	free(q);
 }
@@ -103,27 +102,34 @@ static int report_event(struct queue *q, const struct queue_item *item, const ch
 	return r;
 }
 
-/* Under the write lock, so that two processes do not write the same event. Each is taken out of
- * the outbox by itself: a crash repeats one line at most, under its id. */
-static int write_one_event(struct queue *q, struct eventlog *log)
+/* Events written in one transaction: a commit waits for the disk. */
+#define EVENTS_AT_ONCE 64
+
+/* Under the write lock, so that two processes do not write the same event. A crash between the log
+ * and the commit repeats lines, each under its id. What was not appended stays. */
+static int write_some_events(struct queue *q, struct eventlog *log)
 {
 	int r = queue_begin(q);
 	if (r < 0)
 		return r;
-	struct db_query *s = db_query(q->db, "SELECT id, line FROM outbox ORDER BY id LIMIT 1");
-	r = db_step(s);
-	int found = r;
-	if (r == DB_ROW) {
-		r = eventlog_append(log, db_text(s, 1));
-		struct db_query *d = db_query(q->db, "DELETE FROM outbox WHERE id = ?1");
-		db_bind_text(d, 1, db_text(s, 0));
-		int deleted = db_run(d);
-		if (r == 0)
-			r = deleted;
+	char last[ID_BYTES * 2] = "";
+	int appended = 0, found = 0;
+	struct db_query *s = db_query(q->db, "SELECT id, line FROM outbox ORDER BY id LIMIT ?1");
+	db_bind_int(s, 1, EVENTS_AT_ONCE);
+	while (appended == 0 && (r = db_step(s)) == DB_ROW) {
+		found = DB_ROW;
+		appended = eventlog_append(log, db_text(s, 1));
+		if (appended == 0)
+			snprintf(last, sizeof(last), "%.*s", SPAN_ARG(db_text(s, 0)));
 	}
 	db_end(s);
+	if (last[0]) {
+		s = db_query(q->db, "DELETE FROM outbox WHERE id <= ?1");
+		db_bind_text(s, 1, span_of(last));
+		r = db_run(s);
+	}
 	r = queue_end(q, r < 0 ? r : 0);
-	return r < 0 ? r : found;
+	return appended < 0 ? appended : r < 0 ? r : found;
 }
 
 int queue_write_events(struct queue *q, const char *state)
@@ -138,7 +144,7 @@ int queue_write_events(struct queue *q, const char *state)
 	if (r < 0)
 		return r;
 	do
-		r = write_one_event(q, log);
+		r = write_some_events(q, log);
 	while (r == DB_ROW);
 	eventlog_close(log);
 	return r;
@@ -207,8 +213,11 @@ static int void_claims(struct queue *q, int64_t now_us)
 					     " WHERE claim IS NOT NULL");
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
-		if (process_lives(db_int(s, 0)) && db_int(s, 1) > now_us - LIMIT_DELIVERY_US &&
-		    db_int(s, 0) != getpid())
+		bool alive = db_int(s, 0) == getpid()
+				     ? db_int(s, 1) >= q->opened_us
+				     : process_lives(db_int(s, 0)) &&
+					       db_int(s, 1) > now_us - LIMIT_DELIVERY_US;
+		if (alive)
 			continue;
 		struct db_query *u = db_query(q->db, "UPDATE report SET claim = NULL"
 						     " WHERE claim = ?1 AND claim_us = ?2");
@@ -274,43 +283,65 @@ int queue_retry(struct queue *q, struct span id, int64_t now_us)
 
 /* A copy: an open statement would hold an old view of the database until it is settled, and
  * nothing can be written on top of an old view. */
-static int load_item(struct queue *q, struct span id, struct queue_item *item)
+static int load_item(struct queue *q, struct span id, struct arena *arena, struct queue_item *item)
 {
 	struct db_query *s = db_query(q->db, "SELECT " ITEM_COLUMNS ", message FROM report"
 					     " WHERE id = ?1");
 	db_bind_text(s, 1, id);
 	int r = db_step(s);
-	arena_reset(&q->taken);
 	if (r == DB_ROW) {
 		read_item(s, item);
 		struct span *spans[] = {&item->id, &item->sender, &item->kind, &item->state,
 					&item->to, &item->envelope, &item->message_id,
 					&item->complaint};
 		for (size_t i = 0; i < sizeof(spans) / sizeof(spans[0]); i++)
-			*spans[i] = arena_copy(&q->taken, *spans[i]);
+			*spans[i] = arena_copy(arena, *spans[i]);
 		item->reply = SPAN_NONE;
-		item->message = arena_copy(&q->taken, db_text(s, 12));
+		item->message = arena_copy(arena, db_text(s, 12));
 	}
 	db_end(s);
-	if (q->taken.overflowed)
+	if (arena->overflowed)
 		return -ENOMEM;
 	return r < 0 ? r : r == DB_ROW ? 0 : QUEUE_E_NONE;
 }
 
-int queue_take(struct queue *q, int64_t now_us, struct queue_item *item_r)
+/* The domains with something queued are walked by index steps, however many reports wait behind
+ * each; of those that may have one more now, the report that is due longest. */
+static const char next_report[] =
+	"WITH RECURSIVE lane (domain) AS ("
+	" SELECT min(" QUEUE_DOMAIN ") FROM report WHERE state = 'queued' AND claim IS NULL"
+	" UNION ALL SELECT (SELECT min(" QUEUE_DOMAIN ") FROM report WHERE state = 'queued'"
+	"  AND claim IS NULL AND " QUEUE_DOMAIN " > lane.domain) FROM lane"
+	"  WHERE lane.domain IS NOT NULL)"
+	" SELECT report.id, lane.domain FROM lane"
+	" LEFT JOIN destination d ON d.domain = lane.domain"
+	" JOIN report ON report.id = (SELECT id FROM report WHERE state = 'queued'"
+	"  AND claim IS NULL AND " QUEUE_DOMAIN " = lane.domain AND due_us <= ?1"
+	"  ORDER BY due_us, id LIMIT 1)"
+	" WHERE ifnull(d.open_until_us, 0) <= ?1 AND ifnull(d.tat_us, 0) <= ?2"
+	"  AND (SELECT count(*) FROM report WHERE claim IS NOT NULL"
+	"   AND " QUEUE_DOMAIN " = lane.domain) < CASE WHEN ifnull(d.failures, 0) > 0 THEN 1"
+	"   ELSE ?3 END"
+	" ORDER BY report.due_us, report.id LIMIT 1";
+
+int queue_take(struct queue *q, int64_t now_us, bool capped, struct arena *arena,
+	       struct queue_item *item_r)
 {
+	char id[ID_BYTES] = "";
 	int r = queue_begin(q);
 	if (r < 0)
 		return r;
 	r = void_claims(q, now_us);
 	struct db_query *s = NULL;
 	if (r == 0) {
-		s = db_query(q->db, "SELECT id FROM report WHERE state = 'queued' AND due_us <= ?1"
-				    " AND claim IS NULL ORDER BY due_us, id LIMIT 1");
+		s = db_query(q->db, next_report);
 		db_bind_int(s, 1, now_us);
+		db_bind_int(s, 2, capped ? now_us + LIMIT_DESTINATION_BURST *
+							    LIMIT_DESTINATION_INTERVAL_US
+					 : INT64_MAX);
+		db_bind_int(s, 3, LIMIT_DESTINATION_FLIGHTS);
 		r = db_step(s);
 	}
-	char id[ID_BYTES] = "";
 	if (r == DB_ROW) {
 		snprintf(id, sizeof(id), "%.*s", SPAN_ARG(db_text(s, 0)));
 		struct db_query *u = db_query(q->db, "UPDATE report SET claim = ?2, claim_us = ?3"
@@ -319,12 +350,14 @@ int queue_take(struct queue *q, int64_t now_us, struct queue_item *item_r)
 		db_bind_int(u, 2, getpid());
 		db_bind_int(u, 3, now_us);
 		r = db_run(u);
+		if (r == 0)
+			r = destination_begin(q, db_text(s, 1), now_us);
 	}
 	db_end(s);
 	r = queue_end(q, r);
 	if (r < 0 || !id[0])
 		return r < 0 ? r : QUEUE_E_NONE;
-	return load_item(q, span_of(id), item_r);
+	return load_item(q, span_of(id), arena, item_r);
 }
 
 /* 5, 10, 20 ... minutes, at most a day. */
@@ -339,22 +372,27 @@ static int64_t wait_us(int64_t attempts)
 int queue_settle(struct queue *q, const struct queue_item *item, enum delivery result,
 		 struct span reply, int64_t now_us)
 {
-	if (result == DELIVERY_LATER && now_us - item->created_us > LIMIT_QUEUE_US)
+	if ((result == DELIVERY_LATER || result == DELIVERY_AWAY) &&
+	    now_us - item->created_us > LIMIT_QUEUE_US)
 		result = DELIVERY_FAILED;
 	int r = queue_begin(q);
 	if (r < 0)
 		return r;
-	if (result == DELIVERY_LATER) {
+	if (result == DELIVERY_LATER || result == DELIVERY_AWAY) {
+		bool tried = result == DELIVERY_LATER;
 		struct db_query *s = db_query(q->db,
-			"UPDATE report SET claim = NULL, attempts = attempts + 1, due_us = ?2,"
+			"UPDATE report SET claim = NULL, attempts = attempts + ?4, due_us = ?2,"
 			" reply = ?3 WHERE id = ?1");
 		db_bind_text(s, 1, item->id);
-		db_bind_int(s, 2, now_us + wait_us(item->attempts));
+		db_bind_int(s, 2, tried ? now_us + wait_us(item->attempts) : item->due_us);
 		db_bind_text(s, 3, reply);
+		db_bind_int(s, 4, tried);
 		r = db_run(s);
 	} else {
 		r = set_state(q, item, result == DELIVERY_SENT ? "sent" : "failed", reply);
 	}
+	if (r == 0)
+		r = destination_end(q, item->to, result, reply, now_us);
 	return queue_end(q, r);
 }
 
@@ -366,6 +404,11 @@ int64_t queue_next_due(struct queue *q)
 		due = db_int(s, 0);
 	db_end(s);
 	return due;
+}
+
+int64_t queue_version(struct queue *q)
+{
+	return db_data_version(q->db);
 }
 
 /* --- complaints seen --------------------------------------------------------------- */

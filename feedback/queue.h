@@ -7,7 +7,7 @@
  * by whoever comes next when its writer died.
  *
  * Whoever delivers takes a claim on the row with his process id. A claim whose process is gone is
- * void at once. After a crash between the other side's 250 and our commit a report goes out a
+ * void at once; a process that delivers has one handle. After a crash between the other side's 250 and our commit a report goes out a
  * second time under the same Message-ID.
  *
  * Ownership: queue_open() .. queue_close(). Spans of an item live until the callback returns.
@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include "base/arena.h"
 #include "base/config.h"
 #include "base/id.h"
 #include "base/span.h"
@@ -78,16 +79,31 @@ __attribute__((warn_unused_result)) int queue_list(struct queue *q, queue_list_f
 __attribute__((warn_unused_result)) int queue_retry(struct queue *q, struct span id,
 						    int64_t now_us);
 
-/* Takes the report that is due longest under our claim; its spans live until queue_settle().
- * QUEUE_E_NONE: none is due. */
-__attribute__((warn_unused_result)) int queue_take(struct queue *q, int64_t now_us,
-						   struct queue_item *item_r);
-enum delivery { DELIVERY_SENT, DELIVERY_LATER, DELIVERY_FAILED };
+/* Takes under our claim the report that is due longest among the destinations that may have one
+ * more now (queue_destination.c); its spans lie in the arena. `capped`: their rates are minded
+ * too. QUEUE_E_NONE: none. */
+__attribute__((warn_unused_result)) int queue_take(struct queue *q, int64_t now_us, bool capped,
+						   struct arena *arena, struct queue_item *item_r);
+enum delivery {
+	DELIVERY_SENT,
+	DELIVERY_LATER,
+	DELIVERY_FAILED,
+	DELIVERY_AWAY, /* our own next hop did not answer: no try, no fault of the destination */
+};
 /* Writes down what became of it and its event; gives the claim back. */
 __attribute__((warn_unused_result)) int queue_settle(struct queue *q, const struct queue_item *item,
 						     enum delivery result, struct span reply,
 						     int64_t now_us);
 /* When the next report is due; INT64_MAX: none waits. */
 int64_t queue_next_due(struct queue *q);
+/* A number that differs after another process has written. */
+int64_t queue_version(struct queue *q);
+
+struct queue_counts {
+	uint64_t queued, sent, failed, suppressed; /* reports by state */
+	uint64_t breakers;                         /* destinations that rest */
+};
+__attribute__((warn_unused_result)) int queue_count(struct queue *q, int64_t now_us,
+						    struct queue_counts *counts_r);
 /* Forgets reports delivered and complaints seen longer ago than we answer for. */
 __attribute__((warn_unused_result)) int queue_purge(struct queue *q, int64_t now_us);

@@ -1,0 +1,21 @@
+/* queue_private - what the files of the queue share. */
+#pragma once
+
+#include "feedback/db.h"
+#include "feedback/queue.h"
+
+struct queue {
+	struct db *db;
+	int64_t opened_us; /* our own claims since then are alive */
+};
+
+/* Where a report goes to, for rates, concurrency and the breaker; the expression of an index. */
+#define QUEUE_DOMAIN "lower(substr(dest, instr(dest, '@') + 1))"
+
+/* Inside a transaction, together with the claim: one delivery more has begun. */
+__attribute__((warn_unused_result)) int destination_begin(struct queue *q, struct span domain,
+							  int64_t now_us);
+/* Inside a transaction, together with the result. */
+__attribute__((warn_unused_result)) int destination_end(struct queue *q, struct span to,
+							enum delivery result, struct span reply,
+							int64_t now_us);
