@@ -51,20 +51,27 @@ static void *opened(void *arg, const struct tcp_connection *c, int64_t time_us)
 	return NULL;
 }
 
-static bool data(void *user, enum tcp_side side, struct span octets, int64_t time_us,
-		 bool one_sided)
+static void note_losses(struct connection *c)
 {
-	struct connection *c = user;
 	if (c->losses != c->capture->losses) {
 		c->losses = c->capture->losses;
 		smtp_capture_loss(c->smtp);
 	}
+}
+
+static bool data(void *user, enum tcp_side side, struct span octets, int64_t time_us,
+		 bool one_sided)
+{
+	struct connection *c = user;
+	note_losses(c);
 	return smtp_feed(c->smtp, side, octets, time_us, one_sided);
 }
 
 static void gap(void *user, enum tcp_side side, uint64_t length, int64_t time_us)
 {
-	smtp_gap(((struct connection *)user)->smtp, side, length, time_us);
+	struct connection *c = user;
+	note_losses(c);
+	smtp_gap(c->smtp, side, length, time_us);
 }
 
 static void conflict(void *user, enum tcp_side side)
@@ -77,6 +84,7 @@ static void ended(void *user, enum tcp_end why, int64_t time_us)
 {
 	struct connection *c = user;
 	(void)why;
+	note_losses(c);
 	smtp_end(c->smtp, time_us);
 	free(c);
 }
@@ -141,4 +149,61 @@ void capture_count(const struct capture *c, struct capture_counters *counters_r)
 	*counters_r = c->counters;
 	counters_r->tcp = *tcp_counters(c->tcp);
 	counters_r->ip = *ipdecode_counters(c->ip);
+}
+
+size_t capture_connections(const struct capture *c)
+{
+	return tcp_flows(c->tcp);
+}
+
+size_t capture_waiting_bytes(const struct capture *c)
+{
+	return tcp_waiting_bytes(c->tcp);
+}
+
+struct counter {
+	const char *name;
+	uint64_t value;
+};
+
+static void write_counters(struct json *j, const char *key, const struct counter *c, size_t n)
+{
+	if (key)
+		json_open(j, key, '{');
+	for (size_t i = 0; i < n; i++)
+		json_int(j, c[i].name, (int64_t)c[i].value);
+	if (key)
+		json_close(j, '}');
+}
+
+#define COUNTERS(...) \
+	((const struct counter[]){__VA_ARGS__}), \
+		sizeof((const struct counter[]){__VA_ARGS__}) / sizeof(struct counter)
+
+void capture_counters_write(const struct capture_counters *n, struct json *j)
+{
+	const struct ipdecode_counters *ip = &n->ip;
+	const struct tcp_counters *tcp = &n->tcp;
+	const struct smtp_counters *smtp = &n->smtp;
+	write_counters(j, NULL,
+		       COUNTERS({"frames", n->frames}, {"octets", n->octets}, {"not_ip", n->not_ip}));
+	write_counters(j, "ip",
+		       COUNTERS({"fragments", ip->fragments}, {"reassembled", ip->reassembled},
+				{"fragments_lost", ip->fragments_lost},
+				{"overlaps_dropped", ip->overlaps_dropped},
+				{"not_tcp", ip->not_tcp}, {"malformed", ip->malformed}));
+	write_counters(j, "tcp",
+		       COUNTERS({"connections", tcp->connections}, {"segments", tcp->segments},
+				{"retransmitted", tcp->retransmitted},
+				{"out_of_order", tcp->out_of_order}, {"gaps", tcp->gaps},
+				{"gap_octets", tcp->gap_octets}, {"conflicts", tcp->conflicts},
+				{"flows_evicted", tcp->flows_evicted},
+				{"flow_caps", tcp->flow_caps}, {"memory_caps", tcp->memory_caps},
+				{"idle", tcp->idle}));
+	write_counters(j, "smtp",
+		       COUNTERS({"transactions", smtp->transactions}, {"sessions", smtp->sessions},
+				{"long_lines", smtp->long_lines},
+				{"unmatched_replies", smtp->unmatched_replies},
+				{"commands_dropped", smtp->commands_dropped},
+				{"not_smtp", smtp->not_smtp}));
 }

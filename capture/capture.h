@@ -38,3 +38,8 @@ void capture_loss(struct capture *c);
 void capture_finish(struct capture *c);
 void capture_free(struct capture *c); /* accepts NULL */
 void capture_count(const struct capture *c, struct capture_counters *counters_r);
+/* As keys of an object that is open. */
+void capture_counters_write(const struct capture_counters *counters, struct json *j);
+size_t capture_connections(const struct capture *c);
+/* Octets that wait behind holes. */
+size_t capture_waiting_bytes(const struct capture *c);

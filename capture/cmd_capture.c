@@ -12,23 +12,16 @@
 #include <stdlib.h>
 #include <sysexits.h>
 #include <unistd.h>
+#include <event2/event.h>
 
 #include "base/clock.h"
-#include "capture/capture.h"
 #include "capture/commands.h"
+#include "capture/live.h"
 
 struct printer {
 	struct buf out;
 	bool json, failed;
 };
-
-static volatile sig_atomic_t stopped;
-
-static void on_signal(int number)
-{
-	(void)number;
-	stopped = 1;
-}
 
 static void flush(struct printer *p)
 {
@@ -102,23 +95,117 @@ static void on_session(void *arg, const struct smtp_session *s)
 	flush(p);
 }
 
-static void say_counters(const char *program, struct capture *c, uint64_t drops)
+static void say_counters(const char *program, const struct printer *p,
+			 const struct capture_counters *n, const struct pcap_counters *kernel)
 {
-	struct capture_counters n;
-	capture_count(c, &n);
+	if (p->json) {
+		struct buf out = BUF_INIT;
+		struct json j = JSON_INIT(&out);
+		json_open(&j, NULL, '{');
+		json_cstr(&j, "event", "counters");
+		json_int(&j, "kernel_received", (int64_t)kernel->received);
+		json_int(&j, "kernel_dropped", (int64_t)kernel->dropped);
+		json_int(&j, "interface_dropped", (int64_t)kernel->interface_dropped);
+		capture_counters_write(n, &j);
+		json_close(&j, '}');
+		buf_addc(&out, '\n');
+		fwrite(out.p ? out.p : "", 1, out.n, stderr);
+		buf_free(&out);
+		return;
+	}
 	fprintf(stderr,
 		"%s: %llu frames, %llu connections, %llu transactions, %llu sessions without one; "
 		"%llu gaps of %llu octets, %llu conflicts, %llu dropped by the kernel, "
 		"%llu caps reached\n",
-		program, (unsigned long long)n.frames, (unsigned long long)n.tcp.connections,
-		(unsigned long long)n.smtp.transactions, (unsigned long long)n.smtp.sessions,
-		(unsigned long long)n.tcp.gaps, (unsigned long long)n.tcp.gap_octets,
-		(unsigned long long)n.tcp.conflicts, (unsigned long long)drops,
-		(unsigned long long)(n.tcp.flow_caps + n.tcp.memory_caps + n.tcp.flows_evicted));
+		program, (unsigned long long)n->frames, (unsigned long long)n->tcp.connections,
+		(unsigned long long)n->smtp.transactions, (unsigned long long)n->smtp.sessions,
+		(unsigned long long)n->tcp.gaps, (unsigned long long)n->tcp.gap_octets,
+		(unsigned long long)n->tcp.conflicts,
+		(unsigned long long)(kernel->dropped + kernel->interface_dropped),
+		(unsigned long long)(n->tcp.flow_caps + n->tcp.memory_caps + n->tcp.flows_evicted));
 }
 
-/* Frames of an interface between two looks at what the kernel dropped and what time it is. */
-#define LOOK_EVERY 4096
+static int open_failed(const char *program, const char *name, int r, const char *error)
+{
+	int code = r == -EPERM || r == -EACCES ? EX_NOPERM : r == -EINVAL ? EX_DATAERR : EX_NOINPUT;
+	return command_fail(program, code, "%s: %s", name, error);
+}
+
+static const struct smtp_events events = {on_transaction, on_session};
+
+/* --- files ------------------------------------------------------------------ */
+
+static volatile sig_atomic_t stopped;
+
+static void on_stop(int number)
+{
+	(void)number;
+	stopped = 1;
+}
+
+static int read_file(const char *program, const char *path, struct capture_options *options,
+		     struct printer *p)
+{
+	static const struct pcap_counters none;
+	struct pcap_source *source;
+	struct pcap_frame frame;
+	struct capture_counters n;
+	const char *error;
+	int r = pcap_source_open_file(&source, path, &error);
+	if (r < 0)
+		return open_failed(program, path, r, error);
+	options->file = path;
+	struct capture *c = capture_create(options, &events, p);
+	int code = c ? EX_OK : command_fail(program, EX_OSERR, "out of memory");
+	while (c && !stopped && !p->failed && (r = pcap_source_next(source, &frame, &error)) == 1)
+		capture_frame(c, &frame);
+	if (c && r < 0 && r != -ENODATA)
+		code = command_fail(program, EX_DATAERR, "%s: %s", path, error);
+	if (c) {
+		capture_finish(c);
+		capture_count(c, &n);
+		say_counters(program, p, &n, &none);
+	}
+	capture_free(c);
+	pcap_source_close(source);
+	return code;
+}
+
+/* --- an interface ----------------------------------------------------------- */
+
+struct listener {
+	struct printer *printer;
+	struct event_base *loop;
+	const char *program, *interface;
+	int code;
+};
+
+static void on_live_transaction(void *arg, struct txn *t)
+{
+	struct listener *l = arg;
+	on_transaction(l->printer, t);
+	if (l->printer->failed)
+		event_base_loopbreak(l->loop);
+}
+
+static void on_live_session(void *arg, const struct smtp_session *s)
+{
+	on_session(((struct listener *)arg)->printer, s);
+}
+
+static void on_broken(void *arg, const char *why)
+{
+	struct listener *l = arg;
+	l->code = command_fail(l->program, EX_IOERR, "%s: %s", l->interface, why);
+	event_base_loopbreak(l->loop);
+}
+
+static void on_live_stop(evutil_socket_t number, short what, void *arg)
+{
+	(void)number;
+	(void)what;
+	event_base_loopbreak(arg);
+}
 
 /* An interface needs a privilege to be opened and none to be read. */
 static int drop_privileges(const struct command_context *context)
@@ -134,67 +221,41 @@ static int drop_privileges(const struct command_context *context)
 	return EX_OK;
 }
 
-static void look(struct pcap_source *source, struct capture *c, int64_t now, uint64_t *drops)
+static int listen_on(struct command_context *context, const char *interface,
+		     const struct capture_options *capture, struct printer *p)
 {
-	uint64_t n = pcap_source_drops(source);
-	if (n != *drops)
-		capture_loss(c);
-	*drops = n;
-	capture_time(c, now);
-}
-
-/* Reads one source to its end. An exit code. */
-static int read_source(const char *program, const char *name, struct pcap_source *source,
-		       struct capture *c, struct printer *p, bool live)
-{
-	struct pcap_frame frame;
+	static const struct live_events live_events = {{on_live_transaction, on_live_session}, on_broken};
+	const struct live_options options = {interface, context->config->capture.ring_bytes, *capture};
+	struct listener listener = {.printer = p, .program = context->program, .interface = interface};
+	struct event *stop[2] = {NULL, NULL};
+	struct live_status status;
+	struct live *l;
 	const char *error;
-	uint64_t drops = 0;
-	unsigned frames = 0;
-	int r, code = EX_OK;
-	while (!stopped && !p->failed && (r = pcap_source_next(source, &frame, &error)) != -ENODATA) {
-		if (r < 0) {
-			code = command_fail(program, EX_DATAERR, "%s: %s", name, error);
-			break;
-		}
-		if (r == 1) {
-			capture_frame(c, &frame);
-			if (live && ++frames % LOOK_EVERY == 0)
-				look(source, c, frame.time_us, &drops);
-			continue;
-		}
-		look(source, c, clock_now_us(), &drops);
-	}
-	capture_finish(c);
-	say_counters(program, c, pcap_source_drops(source));
-	return code;
-}
-
-static int run(struct command_context *context, const char *path, const char *interface,
-	       struct capture_options *options, struct printer *p)
-{
-	static const struct smtp_events events = {on_transaction, on_session};
-	struct pcap_source *source;
-	const char *error;
-	int r = interface ? pcap_source_open_live(&source, interface,
-						  context->config->capture.ring_bytes, &error)
-			  : pcap_source_open_file(&source, path, &error);
+	int r = live_open(&l, &options, &error);
 	if (r < 0)
-		return command_fail(context->program,
-				    r == -EPERM || r == -EACCES ? EX_NOPERM
-				    : r == -EINVAL		? EX_DATAERR
-								: EX_NOINPUT,
-				    "%s: %s", interface ? interface : path, error);
-	options->file = path;
-	struct capture *c = NULL;
-	int code = interface ? drop_privileges(context) : EX_OK;
-	if (code == EX_OK && !(c = capture_create(options, &events, p)))
-		code = command_fail(context->program, EX_OSERR, "out of memory");
-	if (code == EX_OK)
-		code = read_source(context->program, interface ? interface : path, source, c, p,
-				   interface != NULL);
-	capture_free(c);
-	pcap_source_close(source);
+		return open_failed(context->program, interface, r, error);
+	int code = drop_privileges(context);
+	if (code != EX_OK)
+		goto out;
+	listener.loop = event_base_new();
+	bool ready = listener.loop && live_start(l, listener.loop, &live_events, &listener) == 0;
+	for (int i = 0; ready && i < 2; i++) {
+		stop[i] = evsignal_new(listener.loop, i ? SIGTERM : SIGINT, on_live_stop, listener.loop);
+		ready = stop[i] && event_add(stop[i], NULL) == 0;
+	}
+	if (!ready || event_base_dispatch(listener.loop) < 0)
+		code = command_fail(context->program, EX_OSERR, "no event loop");
+	code = code == EX_OK ? listener.code : code;
+	live_finish(l);
+	live_status(l, &status);
+	say_counters(context->program, p, &status.capture, &status.kernel);
+out:
+	for (int i = 0; i < 2; i++)
+		if (stop[i])
+			event_free(stop[i]);
+	live_close(l);
+	if (listener.loop)
+		event_base_free(listener.loop);
 	return code;
 }
 
@@ -235,12 +296,12 @@ int cmd_capture(struct command_context *context, int argc, char **argv)
 	if (code == EX_OK && (n == 0) == (interface == NULL))
 		code = command_usage(o.program, "name capture files, or -i INTERFACE");
 	if (code == EX_OK) {
-		signal(SIGINT, on_signal);
-		signal(SIGTERM, on_signal);
 		if (interface)
-			code = run(context, NULL, interface, &options, &p);
+			code = listen_on(context, interface, &options, &p);
+		signal(SIGINT, on_stop);
+		signal(SIGTERM, on_stop);
 		for (size_t i = 0; i < n && !p.failed; i++) {
-			int one = run(context, paths[i], NULL, &options, &p);
+			int one = read_file(o.program, paths[i], &options, &p);
 			code = code == EX_OK ? one : code;
 		}
 		if (p.failed || fflush(stdout) != 0)

@@ -1,25 +1,31 @@
 #include "capture/pcap.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <pcap/pcap.h>
 #include <zlib.h>
 
 #include "base/clock.h"
 
 #define SNAPLEN 262144
-#define IDLE_MS 1000
-/* The filter keeps what can carry SMTP: TCP, fragments of it, and tunnels. */
-#define FILTER "tcp or ip proto 47 or ip proto 4 or ip proto 41 or udp port 4789 or ip6 proto 44 " \
-	       "or ip[6:2] & 0x3fff != 0 or vlan or mpls or pppoes"
+/* What can carry SMTP: TCP, fragments of it, tunnels, and IPv6 with headers in front of what it
+ * carries. `vlan` comes last: what follows it is looked for behind a tag. On Linux it also knows
+ * the tags that the interface has taken off, and what stands in front of it sees such a frame
+ * without its tag. */
+#define FILTER "tcp or ip[6:2] & 0x3fff != 0 or ip proto 4 or ip proto 41 or ip proto 47 or " \
+	       "udp dst port 4789 or (ip6 and not ip6 proto 17 and not ip6 proto 58) or " \
+	       "ether proto 0x8847 or ether proto 0x8848 or ether proto 0x8864 or vlan"
+/* The same where link types have no Ethernet numbers (raw IP, PPP). */
+#define FILTER_IP "tcp or ip[6:2] & 0x3fff != 0 or ip proto 4 or ip proto 41 or ip proto 47 or " \
+		  "udp dst port 4789 or (ip6 and not ip6 proto 17 and not ip6 proto 58)"
 
 struct pcap_source {
 	pcap_t *pcap;
 	int link;
 	bool live;
+	unsigned last_recv, last_drop, last_ifdrop; /* libpcap counts in 32 bits */
+	struct pcap_counters counters;
 };
 
 static char message[PCAP_ERRBUF_SIZE + 64];
@@ -65,7 +71,7 @@ static int finish_open(struct pcap_source **s_r, pcap_t *pcap, bool live)
 		pcap_close(pcap);
 		return -ENOMEM;
 	}
-	*s = (struct pcap_source){pcap, pcap_datalink(pcap), live};
+	*s = (struct pcap_source){.pcap = pcap, .link = pcap_datalink(pcap), .live = live};
 	*s_r = s;
 	return 0;
 }
@@ -117,7 +123,8 @@ int pcap_source_open_live(struct pcap_source **s_r, const char *interface, size_
 		return error;
 	}
 	/* A filter that this link type does not have is no reason to see nothing. */
-	if (pcap_compile(pcap, &filter, FILTER, 1, PCAP_NETMASK_UNKNOWN) == 0) {
+	if (pcap_compile(pcap, &filter, FILTER, 1, PCAP_NETMASK_UNKNOWN) == 0 ||
+	    pcap_compile(pcap, &filter, FILTER_IP, 1, PCAP_NETMASK_UNKNOWN) == 0) {
 		pcap_setfilter(pcap, &filter);
 		pcap_freecode(&filter);
 	}
@@ -142,12 +149,6 @@ int pcap_source_next(struct pcap_source *s, struct pcap_frame *frame, const char
 	struct pcap_pkthdr *header;
 	const unsigned char *octets;
 	int r = pcap_next_ex(s->pcap, &header, &octets);
-	if (r == 0 && s->live) {
-		/* libpcap itself waits for ever where nothing comes, and through signals */
-		struct pollfd fd = {.fd = pcap_get_selectable_fd(s->pcap), .events = POLLIN};
-		if (poll(&fd, 1, IDLE_MS) > 0)
-			r = pcap_next_ex(s->pcap, &header, &octets);
-	}
 	*error_r = message;
 	if (r == 1) {
 		*frame = (struct pcap_frame){
@@ -165,12 +166,23 @@ int pcap_source_next(struct pcap_source *s, struct pcap_frame *frame, const char
 	return -EIO;
 }
 
-uint64_t pcap_source_drops(struct pcap_source *s)
+int pcap_source_fd(struct pcap_source *s)
+{
+	return s->live ? pcap_get_selectable_fd(s->pcap) : -1;
+}
+
+void pcap_source_count(struct pcap_source *s, struct pcap_counters *counters_r)
 {
 	struct pcap_stat st;
-	if (!s->live || pcap_stats(s->pcap, &st) < 0)
-		return 0;
-	return (uint64_t)st.ps_drop + st.ps_ifdrop;
+	if (s->live && pcap_stats(s->pcap, &st) == 0) {
+		s->counters.received += st.ps_recv - s->last_recv;
+		s->counters.dropped += st.ps_drop - s->last_drop;
+		s->counters.interface_dropped += st.ps_ifdrop - s->last_ifdrop;
+		s->last_recv = st.ps_recv;
+		s->last_drop = st.ps_drop;
+		s->last_ifdrop = st.ps_ifdrop;
+	}
+	*counters_r = s->counters;
 }
 
 bool pcap_looks_like_capture(struct span s)

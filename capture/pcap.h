@@ -21,6 +21,13 @@ struct pcap_frame {
 	int link; /* LINKTYPE_ */
 };
 
+/* What the kernel says of an interface since it was opened. */
+struct pcap_counters {
+	uint64_t received;          /* frames that passed the filter, dropped ones included */
+	uint64_t dropped;           /* there was no room in the ring */
+	uint64_t interface_dropped; /* by the driver, whatever was in them */
+};
+
 __attribute__((warn_unused_result)) int pcap_source_open_file(struct pcap_source **s_r,
 							      const char *path,
 							      const char **error_r);
@@ -30,13 +37,15 @@ __attribute__((warn_unused_result)) int pcap_source_open_live(struct pcap_source
 							      const char **error_r);
 void pcap_source_close(struct pcap_source *s); /* accepts NULL */
 
-/* 1 a frame, 0 none within a second (live), -ENODATA at the end of a file, other negative errno
- * with `error_r`. A file cut inside a packet ends there, and says so. */
+/* 1 a frame, 0 none is there now (live; never waits), -ENODATA at the end of a file, other
+ * negative errno with `error_r`. A file cut inside a packet ends there, and says so. */
 __attribute__((warn_unused_result)) int pcap_source_next(struct pcap_source *s,
 							 struct pcap_frame *frame_r,
 							 const char **error_r);
-/* Packets that the kernel or the interface dropped since the start. */
-uint64_t pcap_source_drops(struct pcap_source *s);
+/* Readable when there may be frames of an interface; -1 for a file. */
+int pcap_source_fd(struct pcap_source *s);
+/* All zero for a file. */
+void pcap_source_count(struct pcap_source *s, struct pcap_counters *counters_r);
 
 /* Whether the file begins as a capture does. */
 bool pcap_looks_like_capture(struct span first_octets);

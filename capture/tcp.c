@@ -102,6 +102,11 @@ size_t tcp_flows(const struct tcp *t)
 	return t->n_flows;
 }
 
+size_t tcp_waiting_bytes(const struct tcp *t)
+{
+	return t->bytes;
+}
+
 /* --- the table of flows ------------------------------------------------------------ */
 
 static uint64_t mix(uint64_t h, uint64_t v)

@@ -64,3 +64,4 @@ void tcp_time(struct tcp *t, int64_t time_us);
 void tcp_finish(struct tcp *t, int64_t time_us);
 const struct tcp_counters *tcp_counters(const struct tcp *t);
 size_t tcp_flows(const struct tcp *t);
+size_t tcp_waiting_bytes(const struct tcp *t); /* behind holes, with what keeping them costs */
