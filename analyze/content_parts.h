@@ -24,6 +24,7 @@ enum way_kind { WAY_LINK, WAY_MAILTO, WAY_REPLY, WAY_LOGIN, WAY_FORM };
 struct unsub_way {
 	enum way_kind kind;
 	bool visible, described;
+	bool dead; /* a link that leads nowhere */
 	float px, contrast; /* of the text that carries it; contrast 0: not known */
 	struct span text;   /* what is shown: the link's text or the sentence */
 	struct span target; /* .p NULL: none */

@@ -17,6 +17,7 @@
 #define PHRASE_KINDS(P) \
 	P(UNSUB, "unsub", "a wish to get no more mail") \
 	P(REPLY, "reply", "unsubscribing by an answer") \
+	P(ANSWER, "answer", "asks for an answer; a way only beside a wish") \
 	P(LOGIN, "login", "unsubscribing in the settings of an account") \
 	P(NOWAY, "noway", "looks like a way to unsubscribe and is none") \
 	P(HERE, "here", "link text that means the sentence around it") \

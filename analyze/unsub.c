@@ -4,7 +4,8 @@
  * In the body a way is a wish ("unsubscribe", 退订) together with something to act on: the wish
  * is the text of a link, or stands in one sentence with a link that means it ("click here"), an
  * address or a URL written out; or the sentence asks for an answer; or the link's target says
- * it ("/unsub?u="). A wish alone is no way, and "just delete it" is none either.
+ * it ("/unsub?u="). A wish alone is no way, and "just delete it" is none either. A link that says
+ * "unsubscribe" and leads nowhere ("#") is a way that is dead: it is told apart.
  *
  * Standard: RFC 2369 section 3.2, RFC 8058 sections 3 and 4.
  */
@@ -38,6 +39,12 @@ static bool usable(struct span t)
 	       span_case_starts(t, SPAN("www.")) || span_starts(t, SPAN("//")) ||
 	       (t.n > 1 && (t.p[0] == '{' || t.p[0] == '[' || t.p[0] == '%' || t.p[0] == '*' ||
 			    t.p[0] == '<' || t.p[0] == '/'));
+}
+
+/* A link all the same, to a reader: its target is a placeholder that nobody filled in. */
+static bool dead(struct span t)
+{
+	return !t.n || t.p[0] == '#';
 }
 
 /* Where in a target the cue stands; tracking tokens follow behind. */
@@ -121,9 +128,27 @@ static const struct phrase_hit *hit_within(const struct phrase_hits *hits,
 	return NULL;
 }
 
+/* A short link right behind a wish, in its sentence: "pour vous désabonner, suivez ce lien". Not
+ * for English, whose wishes are verbs with other objects too ("to remove"); what its links say
+ * instead is in the list. */
+#define CLOSE_BYTES 40
+static bool close_behind(const struct view *v, const struct view_link *l,
+			 const struct phrase_hit *wish, size_t to)
+{
+	static const char *const ends[] = {". ", "! ", "? ", "。", "！", "？", "|", "·", "•", "\n"};
+	if (l->from < to || l->from - to > CLOSE_BYTES || l->to - l->from > CLOSE_BYTES ||
+	    !memcmp(wish->language, "en", 2))
+		return false;
+	struct span between = span_sub(view_text(v), to, l->from);
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+		if (span_find(between, span_of(ends[i])) != SIZE_MAX)
+			return false;
+	return true;
+}
+
 /* A link that serves a wish in another part of its sentence. */
 static bool serves(const struct view *v, const struct view_link *l, const struct phrase_hits *hits,
-		   const struct folded *text)
+		   const struct folded *text, const struct phrase_hit *wish, size_t to)
 {
 	if (!usable(l->target) || l->kind == LINK_FORM)
 		return false;
@@ -135,7 +160,8 @@ static bool serves(const struct view *v, const struct view_link *l, const struct
 		return true;
 	if (shown.n > 60)
 		return false;
-	return hit_within(hits, text, PHRASE_HERE, l->from, l->to) != NULL;
+	return hit_within(hits, text, PHRASE_HERE, l->from, l->to) != NULL ||
+	       close_behind(v, l, wish, to);
 }
 
 static size_t lines_between(struct span text, size_t from, size_t to)
@@ -159,15 +185,16 @@ static size_t distance(struct span text, const struct view_link *l, size_t from,
 
 /* The nearest of `links` that serves the wish; *best_r is how near one was found before. */
 static const struct view_link *nearest(const struct reading *r, const struct view_link *links,
-				       size_t n, size_t from, size_t to, size_t *best_r)
+				       size_t n, const struct phrase_hit *wish, size_t *best_r)
 {
 	const struct view *v = &r->view;
+	size_t from = r->text.from[wish->from], to = r->text.from[wish->to];
 	const struct view_link *best = NULL;
 	size_t at = link_from(links, n, from > BEFORE_BYTES ? from - BEFORE_BYTES : 0);
 	size_t stop = n - at < CANDIDATES ? n : at + CANDIDATES;
 	for (; at < stop && links[at].from <= to + BEHIND_BYTES; at++) {
 		const struct view_link *l = &links[at];
-		if (!l->visible || l->to == l->from || !serves(v, l, &r->hits, &r->text))
+		if (!l->visible || l->to == l->from || !serves(v, l, &r->hits, &r->text, wish, to))
 			continue;
 		/* What stands nearer is meant: "Click here to unsubscribe. Visit ..." */
 		size_t d = distance(view_text(v), l, from, to);
@@ -179,13 +206,13 @@ static const struct view_link *nearest(const struct reading *r, const struct vie
 	return best;
 }
 
-/* The link that serves the wish at [from, to) of the visible text; NULL: none. */
-static const struct view_link *serving_link(const struct reading *r, size_t from, size_t to)
+/* The link that serves the wish; NULL: none. */
+static const struct view_link *serving_link(const struct reading *r, const struct phrase_hit *wish)
 {
 	const struct view *v = &r->view;
 	size_t best = SIZE_MAX;
-	const struct view_link *l = nearest(r, v->links, v->n_links, from, to, &best);
-	const struct view_link *written = nearest(r, v->written, v->n_written, from, to, &best);
+	const struct view_link *l = nearest(r, v->links, v->n_links, wish, &best);
+	const struct view_link *written = nearest(r, v->written, v->n_written, wish, &best);
 	return written ? written : l;
 }
 
@@ -193,7 +220,7 @@ static void way_of_link(struct unsub *u, const struct view *v, const struct view
 			const struct phrase_hit *hit, struct span sentence)
 {
 	for (size_t i = 0; i < u->n; i++)
-		if (u->ways[i].target.p == l->target.p) {
+		if (l->target.p && u->ways[i].target.p == l->target.p) {
 			u->ways[i].described |= hit != NULL;
 			return;
 		}
@@ -206,6 +233,7 @@ static void way_of_link(struct unsub *u, const struct view *v, const struct view
 	way->px = l->px;
 	way->contrast = l->contrast;
 	way->described = hit != NULL;
+	way->dead = dead(l->target);
 	way->text = sentence.n ? sentence : view_link_text(v, l);
 	way->target = l->target;
 	way->part = l->part;
@@ -223,6 +251,38 @@ static bool quoted_line(struct span text, size_t at)
 	while (at > stop && text.p[at - 1] != '\n')
 		at--;
 	return at < text.n && text.p[at] == '>';
+}
+
+/* An answer is asked for beside the wish: "no more mails? Please reply". */
+#define ANSWER_BYTES 100
+static bool answer_beside(const struct reading *r, const struct phrase_hit *wish)
+{
+	size_t from = r->text.from[wish->from], to = r->text.from[wish->to];
+	struct span text = view_text(&r->view);
+	const struct phrase_hit *hit =
+		hit_within(&r->hits, &r->text, PHRASE_ANSWER,
+			   from > ANSWER_BYTES ? from - ANSWER_BYTES : 0, to + ANSWER_BYTES);
+	if (!hit)
+		return false;
+	size_t at = r->text.from[hit->from];
+	return lines_between(text, at < to ? at : to, at < to ? from : at) <= 1;
+}
+
+static void way_of_text(struct unsub *u, const struct reading *r, const struct phrase_hit *hit,
+			enum way_kind kind)
+{
+	size_t from = r->text.from[hit->from], to = r->text.from[hit->to];
+	const struct view_run *run = view_run_at(&r->view, from);
+	struct unsub_way *way = add_way(u, kind);
+	if (!way)
+		return;
+	way->visible = way->described = true;
+	way->px = run ? run->px : 16;
+	way->contrast = run ? run->contrast : 21;
+	way->text = view_line(view_text(&r->view), from, to);
+	way->part = run ? run->part : 0;
+	way->offset = run ? run->offset : 0;
+	memcpy(way->language, hit->language, sizeof(way->language));
 }
 
 static void find_in_text(struct unsub *u, const struct reading *r)
@@ -243,30 +303,25 @@ static void find_in_text(struct unsub *u, const struct reading *r)
 		}
 		const struct view_run *run = view_run_at(v, from);
 		const struct view_link *l = run && run->link >= 0 ? &v->links[run->link] : NULL;
-		if (l && usable(l->target) && hit->kind == PHRASE_UNSUB &&
-		    (l->kind != LINK_FORM || v->forms)) {
+		if (l && (usable(l->target) || (dead(l->target) && l->kind == LINK_ANCHOR)) &&
+		    hit->kind == PHRASE_UNSUB && (l->kind != LINK_FORM || v->forms)) {
 			way_of_link(u, v, l, hit,
 				    span_trim(span_sub(text, l->from, l->to)).n < 240
 					    ? SPAN_NONE
 					    : view_line(text, from, to));
 			continue;
 		}
-		l = hit->kind == PHRASE_UNSUB ? serving_link(r, from, to) : NULL;
-		if (l) {
+		/* "To stop these mails log in and ...": the sentence is about the account. */
+		if (hit->kind == PHRASE_UNSUB &&
+		    hit_within(&r->hits, &r->text, PHRASE_LOGIN, from, to + BEHIND_BYTES / 2))
+			continue;
+		l = hit->kind == PHRASE_UNSUB ? serving_link(r, hit) : NULL;
+		if (l)
 			way_of_link(u, v, l, hit, view_line(text, from, to));
-		} else if (hit->kind != PHRASE_UNSUB) {
-			struct unsub_way *way =
-				add_way(u, hit->kind == PHRASE_REPLY ? WAY_REPLY : WAY_LOGIN);
-			if (!way)
-				return;
-			way->visible = way->described = true;
-			way->px = run ? run->px : 16;
-			way->contrast = run ? run->contrast : 21;
-			way->text = view_line(text, from, to);
-			way->part = run ? run->part : 0;
-			way->offset = run ? run->offset : 0;
-			memcpy(way->language, hit->language, sizeof(way->language));
-		}
+		else if (hit->kind == PHRASE_LOGIN)
+			way_of_text(u, r, hit, WAY_LOGIN);
+		else if (hit->kind == PHRASE_REPLY || answer_beside(r, hit))
+			way_of_text(u, r, hit, WAY_REPLY);
 	}
 }
 
@@ -441,11 +496,12 @@ static void methods_fact(const struct content *c, const struct header_ways *w, s
 static void body_facts(const struct content *c, struct facts *f)
 {
 	const struct unsub *u = &c->unsub;
-	bool described = false, only_login = u->n > 0;
+	bool described = false, only_login = u->n > 0, all_dead = u->n > 0;
 	const struct unsub_way *worded = &u->ways[0];
 	for (size_t i = 0; i < u->n; i++) {
 		described |= u->ways[i].described && u->ways[i].visible;
 		only_login &= u->ways[i].kind == WAY_LOGIN;
+		all_dead &= u->ways[i].dead;
 		if (u->ways[i].language[0] && !worded->language[0])
 			worded = &u->ways[i];
 	}
@@ -457,7 +513,8 @@ static void body_facts(const struct content *c, struct facts *f)
 	if (!u->n) {
 		static const enum fact_id none[] = {
 			F_UNSUB_VISIBLE,   F_UNSUB_LEGIBLE, F_UNSUB_PX,	     F_UNSUB_CONTRAST,
-			F_UNSUB_DESCRIBED, F_UNSUB_LOGIN,   F_UNSUB_LANGUAGE};
+			F_UNSUB_DESCRIBED, F_UNSUB_LOGIN,   F_UNSUB_LANGUAGE,
+			F_UNSUB_DEAD};
 		for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
 			facts_set_absent(f, none[i]);
 		return;
@@ -466,6 +523,8 @@ static void body_facts(const struct content *c, struct facts *f)
 	fact = facts_set_condition(f, F_UNSUB_DESCRIBED, described);
 	content_evidence(c, fact, worded->text, worded->part, worded->offset);
 	facts_set_condition(f, F_UNSUB_LOGIN, only_login);
+	fact = facts_set_condition(f, F_UNSUB_DEAD, all_dead);
+	content_evidence(c, fact, u->ways[0].text, u->ways[0].part, u->ways[0].offset);
 	facts_set_text(f, F_UNSUB_LANGUAGE,
 		       worded->language[0] ? span_of(worded->language) : SPAN_NONE);
 }
@@ -486,7 +545,7 @@ void unsub_facts(const struct content *c, const struct auth *auth, struct facts 
 		static const enum fact_id body[] = {
 			F_UNSUB_BODY,	  F_UNSUB_BODY_COUNT, F_UNSUB_VISIBLE,	 F_UNSUB_LEGIBLE,
 			F_UNSUB_PX,	  F_UNSUB_CONTRAST,   F_UNSUB_DESCRIBED, F_UNSUB_LOGIN,
-			F_UNSUB_LANGUAGE, F_UNSUB_DELETE_ONLY};
+			F_UNSUB_LANGUAGE, F_UNSUB_DELETE_ONLY, F_UNSUB_DEAD};
 		for (size_t i = 0; i < sizeof(body) / sizeof(body[0]); i++)
 			facts_set_unknown(f, body[i]);
 		return;
