@@ -58,7 +58,7 @@ static void test_unsubscribe(void **state)
 		{"link with another text", "html",
 		 "You may unsubscribe. <a href='https://x.test/1'>Our shop</a>", 0, 0, 0, 0},
 		{"no link", "html", "You can unsubscribe at any time.", 0, 0, 0, 0},
-		{"link without target", "html", "<a href='#'>Unsubscribe</a>", 0, 0, 0, 0},
+		{"link without target", "html", "<a href='#'>Unsubscribe</a>", 1, 1, 1, 1},
 		{"hidden", "html",
 		 "<a style='display:none' href='https://x.test/u'>Unsubscribe</a>", 1, 0, 0, 0},
 		{"hidden by its parent", "html",
