@@ -9,6 +9,8 @@
 #include <time.h>
 #include <event2/event.h>
 
+#include "base/clock.h"
+
 bool analyzer_measure;
 
 static enum step step_parse(struct analysis *a)
@@ -63,8 +65,17 @@ static enum step step_auth(struct analysis *a)
 
 static enum step step_netid(struct analysis *a)
 {
-	return netid_check(&a->auth, a->has_message ? &a->message : NULL, a->content, &a->query,
-			   a->analyzer->config, a->dns, &a->facts);
+	const struct analyzer_hooks *hooks = &a->analyzer->hooks;
+	const struct message *m = a->has_message ? &a->message : NULL;
+	struct netid_listings *listings = &a->listings;
+	if (netid_check(&a->auth, m, a->content, &a->query, a->analyzer->config, a->dns, &a->facts,
+			listings) == STEP_WAIT)
+		return STEP_WAIT;
+	int64_t now_us = listings->n ? clock_now_us() : 0;
+	if (listings->n && hooks->listings)
+		hooks->listings(hooks->listings_arg, listings->v, listings->n, now_us);
+	netid_listed_since(listings, now_us, &a->facts);
+	return STEP_DONE;
 }
 
 static enum step step_sender(struct analysis *a)

@@ -25,6 +25,9 @@ struct analyzer_hooks {
 	enum step (*history)(void *arg, const struct sender *s, const struct txn *t,
 			     struct facts *f, void (*wake)(void *), void *wake_arg);
 	void *arg;
+	/* Tells of each entry whether it is listed and asks since when it has been: sets since_us. */
+	void (*listings)(void *arg, struct dnsbl_entry *v, size_t n, int64_t now_us);
+	void *listings_arg;
 };
 
 struct analyzer {
@@ -49,6 +52,7 @@ struct analysis {
 	struct content *content;
 	struct auth_query query;
 	struct auth auth;
+	struct netid_listings listings;
 	struct sender sender;
 	struct facts facts;
 	struct verdict verdict;

@@ -68,13 +68,16 @@ struct arc_result {
 	bool judged; /* as auth.dkim_judged */
 };
 
+/* Does a name of the client's address point back to it? */
+enum ptr_back { PTR_BACK_UNKNOWN, PTR_BACK_NO, PTR_BACK_YES };
+
 struct ptr_result {
 	bool known; /* false: DNS did not tell */
 	const struct span *names;
 	size_t n;
 	bool confirmed; /* some name points back */
 	bool confirmed_known;
-	const bool *name_confirmed; /* one per name */
+	const enum ptr_back *back; /* one per name */
 };
 
 struct auth {

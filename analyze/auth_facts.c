@@ -134,7 +134,54 @@ static void dkim_details(struct facts *f, const struct auth *auth)
 		facts_evidence(fact, signature_words(f, appended), -1, 0);
 }
 
-static void dkim_facts(struct facts *f, const struct auth *auth)
+static size_t count_signed(const struct dkim_result *d, struct span name)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < d->n_signed_fields; i++)
+		n += span_case_eq(d->signed_fields[i], name);
+	return n;
+}
+
+/* h= takes a field once for each time that it names it, from the bottom (RFC 6376 section 5.4.2):
+ * what stands there more often is free to whoever forwards the message. */
+static bool is_covered(const struct auth *auth, const struct message *m, struct span name)
+{
+	size_t stand = 0;
+	for (size_t i = 0; i < m->n_headers; i++)
+		stand += span_case_eq(m->headers[i].name, name);
+	for (size_t i = 0; stand && i < auth->n_dkim; i++)
+		if (auth->dkim[i].result == AUTH_PASS && count_signed(&auth->dkim[i], name) >= stand)
+			return true;
+	return stand == 0;
+}
+
+static void dkim_coverage(struct facts *f, const struct auth *auth, const struct message *m)
+{
+	static const char *const names[] = {"from", "sender", "reply-to", "subject", "date", "to", "cc"};
+	struct span *v = ARENA_ARRAY(f->arena, struct span, 7);
+	bool passed = false, unknown = false, testing = false;
+	size_t n = 0;
+	for (size_t i = 0; i < auth->n_dkim; i++) {
+		unknown |= auth->dkim[i].result == AUTH_TEMPERROR;
+		passed |= auth->dkim[i].result == AUTH_PASS;
+		testing |= auth->dkim[i].result == AUTH_PASS && auth->dkim[i].testing;
+	}
+	if (!v || (!passed && unknown))
+		return;
+	if (!passed) {
+		facts_set_absent(f, F_AUTH_DKIM_TESTING);
+		facts_set_absent(f, F_AUTH_DKIM_UNCOVERED);
+		return;
+	}
+	facts_set_condition(f, F_AUTH_DKIM_TESTING, testing);
+	for (size_t i = 0; i < 7; i++)
+		if (!is_covered(auth, m, span_of(names[i])))
+			v[n++] = span_of(names[i]);
+	if (n == 0 || !unknown)
+		facts_set_list(f, F_AUTH_DKIM_UNCOVERED, v, n);
+}
+
+static void dkim_facts(struct facts *f, const struct auth *auth, const struct message *m)
 {
 	const struct dkim_result *best = best_signature(auth);
 	set_result(f, F_AUTH_DKIM, best ? best->result : AUTH_NONE,
@@ -142,6 +189,7 @@ static void dkim_facts(struct facts *f, const struct auth *auth)
 	facts_set_number(f, F_AUTH_DKIM_COUNT, (double)auth->dkim_fields);
 	dkim_lists(f, auth);
 	dkim_details(f, auth);
+	dkim_coverage(f, auth, m);
 }
 
 /* --- DMARC ---------------------------------------------------------------------- */
@@ -199,7 +247,7 @@ void auth_facts(const struct auth *auth, const struct message *m, struct facts *
 	spf_facts(facts, auth);
 	if (!m)
 		return;
-	dkim_facts(facts, auth);
+	dkim_facts(facts, auth, m);
 	dmarc_facts(facts, auth, m);
 	set_result(facts, F_AUTH_ARC, auth->arc.result,
 		   auth->arc.reason ? span_of(auth->arc.reason) : SPAN_NONE);

@@ -102,7 +102,8 @@ struct span auth_results_field(const struct auth *auth, const struct message *m,
 		add_method(&b, "arc", auth->arc.result);
 		add_reason(&b, auth->arc.reason);
 		add_method(&b, "dmarc", auth->dmarc.result);
-		add_property(&b, "policy.dmarc", auth->dmarc.policy);
+		/* what is left of the policy after its options (IANA's registry of properties) */
+		add_property(&b, "policy.dmarc", auth->dmarc.disposition);
 		if (m->from.n)
 			add_property(&b, "header.from", m->from.v[0].domain);
 	}

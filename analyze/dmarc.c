@@ -301,23 +301,38 @@ static enum aligned dkim_aligned(struct dmarc_run *run, const struct auth *auth,
 
 /* --- the check ------------------------------------------------------------------- */
 
-/* The one domain of all From mailboxes; AUTH_PASS when there is one. */
-static enum auth_result author_domain(const struct message *m, struct span *domain_r,
-				      const char **why_r)
+/* False: a mailbox of another domain than *domain_r, which the first one sets. */
+static bool one_domain(const struct addresses *from, struct span *domain_r)
 {
-	*domain_r = SPAN_NONE;
-	for (size_t i = 0; i < m->from.n; i++) {
-		struct span domain = m->from.v[i].domain;
+	for (size_t i = 0; i < from->n; i++) {
+		struct span domain = from->v[i].domain;
 		if (!domain.p || domain.n == 0)
 			continue;
-		if (domain_r->p && !span_case_eq(*domain_r, domain)) {
-			*why_r = "From has several domains";
-			return AUTH_PERMERROR;
-		}
+		if (domain_r->p && !span_case_eq(*domain_r, domain))
+			return false;
 		*domain_r = domain;
 	}
-	*why_r = "no domain in From";
-	return domain_r->p ? AUTH_PASS : AUTH_NONE;
+	return true;
+}
+
+/* The one domain of all mailboxes in all From fields; AUTH_PASS when there is one. RFC 5322 has one
+ * field; where there are two, mail programs show the one or the other. */
+static enum auth_result author_domain(const struct message *m, struct arena *arena,
+				      struct span *domain_r, const char **why_r)
+{
+	*domain_r = SPAN_NONE;
+	bool one = one_domain(&m->from, domain_r);
+	const struct header *h = m->n_headers ? message_header(m, "from", NULL) : NULL;
+	for (size_t n = 0; one && h && (h = message_header(m, "from", h)); n++) {
+		struct addresses more = {.n = 0};
+		unsigned faults = 0;
+		if (n == LIMIT_DMARC_FROM_FIELDS)
+			break;
+		addresses_read(&more, arena, h->body, m->hint, &faults);
+		one = one_domain(&more, domain_r);
+	}
+	*why_r = one ? "no domain in From" : "From has several domains";
+	return !one ? AUTH_PERMERROR : domain_r->p ? AUTH_PASS : AUTH_NONE;
 }
 
 /* Sets the policy's fields; false: the record does not apply, or we do not know. */
@@ -384,7 +399,7 @@ enum step dmarc_check(struct auth *auth, const struct message *m, const struct a
 	auth->dmarc = (struct dmarc_result){.result = AUTH_NONE, .policy = SPAN_NONE};
 	if (!m)
 		return STEP_DONE;
-	enum auth_result r = author_domain(m, &author, &why);
+	enum auth_result r = author_domain(m, arena, &author, &why);
 	if (r != AUTH_PASS) {
 		auth->dmarc.result = r;
 		auth->dmarc.why = why;

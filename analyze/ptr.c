@@ -2,7 +2,7 @@
  * ptr - the names of the client's address, and whether they point back (clause 2.2.1, Note 13).
  *
  * At most ten names are followed, as RFC 7208 section 4.6.4 has it for the ptr mechanism; the
- * others are listed and count as not confirmed.
+ * others are listed, and nothing is said of them.
  */
 #include "analyze/auth.h"
 #include "base/limits.h"
@@ -34,8 +34,8 @@ enum step ptr_check(struct ptr_result *ptr, const struct auth_query *q, struct d
 		return STEP_DONE;
 	ptr->known = true;
 	struct span *list = ARENA_ARRAY(arena, struct span, names->n + 1);
-	bool *confirmed = ARENA_ARRAY(arena, bool, names->n + 1);
-	if (!list || !confirmed) {
+	enum ptr_back *back = ARENA_ARRAY(arena, enum ptr_back, names->n + 1);
+	if (!list || !back) {
 		ptr->known = false;
 		return STEP_DONE;
 	}
@@ -43,16 +43,18 @@ enum step ptr_check(struct ptr_result *ptr, const struct auth_query *q, struct d
 		list[i] = names->records[i].name;
 		if (i >= LIMIT_SPF_NAMES)
 			continue;
-		const struct dns_answer *back =
+		const struct dns_answer *a =
 			dns_get(dns, list[i], q->ip.family == 4 ? DNS_A : DNS_AAAA);
-		waiting |= back->status == DNS_WAIT;
-		unknown |= back->status == DNS_UNKNOWN;
-		confirmed[i] = back->status == DNS_FOUND && points_back(back, &q->ip);
-		ptr->confirmed |= confirmed[i];
+		waiting |= a->status == DNS_WAIT;
+		if (a->status == DNS_FOUND || a->status == DNS_ABSENT)
+			back[i] = points_back(a, &q->ip) ? PTR_BACK_YES : PTR_BACK_NO;
+		else
+			unknown = true;
+		ptr->confirmed |= back[i] == PTR_BACK_YES;
 	}
 	ptr->names = list;
 	ptr->n = names->n;
-	ptr->name_confirmed = confirmed;
+	ptr->back = back;
 	ptr->confirmed_known = ptr->confirmed || !unknown;
 	return waiting ? STEP_WAIT : STEP_DONE;
 }

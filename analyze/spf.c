@@ -29,6 +29,7 @@ struct spf_run {
 	bool waiting; /* an answer is missing: stop */
 	bool trouble;  /* an answer is UNKNOWN */
 	bool too_many; /* MX names */
+	bool hosts;    /* the mechanism at hand wants addresses: a, mx */
 	const char *why;
 };
 
@@ -75,12 +76,25 @@ static const struct dns_answer *ask(struct spf_run *run, struct span name, enum 
 	return a;
 }
 
+/* The host has addresses of the other family alone. Such a look-up has found something for all
+ * that matters: else a domain with three IPv4 hosts would be permerror for each IPv6 client. */
+static bool other_family_only(struct spf_run *run, struct span name, enum dns_type type,
+			      const struct dns_answer *a)
+{
+	if (a->nxdomain || type != (run->q->ip.family == 6 ? DNS_AAAA : DNS_A) || !is_name(name))
+		return false;
+	const struct dns_answer *other =
+		dns_get(run->dns, name, type == DNS_A ? DNS_AAAA : DNS_A);
+	run->waiting |= other->status == DNS_WAIT;
+	return other->status != DNS_ABSENT; /* what we do not know is not held against it */
+}
+
 /* For mechanisms: what finds nothing is counted (section 4.6.4). */
 static const struct dns_answer *ask_counted(void *arg, struct span name, enum dns_type type)
 {
 	struct spf_run *run = arg;
 	const struct dns_answer *a = ask(run, name, type);
-	if (a->status == DNS_ABSENT)
+	if (a->status == DNS_ABSENT && !(run->hosts && other_family_only(run, name, type, a)))
 		run->voids++;
 	if (type != DNS_MX || a->status != DNS_FOUND)
 		return a;
@@ -189,6 +203,7 @@ static enum auth_result match_include(struct spf_run *run, struct span target, b
 static enum auth_result match_hosts(struct spf_run *run, const struct spf_term *t,
 				    struct span target, bool *match_r)
 {
+	run->hosts = t->mechanism != SPF_MECH_EXISTS;
 	enum spf_match match = spf_lib_match(t, target, &run->q->ip, ask_counted, run);
 	if (run->waiting || run->trouble)
 		return AUTH_TEMPERROR;
@@ -313,8 +328,8 @@ static enum auth_result check_domain(struct spf_run *run, struct span domain,
 	struct spf_record record;
 	const char *why;
 	*out = (struct spf_outcome){.result = AUTH_NONE};
-	/* Section 4.3: one label alone is no domain that sends mail. */
-	if (!is_name(domain) || span_find_char(domain, '.') == SIZE_MAX)
+	/* Section 4.3: one label alone is no domain that sends mail, nor is an address literal. */
+	if (!is_name(domain) || span_find_char(domain, '.') == SIZE_MAX || domain.p[0] == '[')
 		return AUTH_NONE;
 	enum auth_result r = choose_record(run, domain, &text);
 	if (r != AUTH_PASS)

@@ -87,6 +87,12 @@
 /* Queries of one DMARC tree walk (RFC 9989 section 4.10). */
 #define LIMIT_DMARC_WALK 8
 
+/* From fields beside the first that DMARC reads; one is right, and two already show the trick. */
+#define LIMIT_DMARC_FROM_FIELDS 8
+
+/* Domains of one message that are asked for at each block list; newsletters link to under ten. */
+#define LIMIT_DNSBL_DOMAINS 20
+
 /* --- content (analyze/html*.c, css.c, phrases.c) --------------------------- */
 
 /* Attributes of one tag that are looked at; real tags have under 20. */

@@ -331,7 +331,8 @@ static void test_results(void **state)
 		.spf = {.result = AUTH_SOFTFAIL}, .spf_helo = {.result = AUTH_NONE},
 		.dkim = dkim, .n_dkim = 2,
 		.arc = {.result = AUTH_FAIL, .reason = "ARC set is not whole"},
-		.dmarc = {.result = AUTH_FAIL, .policy = SPAN("reject")},
+		.dmarc = {.result = AUTH_FAIL, .policy = SPAN("reject"),
+			  .disposition = SPAN("quarantine")},
 		.ptr = {.known = true, .n = 1, .confirmed = true},
 	};
 	struct auth_query q = {.helo = SPAN("h\xff\x7f\0x"), .mail_from = SPAN("\"a b\"@m.example"),
@@ -350,7 +351,7 @@ static void test_results(void **state)
 			   "\r\n\t header.d=\"x\\\"; dkim=pass\"\r\n\t header.s=\"a???b\""
 			   "\r\n\t header.a=\"\\\\\"\r\n\t header.b=\"(x)\";"
 			   "\r\n\tarc=fail reason=\"ARC set is not whole\";"
-			   "\r\n\tdmarc=fail\r\n\t policy.dmarc=reject"
+			   "\r\n\tdmarc=fail\r\n\t policy.dmarc=quarantine"
 			   "\r\n\t header.from=\"m.example; spf=pass\"";
 	if (!span_eq(got, span_of(want)))
 		fail_msg("got:\n%.*s\nwant:\n%s", SPAN_ARG(got), want);

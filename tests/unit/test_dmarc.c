@@ -277,9 +277,58 @@ static void authors(void **state)
 	}
 }
 
+/* Whole header fields: who the author is, and which domain is asked for. */
+static void from_fields(void **state)
+{
+	static const struct {
+		const char *header, *want, *domain; /* domain: _dmarc.domain has the record */
+	} cases[] = {
+		{"From: a@example.com\r\n", "fail", "example.com"},
+		{"From: a@example.com\r\nFrom: b@example.com\r\n", "fail", "example.com"},
+		{"From: a@example.com\r\nSubject: x\r\nFROM: b@other.com\r\n", "permerror", NULL},
+		{"From: a@other.com\r\nFrom: b@example.com\r\n", "permerror", NULL},
+		{"From: a@example.com\r\nFrom: nobody\r\n", "fail", "example.com"},
+		{"From: nobody\r\nFrom: a@example.com\r\n", "fail", "example.com"},
+		{"From: A <a@example.com>, B <b@EXAMPLE.COM>\r\n", "fail", "example.com"},
+		{"From: \"c@other.com\" <a@example.com>\r\n", "fail", "example.com"},
+		{"From: a@example.com (c@other.com)\r\n", "fail", "example.com"},
+		{"From: g: a@example.com, b@example.com;\r\n", "fail", "example.com"},
+		{"From: undisclosed:;\r\n", "none", NULL},
+		{"From:\r\n", "none", NULL},
+		{"From: a@[192.0.2.1]\r\n", "none", NULL},
+		{"Sender: a@example.com\r\n", "none", NULL},
+		{"From: a@b\303\274cher.example\r\n", "fail", "xn--bcher-kva.example"},
+		{"From: a@XN--bcher-kva.example\r\n", "fail", "xn--bcher-kva.example"},
+		{"From: a@b\303\274cher.example\r\nFrom: b@xn--bcher-kva.example\r\n", "fail",
+		 "xn--bcher-kva.example"},
+		{"From: a@\345\205\254\345\217\270.cn\r\n", "fail", "xn--55qx5d.cn"},
+		{"From: =?utf-8?q?b=40other.com?= <a@example.com>\r\n", "fail", "example.com"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct arena arena;
+		struct auth auth = {.n_dkim = 0};
+		struct message m;
+		struct auth_query q = {.dmarc = DMARC_RFC9989};
+		arena_init(&arena, (size_t)4 << 20);
+		struct span octets = arena_printf(&arena, "%s\r\nx\r\n", cases[i].header);
+		assert_int_equal(message_parse(&m, &arena, octets), 0);
+		memory_reset();
+		if (cases[i].domain)
+			memory_add(arena_printf(&arena, "_dmarc.%s", cases[i].domain), "TXT", 0,
+				   SPAN("v=DMARC1; p=none"));
+		while (dmarc_check(&auth, &m, &q, &memory_session, &arena) == STEP_WAIT)
+			assert_true(memory_arrive());
+		if (strcmp(auth_result_name(auth.dmarc.result), cases[i].want) != 0)
+			fail_msg("%s: want %s, got %s (%s)", cases[i].header, cases[i].want,
+				 auth_result_name(auth.dmarc.result), auth.dmarc.why);
+		arena_free(&arena);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(tables),
+	const struct CMUnitTest tests[] = {cmocka_unit_test(tables), cmocka_unit_test(from_fields),
 					   cmocka_unit_test(walk_of_a_deep_name),
 					   cmocka_unit_test(authors)};
 	return cmocka_run_group_tests(tests, NULL, NULL);
