@@ -9,6 +9,7 @@
 #include <time.h>
 #include <event2/event.h>
 
+#include "analyze/charset.h"
 #include "base/clock.h"
 
 bool analyzer_measure;
@@ -132,7 +133,7 @@ static int64_t cpu_ns(void)
 	return ts.tv_sec * 1000000000LL + ts.tv_nsec;
 }
 
-static void run(struct analysis *a)
+static bool run_steps(struct analysis *a)
 {
 	while (a->at < AT_DONE) {
 		int64_t start = analyzer_measure ? cpu_ns() : 0;
@@ -141,10 +142,21 @@ static void run(struct analysis *a)
 		if (analyzer_measure)
 			a->step_ns[at] += cpu_ns() - start;
 		if (step == STEP_WAIT)
-			return;
+			return false;
 		a->at = at + 1;
 	}
-	a->done(a, a->arg);
+	return true;
+}
+
+static void run(struct analysis *a)
+{
+	void (*running)(const struct analysis *) = a->analyzer->running;
+	if (running)
+		running(a);
+	if (run_steps(a))
+		a->done(a, a->arg);
+	if (running)
+		running(NULL);
 }
 
 static void resume(void *analysis)
@@ -194,9 +206,19 @@ void analysis_free(struct analysis *a)
 
 int analyzer_open(struct analyzer *z, const struct config *config, int64_t today_us)
 {
-	*z = (struct analyzer){.config = config, .loop = event_base_new()};
-	if (!z->loop)
-		return -ENOMEM;
+	struct event_base *loop = event_base_new();
+	int r = loop ? analyzer_open_on(z, config, loop, today_us) : -ENOMEM;
+	if (r == 0)
+		z->own_loop = true;
+	else if (loop)
+		event_base_free(loop);
+	return r;
+}
+
+int analyzer_open_on(struct analyzer *z, const struct config *config, struct event_base *loop,
+		     int64_t today_us)
+{
+	*z = (struct analyzer){.config = config, .loop = loop};
 	int r = ruleset_load(&z->rules, config, today_us);
 	int d = dns_create(&z->dns, z->loop, config);
 	if (r == 0 && d == 0)
@@ -211,7 +233,7 @@ void analyzer_close(struct analyzer *z)
 {
 	dns_free(z->dns);
 	ruleset_unref(z->rules);
-	if (z->loop)
+	if (z->own_loop)
 		event_base_free(z->loop);
 	*z = (struct analyzer){0};
 }
@@ -228,5 +250,27 @@ int analyzer_judge(struct analyzer *z, struct txn *t, struct analysis **a_r)
 	while (r == 0 && !*a_r)
 		if (event_base_loop(z->loop, EVLOOP_ONCE) != 0 && !*a_r)
 			return -EDEADLK; /* nothing to wait for, yet no verdict: a bug of ours */
+	return r;
+}
+
+int analyzer_preload(struct analyzer *z)
+{
+	/* no domain in it, so the DNS is not asked */
+	static const char mail[] = "Subject: x\r\nContent-Type: text/html; charset=gb2312\r\n\r\n"
+				   "<p style='color:red'>x</p>\r\n";
+	struct txn *t = txn_create(TXN_EML, 0);
+	struct analysis *a;
+	if (!t)
+		return -ENOMEM;
+	charset_preload();
+	org_domain_psl(SPAN("example.com"));
+	t->message = (struct span){mail, sizeof(mail) - 1};
+	t->size = t->message.n;
+	t->complete = true;
+	int r = analyzer_judge(z, t, &a);
+	if (r < 0)
+		txn_free(t);
+	else
+		analysis_free(a);
 	return r;
 }

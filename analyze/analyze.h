@@ -30,12 +30,16 @@ struct analyzer_hooks {
 	void *listings_arg;
 };
 
+struct analysis;
 struct analyzer {
 	const struct config *config;
 	struct event_base *loop;
+	bool own_loop;
 	struct dns *dns;
 	struct ruleset *rules;
 	struct analyzer_hooks hooks;
+	/* Told which analysis runs, and NULL when none does any more; may be NULL. */
+	void (*running)(const struct analysis *a);
 };
 
 enum analysis_step { AT_PARSE, AT_CONTENT, AT_AUTH, AT_NETID, AT_SENDER, AT_HISTORY, AT_RULES,
@@ -67,7 +71,13 @@ struct analysis {
 enum { ANALYZER_E_FAULTS = 1, ANALYZER_E_NO_ZONE = 2 };
 __attribute__((warn_unused_result)) int analyzer_open(struct analyzer *z,
 						      const struct config *config, int64_t today_us);
+/* The same on a loop of the caller's. */
+__attribute__((warn_unused_result)) int analyzer_open_on(struct analyzer *z,
+							 const struct config *config,
+							 struct event_base *loop, int64_t today_us);
 void analyzer_close(struct analyzer *z);
+/* Loads what libraries would load at their first use: for a process that may open no files later. */
+__attribute__((warn_unused_result)) int analyzer_preload(struct analyzer *z);
 
 /* Judges one transaction and waits for the verdict. On error `t` is still the caller's. */
 __attribute__((warn_unused_result)) int analyzer_judge(struct analyzer *z, struct txn *t,
@@ -86,3 +96,6 @@ void analysis_free(struct analysis *a); /* and its transaction */
 
 /* The txn event of CONTRACT section 2, one line with LF. `facts`: add every fact. */
 void analysis_write_event(const struct analysis *a, struct buf *out, bool facts);
+/* The event of a transaction that could not be judged, `why` in one word: nothing about it is
+ * known but what the source saw. */
+void analysis_write_unjudged(const struct txn *t, const char *why, struct buf *out);

@@ -1,6 +1,8 @@
 /* event - the txn event of a judged transaction: one line of JSON. */
 #include "analyze/analyze.h"
 
+#include <math.h>
+
 static struct span fact_text(const struct facts *f, enum fact_id id)
 {
 	return f->v[id].state == FACT_KNOWN ? f->v[id].text : SPAN_NONE;
@@ -22,14 +24,14 @@ static void write_number(struct json *j, const char *key, const struct fact *fac
 		json_null(j, key);
 }
 
-static void write_sender(const struct analysis *a, struct json *j)
+static void write_sender(const struct sender *s, struct json *j)
 {
 	json_open(j, "sender", '{');
-	json_text(j, "by", a->sender.by);
-	json_text(j, "key", a->sender.key);
-	json_text(j, "registered", a->sender.registered ? a->sender.registered->key : SPAN_NONE);
+	json_text(j, "by", s->by);
+	json_text(j, "key", s->key);
+	json_text(j, "registered", s->registered ? s->registered->key : SPAN_NONE);
 	json_close(j, '}');
-	json_text(j, "list", a->sender.list);
+	json_text(j, "list", s->list);
 }
 
 static void write_class(const struct facts *f, struct json *j)
@@ -131,12 +133,38 @@ void analysis_write_event(const struct analysis *a, struct buf *out, bool facts)
 	json_text(&j, "message_id", a->has_message ? a->message.message_id : SPAN_NONE);
 	json_text(&j, "from", fact_text(&a->facts, F_FROM_ADDRESS));
 	json_text(&j, "subject", a->has_message ? a->message.subject : SPAN_NONE);
-	write_sender(a, &j);
+	write_sender(&a->sender, &j);
 	write_class(&a->facts, &j);
 	auth_write_json(&a->auth, &j, "auth");
 	write_verdict(&a->verdict, &j);
 	if (facts)
 		write_facts(&a->facts, &j);
+	json_close(&j, '}');
+	buf_addc(out, '\n');
+}
+
+void analysis_write_unjudged(const struct txn *t, const char *why, struct buf *out)
+{
+	static const struct facts none; /* FACT_UNKNOWN is 0 */
+	static const struct auth unknown = {
+		.spf.result = AUTH_TEMPERROR,   .spf_helo.result = AUTH_TEMPERROR,
+		.dmarc.result = AUTH_TEMPERROR, .arc.result = AUTH_TEMPERROR,
+	};
+	const struct sender nobody = {0};
+	const struct span unjudged = span_of(why);
+	const struct verdict verdict = {.unjudged = &unjudged, .n_unjudged = 1, .compliance = NAN,
+					.action = ACTION_ACCEPT, .partial = true};
+	struct json j = JSON_INIT(out);
+	json_open(&j, NULL, '{');
+	json_cstr(&j, "event", "txn");
+	txn_write_json(t, &j);
+	json_null(&j, "message_id");
+	json_null(&j, "from");
+	json_null(&j, "subject");
+	write_sender(&nobody, &j);
+	write_class(&none, &j);
+	auth_write_json(&unknown, &j, "auth");
+	write_verdict(&verdict, &j);
 	json_close(&j, '}');
 	buf_addc(out, '\n');
 }

@@ -16,6 +16,7 @@
 #include "base/paths.h"
 
 #define DEFAULT_FILE "/etc/assay/assay.conf"
+#define WORKERS_MAX 64 /* cores of the largest gateways */
 #define LOCAL_RULES "/etc/assay/rules.d"
 
 struct parser {
@@ -461,6 +462,29 @@ static bool read_user(struct parser *p)
 	return read_name(p, "an account", &p->config->user);
 }
 
+static bool read_workers(struct parser *p)
+{
+	struct token t = p->lexer.token;
+	struct span s = take(p, "a number");
+	uint64_t n;
+	if (!s.p)
+		return false;
+	if (!span_number(s, WORKERS_MAX, &n) || n == 0) {
+		diag_error(p->diag, t.at, "'%.*s' is no number of workers; 1 to %d", SPAN_ARG(s),
+			   WORKERS_MAX);
+		return false;
+	}
+	p->config->workers = (unsigned)n;
+	return true;
+}
+
+unsigned config_workers(const struct config *c)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned n = c->workers ? c->workers : cores > 0 ? (unsigned)cores : 1;
+	return n > WORKERS_MAX ? WORKERS_MAX : n;
+}
+
 static bool report_option(struct parser *p, void *arg)
 {
 	static const char *const names[] = {"dkim", "via"}, *const ways[] = {"smtp", "folder"};
@@ -540,6 +564,7 @@ static const struct statement {
 	{"redis", read_redis, false},	  {"report", read_report, false},
 	{"rules", read_rules, false},	  {"spool", read_spool, false},
 	{"state", read_state, false},	  {"user", read_user, false},
+	{"workers", read_workers, false},
 };
 #define STATEMENTS (sizeof(statements) / sizeof(statements[0]))
 

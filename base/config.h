@@ -75,6 +75,7 @@ struct config {
 		int64_t hold_us, jitter_us;
 	} complain;
 	const char *user;
+	unsigned workers; /* analysis processes of `run`; 0: one a core */
 	struct config_texts dnsbl_ip, dnsbl_domain, dnsbl_url;
 };
 
@@ -85,3 +86,5 @@ __attribute__((warn_unused_result)) int config_load(struct config *c, const char
 __attribute__((warn_unused_result)) int config_parse(struct config *c, const char *file,
 						     struct span bytes, struct diag *diag);
 void config_free(struct config *c);
+/* How many analysis processes that makes here, 64 at most. */
+unsigned config_workers(const struct config *c);

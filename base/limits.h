@@ -306,3 +306,18 @@
 /* Bytes of one value in Authentication-Results: an address is at most 254, and a line of a
  * field 998. */
 #define LIMIT_AUTH_RESULTS_VALUE 256
+
+/* --- roles (feedback/judge.c, journal.c, supervisor.c) ---------------------- */
+
+/* Octets of events that wait in memory while the log cannot be written: 50,000 of them. */
+#define LIMIT_JOURNAL_BYTES ((size_t)64 << 20)
+
+/* Messages that one worker holds at once, nearly all of them waiting for the DNS. */
+#define LIMIT_WORKER_MESSAGES 512
+
+/* Messages of one role that wait for a verdict, each a descriptor; what comes then is written
+ * down unjudged. 100 seconds' mail of a busy gateway. */
+#define LIMIT_JUDGE_WAITING 20000
+
+/* Microseconds that packets and spools wait for a verdict: the DNS deadline several times over. */
+#define LIMIT_JUDGE_US (60 * 1000000LL)

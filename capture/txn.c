@@ -62,7 +62,7 @@ const char *txn_flag_name(enum txn_flag flag)
 		"bdat",          "pipelined",     "midstream", "overlap_conflict",
 		"one_sided",     "capture_loss",  "truncated", "too_many_rcpts",
 		"plain_after_starttls", "lmtp",   "proxied",  "auth",
-		"smtputf8",      "8bitmime",      "retried",
+		"smtputf8",      "8bitmime",      "retried",   "unjudged",
 	};
 	unsigned bit = (unsigned)__builtin_ctz(flag);
 	return bit < sizeof(names) / sizeof(names[0]) ? names[bit] : NULL;

@@ -66,6 +66,7 @@ enum txn_flag {
 	TXN_SMTPUTF8 = 1 << 16,
 	TXN_8BITMIME = 1 << 17,
 	TXN_RETRIED = 1 << 18,         /* judged a second time, a worker died on the first */
+	TXN_UNJUDGED = 1 << 19,        /* no verdict came: time, memory, workers that died */
 };
 
 struct txn_tls {

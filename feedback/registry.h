@@ -79,6 +79,9 @@ __attribute__((warn_unused_result)) int registry_audit(struct registry *r, struc
 /* Active senders for the analysis; NULL when the registry cannot be read. Costs one read of a
  * counter when nothing has changed. */
 const struct sender_table *registry_senders(struct registry *r);
+/* Keeps the senders of now for ever and closes the database: for a process that may have no
+ * files. Only the two functions around this one may be called afterwards. */
+void registry_freeze(struct registry *r);
 /* The filing of an active sender of that snapshot; NULL: none. */
 const struct filing *registry_filing(const struct registry *r, struct span key);
 /* Lets an analyzer ask for them; `r` must outlive the analyzer. `r` NULL: the registry cannot be

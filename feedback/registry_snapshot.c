@@ -91,6 +91,8 @@ static int load_snapshot(struct registry *reg, struct snapshot *snap)
 
 const struct sender_table *registry_senders(struct registry *reg)
 {
+	if (!reg->db)
+		return reg->now ? reg->now->table : NULL;
 	int64_t version = db_data_version(reg->db), now_us = clock_mono_us();
 	if (reg->now && version == reg->version)
 		return reg->now->table;
@@ -112,6 +114,14 @@ const struct sender_table *registry_senders(struct registry *reg)
 	reg->now = snap;
 	reg->version = version;
 	return snap->table;
+}
+
+void registry_freeze(struct registry *reg)
+{
+	if (!registry_senders(reg))
+		log_error("registry.freeze", "who is registered stays unknown");
+	db_close(reg->db);
+	reg->db = NULL;
 }
 
 const struct filing *registry_filing(const struct registry *reg, struct span key)

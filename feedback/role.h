@@ -31,6 +31,7 @@ struct role_kind {
 	/* SIGTERM: finish what is under way, then event_base_loopbreak(). After ROLE_STOP_US the
 	 * supervisor kills. */
 	void (*stop)(struct role *r);
+	void (*end)(struct role *r);    /* the loop has ended; may be NULL */
 	void (*reload)(struct role *r); /* rules or configuration changed; may be NULL */
 	/* Adds keys to this role's object in `assay status --json`; may be NULL. */
 	void (*status)(struct role *r, struct json *j);

@@ -1,0 +1,109 @@
+/*
+ * The recorder's process: the event log goes into the books. It also keeps an eye on the registry
+ * and tells the supervisor when it has changed.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sysexits.h>
+#include <unistd.h>
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "feedback/recorder.h"
+#include "feedback/registry.h"
+#include "feedback/role_private.h"
+
+/* Between two looks at the registry's counter: how long an approval takes to be seen. */
+#define LOOK_US 200000
+/* Between two tries when another command is the recorder just now. */
+#define BUSY_US 200000
+
+struct recording {
+	struct role *role;
+	pthread_t thread; /* recorder_run() waits for Redis and the disk by itself */
+	int stop_fd;
+	_Atomic bool stopping;
+	struct registry *registry;
+	const struct sender_table *seen;
+	struct event *look, *ended;
+	int ended_fd;
+	int64_t since_us;
+};
+
+static void *record(void *arg)
+{
+	struct recording *rec = arg;
+	uint64_t one = 1;
+	int r;
+	while (!rec->stopping &&
+	       (r = recorder_run(rec->role->config, rec->stop_fd)) != 0) {
+		if (r != RECORDER_E_BUSY)
+			log_error("recorder.run", "why=%s", strerror(-r));
+		usleep(r == RECORDER_E_BUSY ? BUSY_US : US_PER_S);
+	}
+	if (write(rec->ended_fd, &one, sizeof(one)) < 0)
+		_exit(EX_OK);
+	return NULL;
+}
+
+static void on_ended(evutil_socket_t fd, short what, void *arg)
+{
+	struct recording *rec = arg;
+	(void)fd;
+	(void)what;
+	event_base_loopbreak(rec->role->loop);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct recording *rec = arg;
+	(void)fd;
+	(void)what;
+	const struct sender_table *now = registry_senders(rec->registry);
+	if (now && rec->seen && now != rec->seen)
+		role_tell(rec->role, CONTROL_REGISTRY);
+	if (now)
+		rec->seen = now;
+}
+
+static int recording_start(struct role *r)
+{
+	struct recording *rec = calloc(1, sizeof(*rec));
+	if (!rec)
+		return EX_OSERR;
+	*rec = (struct recording){.role = r, .since_us = clock_now_us(),
+				  .stop_fd = eventfd(0, EFD_CLOEXEC),
+				  .ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	r->data = rec;
+	int result = registry_open(r->config->state, &rec->registry);
+	if (result < 0) {
+		log_error("recorder.registry", "why=%s", strerror(-result));
+		return EX_OSERR;
+	}
+	rec->look = event_new(r->loop, -1, EV_PERSIST, on_look, rec);
+	rec->ended = event_new(r->loop, rec->ended_fd, EV_READ, on_ended, rec);
+	if (rec->stop_fd < 0 || rec->ended_fd < 0 || !rec->look || !rec->ended ||
+	    event_add(rec->look, &(struct timeval){.tv_usec = LOOK_US}) < 0 ||
+	    event_add(rec->ended, NULL) < 0 ||
+	    pthread_create(&rec->thread, NULL, record, rec) != 0)
+		return EX_OSERR;
+	on_look(-1, 0, rec);
+	return EX_OK;
+}
+
+static void recording_stop(struct role *r)
+{
+	struct recording *rec = r->data;
+	uint64_t one = 1;
+	rec->stopping = true;
+	if (write(rec->stop_fd, &one, sizeof(one)) < 0)
+		_exit(EX_OK);
+}
+
+const struct role_kind role_recorder = {
+	.name = "recorder", .start = recording_start, .stop = recording_stop,
+};

@@ -1,0 +1,899 @@
+#include "feedback/supervisor.h"
+
+#include <errno.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pwd.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+#include <event2/event.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/unix_socket.h"
+#include "feedback/exit_code.h"
+#include "feedback/judge_private.h"
+#include "feedback/redis_private.h"
+#include "feedback/role_private.h"
+#include "feedback/state_folder.h"
+
+/* Pauses before a role that dies is started again: none at first, then growing. */
+#define RESTART_FIRST_US 50000
+#define RESTART_MOST_US (5 * US_PER_S)
+/* A role that lived so long starts without a pause again. */
+#define LIVED_US (30 * US_PER_S)
+/* A worker that does not answer for so long hangs: no message takes seconds. */
+#define HANG_US (60 * US_PER_S)
+#define PING_US (5 * US_PER_S)
+/* How long a question for the status waits for the slowest role. */
+#define STATUS_US US_PER_S
+/* Between two changes of the workers: a registry that changes all the time costs no more. */
+#define ROLL_PAUSE_US US_PER_S
+
+struct supervisor;
+
+/* A place that is to be filled. */
+struct post {
+	struct supervisor *sup;
+	const struct role_kind *kind;
+	unsigned index;
+	struct child *now;  /* NULL: to be started */
+	struct child *next; /* the one that takes over when it is ready */
+	struct event *restart;
+	int64_t pause_us;
+	uint64_t starts;
+};
+
+struct child {
+	struct post *post;
+	struct child *all; /* every process that lives */
+	pid_t pid;
+	int control;
+	struct event *readable;
+	bool ready, leaving;
+	int64_t started_us, heard_us; /* monotonic */
+	struct buf status;            /* what it told last */
+	bool asked;
+};
+
+/* Somebody at the control socket. */
+struct caller {
+	struct caller *next;
+	struct supervisor *sup;
+	int fd;
+	struct event *readable, *timer;
+	char word[32];
+	size_t n;
+	enum { CALLER_WORD, CALLER_STATUS, CALLER_ROLL } waits;
+};
+
+struct supervisor {
+	struct config *config, *before; /* `before`: the old one while a reload is under way */
+	struct event_base *loop;
+	struct account account;
+	int run_folder, lock, control;
+	int listeners[JUDGE_SLOTS_MAX];
+	unsigned workers;
+	struct post posts[JUDGE_SLOTS_MAX + 8];
+	size_t n_posts;
+	struct child *children;
+	struct caller *callers;
+	struct event *signals, *accept, *ping, *kill, *redis_again, *roll_again;
+	pid_t redis;
+	int64_t started_us, redis_us;
+	bool stopping, started, rolling, roll_wanted, roll_rules;
+	size_t roll_at;
+	int64_t rolled_us;
+	int code;
+};
+
+/* --- roles --------------------------------------------------------------------------- */
+
+static void on_told(evutil_socket_t fd, short what, void *arg);
+static void roll_step(struct supervisor *s, struct post *p, bool ok);
+static void answer_status(struct supervisor *s);
+
+static struct timeval tv_of(int64_t us)
+{
+	return (struct timeval){.tv_sec = us / US_PER_S, .tv_usec = us % US_PER_S};
+}
+
+static struct child *spawn(struct post *p)
+{
+	struct supervisor *s = p->sup;
+	int pair[2];
+	struct child *c = calloc(1, sizeof(*c));
+	if (!c || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0) {
+		free(c);
+		return NULL;
+	}
+	pid_t parent = getpid();
+	c->pid = fork();
+	if (c->pid == 0)
+		role_live(p->kind, p->index, s->config, &s->account, pair[1],
+			  p->kind == &role_analyze ? s->listeners[p->index] : -1, parent);
+	close(pair[1]);
+	c->post = p;
+	c->control = pair[0];
+	c->started_us = c->heard_us = clock_mono_us();
+	c->readable = c->pid > 0 ? event_new(s->loop, c->control, EV_READ | EV_PERSIST, on_told, c)
+				 : NULL;
+	if (!c->readable || event_add(c->readable, NULL) < 0) {
+		if (c->pid > 0)
+			kill(c->pid, SIGKILL); /* reaped as a stranger */
+		close(pair[0]);
+		free(c);
+		return NULL;
+	}
+	p->starts++;
+	c->all = s->children;
+	s->children = c;
+	return c;
+}
+
+static void start(struct post *p)
+{
+	p->now = spawn(p);
+	if (!p->now) {
+		log_error("role.start", "role=%s why=%s", p->kind->name, strerror(errno));
+		struct timeval tv = tv_of(RESTART_MOST_US);
+		event_add(p->restart, &tv);
+	}
+}
+
+static void on_restart(evutil_socket_t fd, short what, void *arg)
+{
+	struct post *p = arg;
+	(void)fd;
+	(void)what;
+	if (!p->now && !p->sup->stopping)
+		start(p);
+}
+
+static void child_free(struct child *c)
+{
+	struct child **at = &c->post->sup->children;
+	while (*at != c)
+		at = &(*at)->all;
+	*at = c->all;
+	event_free(c->readable);
+	close(c->control);
+	buf_free(&c->status);
+	free(c);
+}
+
+static void stop_all(struct supervisor *s, int code)
+{
+	if (s->stopping)
+		return;
+	s->stopping = true;
+	s->code = code;
+	for (struct child *c = s->children; c; c = c->all) {
+		/* workers answer what those hold that end first */
+		if (c->post->kind != &role_analyze)
+			kill(c->pid, SIGTERM);
+	}
+	struct timeval tv = tv_of(ROLE_STOP_US);
+	event_add(s->kill, &tv);
+}
+
+/* Those that take mail in have gone: the workers have nothing left to do. */
+static void stop_workers(struct supervisor *s)
+{
+	bool others = false;
+	for (struct child *c = s->children; c; c = c->all)
+		others |= c->post->kind != &role_analyze;
+	for (struct child *c = s->children; !others && c; c = c->all)
+		kill(c->pid, SIGTERM);
+	if (!s->children)
+		event_base_loopbreak(s->loop);
+}
+
+static void on_kill(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+	(void)fd;
+	(void)what;
+	for (struct child *c = s->children; c; c = c->all) {
+		log_warn("role.kill", "role=%s pid=%d it did not end in time", c->post->kind->name,
+			 (int)c->pid);
+		kill(c->pid, SIGKILL);
+	}
+}
+
+static void child_died(struct child *c, int status)
+{
+	struct post *p = c->post;
+	struct supervisor *s = p->sup;
+	bool now = p->now == c, next = p->next == c, ready = c->ready;
+	int64_t lived = clock_mono_us() - c->started_us;
+	int code = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+	if (now)
+		p->now = NULL;
+	if (next)
+		p->next = NULL;
+	bool leaving = c->leaving;
+	pid_t pid = c->pid;
+	child_free(c);
+	if (!leaving && !s->stopping)
+		log_event(code == EX_OK && ready ? LOG_INFO : LOG_WARN, "role.died",
+			  "role=%s pid=%d %s=%d lived=%.1fs", p->kind->name, (int)pid,
+			  WIFSIGNALED(status) ? "signal" : "code",
+			  WIFSIGNALED(status) ? WTERMSIG(status) : code, (double)lived / 1e6);
+	if (s->stopping) {
+		stop_workers(s);
+		return;
+	}
+	if (next)
+		roll_step(s, p, false);
+	if (!now)
+		return;
+	if (p->next) { /* its successor is on its way already */
+		p->now = p->next;
+		p->next = NULL;
+		return;
+	}
+	/* a start that fails as a whole ends the program: a fault of the configuration */
+	if (!s->started && !ready) {
+		stop_all(s, code ? code : EX_SOFTWARE);
+		stop_workers(s);
+		return;
+	}
+	p->pause_us = lived > LIVED_US || !p->pause_us ? RESTART_FIRST_US : p->pause_us * 2;
+	if (p->pause_us > RESTART_MOST_US)
+		p->pause_us = RESTART_MOST_US;
+	struct timeval tv = tv_of(p->pause_us);
+	event_add(p->restart, &tv);
+}
+
+static void start_redis(struct supervisor *s)
+{
+	if (s->config->redis.kind != REDIS_SPAWN || s->stopping || s->redis)
+		return;
+	pid_t pid;
+	int r = redis_private_child(s->config, &pid);
+	if (r == 0) {
+		s->redis = pid;
+		s->redis_us = clock_mono_us();
+		return;
+	}
+	if (r != -EAGAIN)
+		log_error("redis.start", "why=%s", strerror(-r));
+	struct timeval tv = tv_of(r == -EAGAIN ? RESTART_FIRST_US : RESTART_MOST_US);
+	event_add(s->redis_again, &tv);
+}
+
+static void on_redis_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	start_redis(arg);
+}
+
+static void reap(struct supervisor *s)
+{
+	int status;
+	pid_t pid;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		if (pid == s->redis) {
+			s->redis = 0;
+			if (!s->stopping) {
+				log_warn("redis.died", "status=%d", status);
+				bool soon = clock_mono_us() - s->redis_us > US_PER_S;
+				struct timeval tv = tv_of(soon ? RESTART_FIRST_US : US_PER_S);
+				event_add(s->redis_again, &tv);
+			}
+			continue;
+		}
+		for (struct child *c = s->children; c; c = c->all)
+			if (c->pid == pid) {
+				child_died(c, status);
+				break;
+			}
+	}
+}
+
+/* --- new workers for old ------------------------------------------------------------- */
+
+static void callers_answer(struct supervisor *s, const char *text);
+
+static void roll_end(struct supervisor *s, bool ok)
+{
+	s->rolling = false;
+	s->rolled_us = clock_mono_us();
+	if (s->roll_rules && ok) {
+		char c = CONTROL_RELOAD;
+		for (struct child *child = s->children; child; child = child->all)
+			if (child->post->kind != &role_analyze &&
+			    unix_send(child->control, (struct span){&c, 1}, -1) < 0)
+				log_warn("role.reload", "role=%s does not listen",
+					 child->post->kind->name);
+		log_warn("reload.done", "workers=%u", s->workers);
+	} else if (!ok) {
+		log_error("reload.failed", "everything stays as it was");
+		if (s->before) {
+			s->config = s->before; /* the faulty one is not freed: a child may start */
+			s->before = NULL;
+		}
+	}
+	s->before = NULL;
+	s->roll_rules = false;
+	callers_answer(s, ok ? "ok\n" : "failed: the old rules stay, the log says why\n");
+	if (s->roll_wanted) {
+		struct timeval tv = tv_of(ROLL_PAUSE_US);
+		event_add(s->roll_again, &tv);
+	}
+}
+
+static void roll_next(struct supervisor *s)
+{
+	while (s->roll_at < s->n_posts && s->posts[s->roll_at].kind != &role_analyze)
+		s->roll_at++;
+	if (s->roll_at == s->n_posts) {
+		roll_end(s, true);
+		return;
+	}
+	struct post *p = &s->posts[s->roll_at];
+	p->next = spawn(p);
+	if (!p->next)
+		roll_end(s, false);
+}
+
+/* The successor of this post is ready, or has failed. */
+static void roll_step(struct supervisor *s, struct post *p, bool ok)
+{
+	if (!s->rolling || p != &s->posts[s->roll_at])
+		return;
+	if (!ok) {
+		roll_end(s, false);
+		return;
+	}
+	if (p->now) {
+		p->now->leaving = true;
+		kill(p->now->pid, SIGTERM);
+	}
+	p->now = p->next;
+	p->next = NULL;
+	s->roll_at++;
+	roll_next(s);
+}
+
+static void roll(struct supervisor *s)
+{
+	if (s->stopping || !s->started)
+		return;
+	if (s->rolling) {
+		s->roll_wanted = true;
+		return;
+	}
+	s->rolling = true;
+	s->roll_wanted = false;
+	s->roll_at = 0;
+	roll_next(s);
+}
+
+static void on_roll_again(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	roll(arg);
+}
+
+/* The registry has changed: soon, but not all the time. */
+static void roll_soon(struct supervisor *s)
+{
+	int64_t wait = s->rolled_us + ROLL_PAUSE_US - clock_mono_us();
+	if (s->rolling)
+		s->roll_wanted = true;
+	else if (wait <= 0)
+		roll(s);
+	else if (!event_pending(s->roll_again, EV_TIMEOUT, NULL)) {
+		struct timeval tv = tv_of(wait);
+		event_add(s->roll_again, &tv);
+	}
+}
+
+/* What the words say is wrong; NULL: it is under way. */
+static const char *reload(struct supervisor *s)
+{
+	struct config *config;
+	if (s->rolling || s->stopping)
+		return "busy: another reload is under way\n";
+	config = calloc(1, sizeof(*config));
+	if (!config || config_load(config, s->config->file) != 0) {
+		free(config);
+		log_error("reload.failed", "the configuration has faults; the old one stays");
+		return "failed: the configuration has faults, the log says which\n";
+	}
+	s->before = s->config;
+	s->config = config;
+	s->roll_rules = true;
+	roll(s);
+	return NULL;
+}
+
+/* By a descriptor: the roles' processes have a loop with handlers of their own. */
+static void on_signal(evutil_socket_t fd, short what, void *arg)
+{
+	struct signalfd_siginfo info;
+	(void)what;
+	while (read(fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(arg);
+		else if (info.ssi_signo == SIGHUP)
+			reload(arg);
+		else
+			stop_all(arg, EX_OK);
+	}
+}
+
+static int open_signals(void)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+		return -errno;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* --- what roles tell ----------------------------------------------------------------- */
+
+static void all_ready(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->n_posts; i++)
+		if (!s->posts[i].now || !s->posts[i].now->ready)
+			return;
+	if (s->started)
+		return;
+	s->started = true;
+	log_warn("run.ready", "pid=%d workers=%u state=%s", (int)getpid(), s->workers,
+		 s->config->state);
+	const char *path = getenv("NOTIFY_SOCKET"); /* sd_notify(3) */
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	if (!path || strlen(path) >= sizeof(address.sun_path))
+		return;
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	size_t n = strlen(path);
+	memcpy(address.sun_path, path, n);
+	if (path[0] == '@')
+		address.sun_path[0] = '\0';
+	if (fd >= 0 && sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&address,
+			      (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n)) < 0)
+		log_warn("run.notify", "why=%s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+}
+
+/* The workers first: who takes mail in finds them there. */
+static void start_others(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->n_posts; i++)
+		if (s->posts[i].kind == &role_analyze &&
+		    (!s->posts[i].now || !s->posts[i].now->ready))
+			return;
+	for (size_t i = 0; i < s->n_posts; i++)
+		if (s->posts[i].kind != &role_analyze && !s->posts[i].now && !s->posts[i].starts)
+			start(&s->posts[i]);
+}
+
+static void on_told(evutil_socket_t fd, short what, void *arg)
+{
+	static char record[CONTROL_RECORD_BYTES + 1];
+	struct child *c = arg;
+	struct supervisor *s = c->post->sup;
+	int passed, n;
+	(void)what;
+	while ((n = unix_receive(fd, record, sizeof(record), &passed)) > 0 || n == -EMSGSIZE) {
+		if (passed >= 0)
+			close(passed);
+		if (n < 0)
+			continue;
+		c->heard_us = clock_mono_us();
+		if (record[0] == CONTROL_READY && !c->ready) {
+			c->ready = true;
+			if (c->post->next == c)
+				roll_step(s, c->post, true);
+			else if (!s->started)
+				start_others(s);
+			all_ready(s);
+		} else if (record[0] == CONTROL_STATUS) {
+			buf_reset(&c->status);
+			buf_add(&c->status, (struct span){record + 1, (size_t)n - 1});
+			c->asked = false;
+			answer_status(s);
+		} else if (record[0] == CONTROL_REGISTRY) {
+			roll_soon(s);
+		}
+	}
+	if (n != -EAGAIN)
+		event_del(c->readable); /* SIGCHLD tells the rest */
+}
+
+static void ask_status(struct supervisor *s)
+{
+	char c = CONTROL_STATUS;
+	for (struct child *child = s->children; child; child = child->all)
+		if (child->ready && !child->leaving &&
+		    unix_send(child->control, (struct span){&c, 1}, -1) == 0)
+			child->asked = true;
+}
+
+static void on_ping(evutil_socket_t fd, short what, void *arg)
+{
+	struct supervisor *s = arg;
+	int64_t now = clock_mono_us();
+	(void)fd;
+	(void)what;
+	for (struct child *c = s->children; c; c = c->all)
+		if (c->post->kind == &role_analyze && c->ready && !c->leaving &&
+		    now - c->heard_us > HANG_US) {
+			log_error("role.hangs", "role=%s pid=%d", c->post->kind->name, (int)c->pid);
+			kill(c->pid, SIGKILL);
+		}
+	ask_status(s);
+}
+
+/* --- the control socket --------------------------------------------------------------- */
+
+static void caller_free(struct caller *caller)
+{
+	struct caller **at = &caller->sup->callers;
+	while (*at != caller)
+		at = &(*at)->next;
+	*at = caller->next;
+	event_free(caller->readable);
+	event_free(caller->timer);
+	close(caller->fd);
+	free(caller);
+}
+
+static void caller_end(struct caller *caller, struct span text)
+{
+	if (file_write_fd(caller->fd, text) < 0)
+		log_debug("run.control", "a caller has gone");
+	caller_free(caller);
+}
+
+static void callers_answer(struct supervisor *s, const char *text)
+{
+	struct caller *next;
+	for (struct caller *c = s->callers; c; c = next) {
+		next = c->next;
+		if (c->waits == CALLER_ROLL)
+			caller_end(c, span_of(text));
+	}
+}
+
+static void write_status(struct supervisor *s, struct buf *out)
+{
+	struct json j = JSON_INIT(out);
+	char when[CLOCK_TEXT_BYTES];
+	json_open(&j, NULL, '{');
+	json_int(&j, "pid", getpid());
+	json_cstr(&j, "version", ASSAY_VERSION);
+	json_cstr(&j, "since", clock_rfc3339(s->started_us, when));
+	json_cstr(&j, "state", s->config->state);
+	json_bool(&j, "ready", s->started && !s->stopping);
+	if (s->redis)
+		json_int(&j, "redis_pid", s->redis);
+	else
+		json_null(&j, "redis_pid");
+	json_open(&j, "roles", '[');
+	for (size_t i = 0; i < s->n_posts; i++) {
+		const struct post *p = &s->posts[i];
+		const struct child *c = p->now;
+		json_open(&j, NULL, '{');
+		json_cstr(&j, "role", p->kind->name);
+		json_int(&j, "index", p->index);
+		if (c)
+			json_int(&j, "pid", c->pid);
+		else
+			json_null(&j, "pid");
+		json_cstr(&j, "state", !c ? "down" : !c->ready ? "starting"
+					  : c->asked ? "silent" : "ready");
+		json_int(&j, "starts", (int64_t)p->starts);
+		/* "{...}" of the role, without its braces */
+		if (c && c->status.n > 2) {
+			buf_addc(out, ',');
+			buf_add(out, span_sub(buf_span(&c->status), 1, c->status.n - 1));
+		}
+		json_close(&j, '}');
+	}
+	json_close(&j, ']');
+	json_close(&j, '}');
+	buf_addc(out, '\n');
+}
+
+/* When every role has told, or when the caller has waited long enough. */
+static void answer_status(struct supervisor *s)
+{
+	for (struct child *c = s->children; c; c = c->all)
+		if (c->asked)
+			return;
+	struct caller *next;
+	for (struct caller *c = s->callers; c; c = next) {
+		next = c->next;
+		if (c->waits == CALLER_STATUS)
+			event_active(c->timer, EV_TIMEOUT, 0);
+	}
+}
+
+static void on_caller_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct caller *caller = arg;
+	struct buf out = BUF_INIT;
+	(void)fd;
+	(void)what;
+	if (caller->waits == CALLER_STATUS)
+		write_status(caller->sup, &out);
+	caller_end(caller, buf_span(&out));
+	buf_free(&out);
+}
+
+static void take_word(struct caller *caller)
+{
+	struct supervisor *s = caller->sup;
+	struct span word = span_trim((struct span){caller->word, caller->n});
+	struct timeval tv = tv_of(STATUS_US);
+	if (span_eq(word, SPAN("status"))) {
+		caller->waits = CALLER_STATUS;
+		event_add(caller->timer, &tv);
+		ask_status(s);
+		answer_status(s);
+		return;
+	}
+	if (span_eq(word, SPAN("registry"))) {
+		caller->waits = CALLER_ROLL;
+		tv = tv_of(30 * US_PER_S);
+		event_add(caller->timer, &tv);
+		roll(s);
+		return;
+	}
+	if (!span_eq(word, SPAN("reload"))) {
+		caller_end(caller, SPAN("unknown: status, reload\n"));
+		return;
+	}
+	const char *why = reload(s);
+	if (why) {
+		caller_end(caller, span_of(why));
+		return;
+	}
+	caller->waits = CALLER_ROLL;
+	tv = tv_of(30 * US_PER_S);
+	event_add(caller->timer, &tv);
+}
+
+static void on_caller(evutil_socket_t fd, short what, void *arg)
+{
+	struct caller *c = arg;
+	(void)what;
+	ssize_t n = read(fd, c->word + c->n, sizeof(c->word) - c->n);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n > 0 && c->waits == CALLER_WORD) {
+		c->n += (size_t)n;
+		if (memchr(c->word, '\n', c->n) || c->n == sizeof(c->word)) {
+			event_del(c->readable);
+			take_word(c);
+		}
+		return;
+	}
+	caller_free(c);
+}
+
+static void on_accept(evutil_socket_t listener, short what, void *arg)
+{
+	struct supervisor *s = arg;
+	(void)what;
+	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct caller *c = fd < 0 ? NULL : calloc(1, sizeof(*c));
+	if (!c) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
+	*c = (struct caller){.sup = s, .fd = fd, .next = s->callers};
+	s->callers = c;
+	c->readable = event_new(s->loop, fd, EV_READ | EV_PERSIST, on_caller, c);
+	c->timer = event_new(s->loop, -1, 0, on_caller_timer, c);
+	struct timeval tv = tv_of(10 * US_PER_S);
+	if (!c->readable || !c->timer)
+		abort(); /* a supervisor without memory for two events can do nothing */
+	event_add(c->readable, NULL);
+	event_add(c->timer, &tv);
+}
+
+int supervisor_ask(const struct config *config, const char *word, int timeout_ms,
+		   struct buf *answer)
+{
+	char path[PATH_MAX], octets[4096];
+	if (snprintf(path, sizeof(path), "%s/run", config->state) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0)
+		return -errno;
+	int fd = unix_connect(folder, "control.sock", SOCK_STREAM), r = fd;
+	close(folder);
+	if (fd < 0)
+		return fd;
+	snprintf(octets, sizeof(octets), "%s\n", word);
+	r = file_write_fd(fd, span_of(octets));
+	int64_t until = clock_mono_us() + timeout_ms * 1000LL;
+	while (r == 0) {
+		int64_t left = (until - clock_mono_us()) / 1000;
+		struct pollfd p = {fd, POLLIN, 0};
+		if (left <= 0 || poll(&p, 1, (int)left) == 0) {
+			r = -ETIMEDOUT;
+			break;
+		}
+		ssize_t n = read(fd, octets, sizeof(octets));
+		if (n == 0)
+			break;
+		if (n > 0)
+			buf_add(answer, (struct span){octets, (size_t)n});
+		else if (errno != EAGAIN && errno != EINTR)
+			r = -errno;
+	}
+	close(fd);
+	return r == 0 && answer->failed ? -ENOMEM : r;
+}
+
+/* --- the start -------------------------------------------------------------------------- */
+
+static bool folder_empty(const char *path)
+{
+	DIR *d = opendir(path);
+	if (!d)
+		return false;
+	const struct dirent *e;
+	bool empty = true;
+	while (empty && (e = readdir(d)))
+		empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+	closedir(d);
+	return empty;
+}
+
+/* Who the roles are: `user`; where that account does not exist, or the folder is another's
+ * already, the owner of the state folder. */
+static int choose_account(struct supervisor *s)
+{
+	const char *state = s->config->state;
+	int r = state_folder_step_in(s->config); /* makes it */
+	state_folder_step_out();
+	struct stat st;
+	if (r == 0 && stat(state, &st) < 0)
+		r = -errno;
+	if (r < 0)
+		return r;
+	const struct passwd *user = geteuid() == 0 && s->config->user ? getpwnam(s->config->user)
+								     : NULL;
+	if (user && st.st_uid != user->pw_uid && folder_empty(state) &&
+	    chown(state, user->pw_uid, user->pw_gid) == 0) {
+		st.st_uid = user->pw_uid;
+		st.st_gid = user->pw_gid;
+	}
+	s->account = (struct account){st.st_uid, st.st_gid};
+	if (geteuid() == 0 && (!user || user->pw_uid != st.st_uid))
+		log_warn("run.user", "%s '%s'; the roles run as uid %u, the owner of %s",
+			 user ? "the state folder is not of the account" : "there is no account",
+			 s->config->user ? s->config->user : "", (unsigned)st.st_uid, state);
+	return 0;
+}
+
+static int open_listeners(struct supervisor *s)
+{
+	char path[PATH_MAX], name[JUDGE_NAME_BYTES];
+	if (snprintf(path, sizeof(path), "%s/run", s->config->state) >= (int)sizeof(path))
+		return -ENAMETOOLONG;
+	int r = file_make_folder(path, 0750);
+	if (r < 0)
+		return r;
+	if ((s->run_folder = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		return -errno;
+	s->lock = openat(s->run_folder, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+	if (s->lock < 0 || flock(s->lock, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK ? -EALREADY : -errno;
+	for (unsigned i = 0; i < s->workers; i++)
+		if ((s->listeners[i] = unix_listen(s->run_folder, judge_slot_name(i, name),
+						   SOCK_SEQPACKET, 0600)) < 0)
+			return s->listeners[i];
+	s->control = unix_listen(s->run_folder, "control.sock", SOCK_STREAM, 0660);
+	return s->control < 0 ? s->control : 0;
+}
+
+static void add_post(struct supervisor *s, const struct role_kind *kind, unsigned index)
+{
+	struct post *p = &s->posts[s->n_posts++];
+	*p = (struct post){.sup = s, .kind = kind, .index = index};
+	p->restart = event_new(s->loop, -1, 0, on_restart, p);
+	if (!p->restart)
+		abort();
+}
+
+static int make_events(struct supervisor *s)
+{
+	const struct config *c = s->config;
+	struct event **const all[] = {&s->signals, &s->accept, &s->ping};
+	s->signals = event_new(s->loop, open_signals(), EV_READ | EV_PERSIST, on_signal, s);
+	s->accept = event_new(s->loop, s->control, EV_READ | EV_PERSIST, on_accept, s);
+	s->ping = event_new(s->loop, -1, EV_PERSIST, on_ping, s);
+	s->kill = event_new(s->loop, -1, 0, on_kill, s);
+	s->redis_again = event_new(s->loop, -1, 0, on_redis_again, s);
+	s->roll_again = event_new(s->loop, -1, 0, on_roll_again, s);
+	if (!s->kill || !s->redis_again || !s->roll_again)
+		return -ENOMEM;
+	struct timeval tv = tv_of(PING_US);
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (!*all[i] || event_add(*all[i], all[i] == &s->ping ? &tv : NULL) < 0)
+			return -ENOMEM;
+	for (unsigned i = 0; i < s->workers; i++)
+		add_post(s, &role_analyze, i);
+	if (c->milter.address || c->policy.address)
+		add_post(s, &role_milter, 0);
+	if (c->capture.interface)
+		add_post(s, &role_packets, 0);
+	if (c->spool_maildirs.n)
+		add_post(s, &role_spool, 0);
+	add_post(s, &role_recorder, 0);
+	add_post(s, &role_feedback, 0);
+	return 0;
+}
+
+/* The private Redis goes last: the recorder may still have written. */
+static void end_redis(struct supervisor *s)
+{
+	if (!s->redis)
+		return;
+	kill(s->redis, SIGTERM);
+	while (waitpid(s->redis, NULL, 0) < 0 && errno == EINTR)
+		;
+}
+
+int supervisor_run(struct command_context *context)
+{
+	static struct supervisor s = {.lock = -1, .run_folder = -1, .control = -1};
+	s.config = context->config;
+	s.workers = config_workers(s.config);
+	s.started_us = clock_now_us();
+	signal(SIGPIPE, SIG_IGN);
+	int r = choose_account(&s);
+	if (r == 0) {
+		r = state_folder_step_in(s.config);
+		if (r == 0)
+			r = open_listeners(&s);
+		state_folder_step_out();
+	}
+	if (r == -EALREADY)
+		return command_fail(context->program, EX_TEMPFAIL,
+				    "%s: `assay run` works there already", s.config->state);
+	if (r < 0)
+		return command_fail(context->program, exit_code(r), "%s: %s", s.config->state,
+				    strerror(-r));
+	s.loop = event_base_new();
+	if (!s.loop || make_events(&s) < 0)
+		return command_fail(context->program, EX_OSERR, "no memory");
+	start_redis(&s);
+	for (unsigned i = 0; i < s.workers; i++)
+		start(&s.posts[i]);
+	event_base_dispatch(s.loop);
+	end_redis(&s);
+	unlinkat(s.run_folder, "control.sock", 0);
+	log_warn("run.end", "code=%d", s.code);
+	return s.code;
+}
