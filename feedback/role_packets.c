@@ -55,7 +55,8 @@ static int packets_open(struct role *r)
 	r->data = p;
 	const struct live_options options = {
 		.interface = c->capture.interface, .ring_bytes = c->capture.ring_bytes,
-		.capture = {.ports = c->capture.ports, .n_ports = c->capture.n_ports},
+		.capture = {.smtp = {.eod = EOD_AUTO, .keep = true, .hash = true},
+			    .ports = c->capture.ports, .n_ports = c->capture.n_ports},
 	};
 	int result = live_open(&p->live, &options, &why);
 	if (result == 0)
