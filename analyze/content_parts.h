@@ -8,6 +8,7 @@
 
 #include "analyze/content.h"
 #include "analyze/fold.h"
+#include "analyze/identity.h"
 #include "analyze/phrases.h"
 #include "analyze/view.h"
 
@@ -49,6 +50,7 @@ struct found_text {
 
 struct identity {
 	struct found_text name, address, phone, email, credit_code, icp;
+	struct span phone_digits; /* the phone with ASCII digits */
 };
 
 struct classification {
@@ -75,6 +77,8 @@ struct content {
 
 void unsub_find(struct unsub *u, struct reading *r);
 void unsub_facts(const struct content *c, const struct auth *auth, struct facts *f);
+/* The sender's name in what is shown; `address` is the postal address there, or empty. */
+struct text_range sender_name_find(struct content *c, struct text_range address);
 void identity_find(struct content *c);
 void identity_facts(struct content *c, const struct txn *txn, struct facts *f);
 void class_facts(struct content *c, const struct txn *txn, struct facts *f);

