@@ -100,7 +100,7 @@ static enum step step_history(struct analysis *a)
 	const struct analyzer_hooks *hooks = &a->analyzer->hooks;
 	if (!hooks->history)
 		return STEP_DONE;
-	return hooks->history(hooks->arg, &a->sender, a->txn, &a->facts, resume, a);
+	return hooks->history(hooks->history_arg, &a->sender, a->txn, &a->facts, resume, a);
 }
 
 static enum step step_rules(struct analysis *a)

@@ -24,7 +24,7 @@ struct analyzer_hooks {
 	/* Sets sender.hour and its like; STEP_WAIT: call `wake(wake_arg)` later. */
 	enum step (*history)(void *arg, const struct sender *s, const struct txn *t,
 			     struct facts *f, void (*wake)(void *), void *wake_arg);
-	void *arg;
+	void *arg, *history_arg; /* of senders and of history */
 	/* Tells of each entry whether it is listed and asks since when it has been: sets since_us. */
 	void (*listings)(void *arg, struct dnsbl_entry *v, size_t n, int64_t now_us);
 	void *listings_arg;

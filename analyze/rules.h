@@ -57,10 +57,18 @@ void ruleset_judge(const struct ruleset *set, const struct facts *facts, bool pa
 
 /* limit SCOPE { N per UNIT ... } */
 enum limit_scope { LIMIT_IP, LIMIT_NET, LIMIT_MAILFROM, LIMIT_DKIM, LIMIT_SENDER, LIMIT_SCOPES };
+#define LIMIT_AT_ONCE 0 /* as a window: transactions that are under way together */
 struct limit {
 	uint64_t count;
-	int64_t window_us; /* 60, 3600 or 86400 seconds */
+	int64_t window_us; /* 60, 3600 or 86400 seconds, or LIMIT_AT_ONCE */
+	bool dry_run;      /* refuses nobody, is counted and logged */
 };
 /* The limits of one scope, shortest window first. */
 const struct limit *ruleset_limits(const struct ruleset *set, enum limit_scope scope,
 				   size_t *n_r);
+/* What a sender's limits are multiplied with when his standing is good, or poor; 1 by default. */
+struct limit_standing {
+	double relaxed, tightened;
+};
+struct limit_standing ruleset_standing(const struct ruleset *set);
+const char *limit_scope_name(enum limit_scope scope);

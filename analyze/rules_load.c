@@ -215,7 +215,7 @@ int ruleset_load(struct ruleset **set_r, const struct config *config, int64_t to
 	if (!set)
 		return -ENOMEM;
 	*set = (struct ruleset){.refs = 1, .config = config, .diag = &diag, .hash_text = &hash_text,
-				.levels = {0, 5, INFINITY, INFINITY}};
+				.levels = {0, 5, INFINITY, INFINITY}, .standing = {1, 1}};
 	set->last = &set->first;
 	set->last_adjust = &set->adjusts;
 	arena_init(&set->arena, RULES_BYTES);
@@ -293,4 +293,9 @@ const struct limit *ruleset_limits(const struct ruleset *set, enum limit_scope s
 {
 	*n_r = set->n_limits[scope];
 	return set->limits[scope];
+}
+
+struct limit_standing ruleset_standing(const struct ruleset *set)
+{
+	return set->standing;
 }

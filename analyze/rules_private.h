@@ -113,6 +113,7 @@ struct ruleset {
 	double levels[4]; /* by enum action; INFINITY: never */
 	struct limit *limits[LIMIT_SCOPES];
 	size_t n_limits[LIMIT_SCOPES];
+	struct limit_standing standing;
 	struct pattern **patterns;
 	size_t n_patterns, cap_patterns;
 	/* while loading */

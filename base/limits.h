@@ -263,6 +263,13 @@
 /* Times that one command follows a slot that moves. */
 #define LIMIT_REDIS_HOPS 8
 
+/* Keys whose windows one process keeps: 150 octets for one seen once, 2 KB for a busy one. A large
+ * gateway has 100,000 senders and addresses a day. The one that was idle longest goes. */
+#define LIMIT_RATE_KEYS 200000
+
+/* Octets of a rate's key: a domain has at most 253, with its scope in front. Longer ones are cut. */
+#define LIMIT_RATE_KEY_BYTES 270
+
 /* Microseconds after which a recipient answered 4xx and not tried again counts as a soft return:
  * most queues try again within hours. Retries are recognised for five days (books.lua). */
 #define LIMIT_RETRY_WINDOW_US (86400 * 1000000LL)

@@ -1,35 +1,9 @@
-#include "feedback/rates.h"
+#include "feedback/rates_private.h"
 
 #include <stdlib.h>
 
 #include "base/clock.h"
-
-enum { SLOTS = 64, WINDOWS = 3 };
-
-static const int64_t window_lengths_us[WINDOWS] = {60 * US_PER_S, 3600 * US_PER_S,
-						   86400 * US_PER_S};
-
-/* slots[newest % SLOTS] is being filled; SLOTS + 1 would be needed for the oldest, partial one, so
- * the ring holds that many. */
-struct window {
-	int64_t newest; /* number of the slot: time / slot length */
-	uint64_t total; /* of all slots */
-	uint32_t slots[SLOTS + 1];
-};
-
-struct entry {
-	struct entry *next_in_chain;
-	struct entry *older, *newer; /* by last use */
-	size_t key_n;
-	struct window windows[WINDOWS];
-	char key[];
-};
-
-struct rates {
-	struct entry **chains;
-	size_t n_chains, n, max;
-	struct entry *oldest, *newest;
-};
+#include "base/limits.h"
 
 struct rates *rates_create(size_t max_keys)
 {
@@ -39,29 +13,38 @@ struct rates *rates_create(size_t max_keys)
 	r->max = max_keys ? max_keys : 1;
 	for (r->n_chains = 64; r->n_chains < r->max; r->n_chains *= 2)
 		;
-	r->chains = calloc(r->n_chains, sizeof(struct entry *));
-	if (!r->chains) {
+	r->chains = calloc(r->n_chains, sizeof(struct rates_entry *));
+	if (!r->chains || pthread_mutex_init(&r->lock, NULL) != 0) {
+		free(r->chains);
 		free(r);
 		return NULL;
 	}
 	return r;
 }
 
+static void entry_free(struct rates_entry *e)
+{
+	series_free(&e->seen);
+	series_free(&e->untold);
+	free(e);
+}
+
 void rates_free(struct rates *r)
 {
 	if (!r)
 		return;
-	for (struct entry *e = r->oldest, *newer; e; e = newer) {
+	for (struct rates_entry *e = r->oldest, *newer; e; e = newer) {
 		newer = e->newer;
-		free(e);
+		entry_free(e);
 	}
+	pthread_mutex_destroy(&r->lock);
 	free(r->chains);
 	free(r);
 }
 
 /* --- keys ------------------------------------------------------------------------- */
 
-static struct entry **chain_of(const struct rates *r, struct span key)
+static struct rates_entry **chain_of(const struct rates *r, struct span key)
 {
 	uint64_t hash = 14695981039346656037ULL; /* FNV-1a */
 	for (size_t i = 0; i < key.n; i++)
@@ -69,21 +52,31 @@ static struct entry **chain_of(const struct rates *r, struct span key)
 	return &r->chains[(hash ^ hash >> 29) & (r->n_chains - 1)];
 }
 
-static struct entry *find(const struct rates *r, struct span key)
+static struct span key_of(const struct rates_entry *e)
 {
-	for (struct entry *e = *chain_of(r, key); e; e = e->next_in_chain)
-		if (span_eq(key, (struct span){e->key, e->key_n}))
+	return (struct span){e->key, e->key_n};
+}
+
+static struct span cut(struct span key)
+{
+	return span_sub(key, 0, LIMIT_RATE_KEY_BYTES);
+}
+
+struct rates_entry *rates_find(struct rates *r, struct span key)
+{
+	for (struct rates_entry *e = *chain_of(r, key); e; e = e->next_in_chain)
+		if (span_eq(key, key_of(e)))
 			return e;
 	return NULL;
 }
 
-static void unlink_use(struct rates *r, struct entry *e)
+static void unlink_use(struct rates *r, struct rates_entry *e)
 {
 	*(e->older ? &e->older->newer : &r->oldest) = e->newer;
 	*(e->newer ? &e->newer->older : &r->newest) = e->older;
 }
 
-static void link_newest(struct rates *r, struct entry *e)
+static void link_newest(struct rates *r, struct rates_entry *e)
 {
 	e->older = r->newest;
 	e->newer = NULL;
@@ -91,28 +84,51 @@ static void link_newest(struct rates *r, struct entry *e)
 	r->newest = e;
 }
 
-static void forget(struct rates *r, struct entry *e)
+static void forget(struct rates *r, struct rates_entry *e)
 {
-	struct entry **at = chain_of(r, (struct span){e->key, e->key_n});
+	struct rates_entry **at = chain_of(r, key_of(e));
 	while (*at != e)
 		at = &(*at)->next_in_chain;
 	*at = e->next_in_chain;
+	if (e->dirty) {
+		for (at = &r->dirty[e->bucket]; *at != e;)
+			at = &(*at)->next_dirty;
+		*at = e->next_dirty;
+	}
+	r->forgotten += e->untold.n > 0;
 	unlink_use(r, e);
-	free(e);
+	entry_free(e);
 	r->n--;
 }
 
-static struct entry *make(struct rates *r, struct span key)
+/* The oldest goes, but not what Redis is to hear yet or a batch is about: among a few. */
+static void forget_one(struct rates *r)
 {
-	if (r->n == r->max)
-		forget(r, r->oldest);
-	struct entry *e = calloc(1, sizeof(*e) + key.n + 1);
+	struct rates_entry *e = r->oldest;
+	for (int i = 0; e && i < 32 && (e->untold.n || e->open || e->flying); i++)
+		e = e->newer;
+	if (e && !e->flying)
+		forget(r, e);
+}
+
+struct rates_entry *rates_make(struct rates *r, struct span key)
+{
+	struct rates_entry *e = rates_find(r, key);
+	if (e) {
+		unlink_use(r, e);
+		link_newest(r, e);
+		return e;
+	}
+	if (r->n >= r->max)
+		forget_one(r);
+	e = r->n < r->max ? calloc(1, sizeof(*e) + key.n + 1) : NULL;
 	if (!e)
 		return NULL;
-	e->key_n = key.n;
+	e->key_n = (uint16_t)key.n;
 	if (key.n)
 		memcpy(e->key, key.p, key.n);
-	struct entry **chain = chain_of(r, key);
+	e->bucket = (uint8_t)books_bucket(key);
+	struct rates_entry **chain = chain_of(r, key);
 	e->next_in_chain = *chain;
 	*chain = e;
 	link_newest(r, e);
@@ -120,94 +136,83 @@ static struct entry *make(struct rates *r, struct span key)
 	return e;
 }
 
+void rates_make_dirty(struct rates *r, struct rates_entry *e)
+{
+	if (e->dirty || !r->shared)
+		return;
+	e->dirty = true;
+	e->next_dirty = r->dirty[e->bucket];
+	r->dirty[e->bucket] = e;
+}
+
 /* --- windows ---------------------------------------------------------------------- */
 
-static int64_t slot_us(size_t window)
+void rates_count(struct rates *r, struct span key, int n, int64_t at_us)
 {
-	return window_lengths_us[window] / SLOTS;
-}
-
-/* Turns the ring to `slot`: what is older than the window leaves it. */
-static void turn(struct window *w, int64_t slot)
-{
-	int64_t steps = slot - w->newest;
-	if (steps <= 0)
-		return; /* the clock went back: counted in the newest slot */
-	if (steps > SLOTS) {
-		memset(w, 0, sizeof(*w));
-		w->newest = slot;
-		return;
-	}
-	while (w->newest < slot) {
-		uint32_t *leaving = &w->slots[(uint64_t)++w->newest % (SLOTS + 1)];
-		w->total -= *leaving;
-		*leaving = 0;
-	}
-}
-
-/* Without the part of the oldest slot that has left the window already. */
-static double value(const struct window *before, size_t window, int64_t now_us)
-{
-	struct window w = *before;
-	int64_t length = slot_us(window);
-	turn(&w, now_us / length);
-	double gone = (double)(now_us - w.newest * length) / (double)length;
-	gone = gone < 0 ? 0 : gone > 1 ? 1 : gone;
-	return (double)w.total - gone * w.slots[(uint64_t)(w.newest + 1) % (SLOTS + 1)];
-}
-
-void rates_count(struct rates *r, struct span key, uint64_t n, int64_t now_us)
-{
-	struct entry *e = find(r, key);
+	pthread_mutex_lock(&r->lock);
+	uint32_t at = rates_slot(r, at_us);
+	struct rates_entry *e = rates_make(r, cut(key));
 	if (e) {
-		unlink_use(r, e);
-		link_newest(r, e);
-	} else if (!(e = make(r, key))) {
-		return;
+		if (series_add(&e->seen, at, n, at) && r->shared &&
+		    series_add(&e->untold, at, n, at))
+			rates_make_dirty(r, e);
 	}
-	for (size_t i = 0; i < WINDOWS; i++) {
-		struct window *w = &e->windows[i];
-		turn(w, now_us / slot_us(i));
-		uint32_t *slot = &w->slots[(uint64_t)w->newest % (SLOTS + 1)];
-		uint32_t room = UINT32_MAX - *slot, more = n < room ? (uint32_t)n : room;
-		*slot += more;
-		w->total += more;
-	}
+	pthread_mutex_unlock(&r->lock);
 }
 
-static size_t window_of(int64_t window_us)
+double rates_read(struct rates *r, struct span key, int64_t window_us, int64_t now_us)
 {
-	size_t i = 0;
-	while (i + 1 < WINDOWS && window_lengths_us[i] < window_us)
-		i++;
-	return i;
+	pthread_mutex_lock(&r->lock);
+	const struct rates_entry *e = rates_find(r, cut(key));
+	double n = e ? series_read(&e->seen, window_us, now_us + r->shift_us) : 0;
+	pthread_mutex_unlock(&r->lock);
+	return n;
 }
 
-double rates_read(const struct rates *r, struct span key, int64_t window_us, int64_t now_us)
+int64_t rates_wait(struct rates *r, struct span key, const struct limit *limits, size_t n,
+		   double factor, int64_t now_us)
 {
-	const struct entry *e = find(r, key);
-	size_t i = window_of(window_us);
-	return e ? value(&e->windows[i], i, now_us) : 0;
-}
-
-int64_t rates_wait(const struct rates *r, struct span key, const struct limit *limits, size_t n,
-		   int64_t now_us)
-{
-	const struct entry *e = find(r, key);
-	int64_t wait = 0;
-	for (size_t k = 0; e && k < n; k++) {
-		size_t i = window_of(limits[k].window_us);
-		int64_t step = slot_us(i), at = now_us + wait;
-		/* Slot by slot: after SLOTS + 1 of them the window is empty. A limit of 0 never
-		 * has room and asks for a whole window. */
-		for (int s = 0; s <= SLOTS + 1 &&
-				value(&e->windows[i], i, at) + 1 > (double)limits[k].count; s++)
-			at += step;
-		if (at - now_us > wait)
-			wait = at - now_us;
+	static const struct series nothing;
+	int64_t longest = 0;
+	pthread_mutex_lock(&r->lock);
+	struct rates_entry *e = rates_find(r, cut(key));
+	for (size_t i = 0; i < n; i++) {
+		double most = (double)limits[i].count * factor;
+		int64_t wait;
+		if (limits[i].window_us == LIMIT_AT_ONCE)
+			wait = (e ? e->open : 0) + 1 > most ? US_PER_S : 0;
+		else
+			wait = series_wait(e ? &e->seen : &nothing, limits[i].window_us, most,
+					   now_us + r->shift_us);
+		if (wait > longest)
+			longest = wait;
 	}
-	for (size_t k = 0; !e && k < n; k++)
-		if (limits[k].count == 0 && limits[k].window_us > wait)
-			wait = limits[k].window_us;
-	return wait;
+	/* Who is refused counts nothing, so nobody would ask Redis what has left meanwhile. */
+	if (longest && e)
+		rates_make_dirty(r, e);
+	pthread_mutex_unlock(&r->lock);
+	return longest;
+}
+
+int rates_open(struct rates *r, struct span key, int change)
+{
+	pthread_mutex_lock(&r->lock);
+	struct rates_entry *e = change > 0 ? rates_make(r, cut(key)) : rates_find(r, cut(key));
+	int open = 0;
+	if (e) {
+		e->open += change;
+		if (e->open < 0) /* it made room meanwhile */
+			e->open = 0;
+		open = e->open;
+	}
+	pthread_mutex_unlock(&r->lock);
+	return open;
+}
+
+size_t rates_keys(struct rates *r)
+{
+	pthread_mutex_lock(&r->lock);
+	size_t n = r->n;
+	pthread_mutex_unlock(&r->lock);
+	return n;
 }

@@ -1,15 +1,13 @@
 /*
  * rates - how many transactions a key had in the last minute, hour, day: true sliding windows.
  *
- * A window is a ring of 64 slots and the part of the oldest slot that still lies in it, so what
- * leaves a window leaves it little by little: there is no moment at which a whole quota is free
- * again. The error is at most what one slot (1/64 of the window) holds unevenly.
- *
- * These are this process's own windows. They need nobody, cost a hash look-up and never block;
- * they are what limits go by when Redis is away.
+ * What one process counts, and with an exchange (rates_exchange.h) what all gateways count: the
+ * windows hold everybody's counts as of the last exchange and what came here since. Without Redis
+ * they go on by themselves, and what others counted leaves them in its time.
  *
  * Ownership: rates_create() .. rates_free().
- * Units:     transactions; microseconds of any clock that does not jump (clock_mono_us()).
+ * Threads:   all functions may be called from any; a call takes the lock for a microsecond.
+ * Units:     transactions; microseconds of a clock that does not jump (clock_mono_us()).
  * Errors:    none that a caller could act on: without memory a key counts as never seen, which
  *            refuses nobody.
  */
@@ -23,13 +21,20 @@ struct rates;
 struct rates *rates_create(size_t max_keys);
 void rates_free(struct rates *r); /* accepts NULL */
 
-/* One transaction (or `n`) of `key`: "ip:192.0.2.1", "sender:example.com". */
-void rates_count(struct rates *r, struct span key, uint64_t n, int64_t now_us);
+/* `n` transactions of `key` ("ip:192.0.2.1", "sender:example.com") at `at_us`; a negative `n`
+ * takes back what was counted there. */
+void rates_count(struct rates *r, struct span key, int n, int64_t at_us);
 
 /* Transactions of `key` in the last `window_us`: 60, 3600 or 86400 seconds. */
-double rates_read(const struct rates *r, struct span key, int64_t window_us, int64_t now_us);
+double rates_read(struct rates *r, struct span key, int64_t window_us, int64_t now_us);
 
-/* May one more transaction of `key` come under these limits? 0: yes; else the microseconds to
- * wait until all of them have room. A refused transaction is not to be counted. */
-int64_t rates_wait(const struct rates *r, struct span key, const struct limit *limits, size_t n,
-		   int64_t now_us);
+/* May one more transaction of `key` come under these limits, their counts times `factor`? 0: yes;
+ * else the microseconds to wait until all of them have room. A refused transaction is not to be
+ * counted. LIMIT_AT_ONCE is compared with rates_open(), and waiting for it takes a second. */
+int64_t rates_wait(struct rates *r, struct span key, const struct limit *limits, size_t n,
+		   double factor, int64_t now_us);
+
+/* Transactions of `key` that are under way in this process: adds `change`, returns how many. */
+int rates_open(struct rates *r, struct span key, int change);
+
+size_t rates_keys(struct rates *r); /* that are kept */

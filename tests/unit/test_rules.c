@@ -304,13 +304,24 @@ static void test_limits(void **state)
 				 "limit ip { 3000 per hour  100 per minute  20000 per day }\n", 0), 0);
 	const struct limit *l = ruleset_limits(b->set, LIMIT_IP, &n);
 	assert_int_equal(n, 3);
-	static const struct limit want[] = {{100, 60000000}, {3000, 3600000000}, {20000, 86400000000}};
+	static const struct limit want[] = {{100, 60000000, false}, {3000, 3600000000, false},
+					    {20000, 86400000000, false}};
 	for (size_t i = 0; i < n; i++) {
 		assert_int_equal(l[i].count, want[i].count);
 		assert_int_equal(l[i].window_us, want[i].window_us);
 	}
 	ruleset_limits(b->set, LIMIT_SENDER, &n);
 	assert_int_equal(n, 0);
+	assert_true(ruleset_standing(b->set).relaxed == 1);
+	assert_int_equal(load(b, "limit ip { 3000 per hour dry-run  20 at once }\n"
+				 "limit sender { 500 per hour  relaxed 2.5  tightened 0.25 }\n", 0), 0);
+	l = ruleset_limits(b->set, LIMIT_IP, &n);
+	assert_int_equal(n, 2);
+	assert_int_equal(l[0].window_us, LIMIT_AT_ONCE);
+	assert_false(l[0].dry_run);
+	assert_true(l[1].dry_run);
+	assert_true(ruleset_standing(b->set).relaxed == 2.5);
+	assert_true(ruleset_standing(b->set).tightened == 0.25);
 }
 
 static void test_adjust(void **state)

@@ -1,0 +1,239 @@
+/* Limits of rules and filings against transactions, without Redis. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/file.h"
+#include "feedback/limiter.h"
+
+#define T0 (100000 * US_PER_S)
+
+struct bench {
+	char folder[64], path[96];
+	const char *folders[1];
+	struct config config;
+	struct ruleset *rules;
+	struct limiter *limiter;
+};
+
+static void use(struct bench *b, const char *text)
+{
+	FILE *f = fopen(b->path, "w");
+	assert_non_null(f);
+	fputs(text, f);
+	fclose(f);
+	ruleset_unref(b->rules);
+	assert_int_equal(ruleset_load(&b->rules, &b->config, 0), 0);
+	if (b->limiter)
+		limiter_reload(b->limiter, b->rules);
+	else
+		assert_int_equal(limiter_create(&b->limiter, &b->config, b->rules, NULL), 0);
+}
+
+static int set_up(void **state)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+	*state = b;
+	strcpy(b->folder, "/tmp/assay-limiter-XXXXXX");
+	assert_non_null(mkdtemp(b->folder));
+	snprintf(b->path, sizeof(b->path), "%s/local.rules", b->folder);
+	config_init(&b->config);
+	b->folders[0] = b->folder;
+	b->config.rules.v = b->folders;
+	b->config.rules.n = 1;
+	b->config.packs.n = 0;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct bench *b = *state;
+	limiter_free(b->limiter);
+	ruleset_unref(b->rules);
+	config_free(&b->config);
+	unlink(b->path);
+	rmdir(b->folder);
+	free(b);
+	return 0;
+}
+
+static struct limiter_query at_mail(const char *ip, const char *domain)
+{
+	struct limiter_query q = {.mail_from_domain = span_of(domain)};
+	assert_true(ip_parse(span_of(ip), &q.ip));
+	return q;
+}
+
+static struct limiter_query at_end(const char *dkim, const char *sender)
+{
+	return (struct limiter_query){.dkim = span_of(dkim), .sender = span_of(sender)};
+}
+
+static int passed(struct bench *b, const struct limiter_query *q, int n, int64_t at_us)
+{
+	struct limiter_refusal r;
+	int passes = 0;
+	for (int i = 0; i < n; i++)
+		passes += !limiter_refuses(b->limiter, q, at_us, &r);
+	return passes;
+}
+
+static void scopes(void **state)
+{
+	struct bench *b = *state;
+	use(b, "limit ip { 3 per minute }\nlimit net { 5 per minute }\nlimit mailfrom { 4 per hour }\n"
+	       "limit dkim { 2 per day }\nlimit sender { 1 per day }\n");
+	struct limiter_query one = at_mail("192.0.2.1", "A.example"), two = at_mail("192.0.2.2", "b.example");
+	struct limiter_refusal r;
+	assert_int_equal(passed(b, &one, 5, T0), 3);
+	assert_int_equal(passed(b, &two, 5, T0), 2); /* the /24 has 5 */
+	assert_true(limiter_refuses(b->limiter, &two, T0, &r));
+	assert_int_equal(r.scope, LIMIT_NET);
+	assert_string_equal(r.key, "net:192.0.2.0/24");
+	assert_in_range(r.seconds, 59, 62);
+	assert_non_null(strstr(r.text, " seconds"));
+	/* who waits as told is let in, from another address of the same domain too */
+	assert_int_equal(passed(b, &one, 1, T0 + r.seconds * US_PER_S), 1);
+	struct limiter_query three = at_mail("2001:db8::1", "a.EXAMPLE");
+	assert_int_equal(passed(b, &three, 1, T0 + 70 * US_PER_S), 0);
+	/* the null sender has no domain, other /64s are others */
+	struct limiter_query none = at_mail("2001:db8::1", "");
+	assert_int_equal(passed(b, &none, 9, T0), 3);
+	none = at_mail("2001:db8::2", "");
+	assert_int_equal(passed(b, &none, 9, T0), 2);
+	none = at_mail("2001:db8:0:1::2", "");
+	assert_int_equal(passed(b, &none, 9, T0), 3);
+	struct limiter_query end = at_end("d.example", "key");
+	assert_int_equal(passed(b, &end, 3, T0), 1);
+	end.sender = SPAN_NONE;
+	assert_int_equal(passed(b, &end, 3, T0), 1);
+}
+
+static void refused_ones_do_not_count(void **state)
+{
+	struct bench *b = *state;
+	use(b, "limit ip { 10 per minute }\nlimit sender { 2 per hour }\n");
+	struct limiter_query mail = at_mail("192.0.2.1", ""), end = at_end("", "s");
+	struct limiter_refusal r;
+	int let_in = 0, refused = 0;
+	for (int i = 0; i < 50; i++) {
+		if (limiter_refuses(b->limiter, &mail, T0, &r))
+			continue;
+		if (limiter_refuses(b->limiter, &end, T0 + 5 * US_PER_S, &r)) {
+			limiter_take_back(b->limiter, &mail, T0);
+			refused++;
+		} else {
+			let_in++;
+		}
+	}
+	assert_int_equal(let_in, 2);
+	assert_int_equal(refused, 48);
+	assert_int_equal(passed(b, &mail, 50, T0 + 6 * US_PER_S), 8);
+	/* asking does not count */
+	for (int i = 0; i < 50; i++)
+		assert_true(limiter_would_refuse(b->limiter, &mail, T0 + 6 * US_PER_S, &r));
+	struct limiter_query other = at_mail("192.0.2.9", "");
+	for (int i = 0; i < 50; i++)
+		assert_false(limiter_would_refuse(b->limiter, &other, T0, &r));
+	assert_int_equal(passed(b, &other, 50, T0), 10);
+}
+
+static void at_once_and_dry_run(void **state)
+{
+	struct bench *b = *state;
+	use(b, "limit ip { 2 at once  1 per minute dry-run }\n");
+	struct limiter_query q = at_mail("192.0.2.1", "");
+	struct limiter_refusal r;
+	assert_int_equal(passed(b, &q, 5, T0), 2);
+	limiter_ended(b->limiter, &q);
+	assert_int_equal(passed(b, &q, 5, T0), 1);
+	assert_true(limiter_refuses(b->limiter, &q, T0, &r));
+	assert_string_equal(r.text, "Too many messages from this address: 2 at once are accepted; "
+				    "try again in 1 seconds");
+	struct buf out = BUF_INIT;
+	struct json j = JSON_INIT(&out);
+	json_open(&j, NULL, '{');
+	limiter_status(b->limiter, &j);
+	json_close(&j, '}');
+	buf_addc(&out, '\0');
+	/* three were let in; the second and all after it would have been refused */
+	assert_non_null(strstr(out.p, "\"ip\":{\"counted\":3,\"refused\":8,\"dry_run\":10}"));
+	buf_free(&out);
+}
+
+static bool known(void *arg, struct span key, struct limiter_sender *s)
+{
+	(void)arg;
+	s->filed = (struct limit){.count = 10, .window_us = 3600 * US_PER_S};
+	if (!span_eq(key, SPAN("filed")))
+		s->filed.count = 0;
+	s->standing = span_eq(key, SPAN("poor"))   ? STANDING_POOR
+		      : span_eq(key, SPAN("good")) ? STANDING_GOOD
+						   : STANDING_USUAL;
+	return !span_eq(key, SPAN("nobody"));
+}
+
+static void filings_and_standing(void **state)
+{
+	struct bench *b = *state;
+	use(b, "limit sender { 4 per hour  relaxed 2  tightened 0.5 }\n");
+	limiter_set_hooks(b->limiter, &(struct limiter_hooks){.sender = known});
+	static const struct {
+		const char *sender;
+		int want;
+	} rows[] = {{"nobody", 4}, {"usual", 4}, {"filed", 10}, {"good", 8}, {"poor", 2}};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		struct limiter_query q = at_end("", rows[i].sender);
+		int got = passed(b, &q, 20, T0);
+		if (got != rows[i].want)
+			fail_msg("%s: %d passed, want %d", rows[i].sender, got, rows[i].want);
+	}
+	/* a reload takes effect at once and keeps the windows */
+	use(b, "limit sender { 6 per hour }\n");
+	struct limiter_query q = at_end("", "nobody");
+	assert_int_equal(passed(b, &q, 20, T0), 2);
+}
+
+static void *one_thread(void *arg)
+{
+	struct bench *b = arg;
+	struct limiter_query q = at_mail("192.0.2.1", "a.example");
+	return (void *)(intptr_t)passed(b, &q, 2000, T0);
+}
+
+static void many_threads(void **state)
+{
+	struct bench *b = *state;
+	pthread_t threads[8];
+	intptr_t sum = 0;
+	use(b, "limit ip { 5000 per hour }\nlimit mailfrom { 9000 per hour }\n");
+	for (int i = 0; i < 8; i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, one_thread, b), 0);
+	for (int i = 0; i < 8; i++) {
+		void *n;
+		pthread_join(threads[i], &n);
+		sum += (intptr_t)n;
+	}
+	assert_int_equal(sum, 5000);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(scopes), TEST(refused_ones_do_not_count), TEST(at_once_and_dry_run),
+		TEST(filings_and_standing), TEST(many_threads),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
