@@ -53,6 +53,8 @@ void config_init(struct config *c)
 	c->dns.deadline_us = LIMIT_DNS_DEADLINE_US;
 	c->milter = (struct config_listener){.deadline_us = 5000000, .mode = 0660};
 	c->policy = c->http = c->milter;
+	c->milter_headers.verdict = "X-Assay-Verdict";
+	c->milter_headers.results = "Authentication-Results";
 	listen_everywhere(c);
 	c->capture.ports[0] = 25;
 	c->capture.ports[1] = 587;
@@ -321,15 +323,36 @@ static bool read_dmarc(struct parser *p)
 	return i != SIZE_MAX;
 }
 
+/* A field name (RFC 5322 section 2.2), short enough for a line with its value. */
+static bool take_field_name(struct parser *p, const char **name_r)
+{
+	struct token t = p->lexer.token;
+	struct span s = take(p, "the name of a field");
+	if (!s.p)
+		return false;
+	for (size_t k = 0; k < s.n; k++)
+		if (s.n > 70 || s.p[k] <= ' ' || s.p[k] >= 0x7f || s.p[k] == ':') {
+			diag_error(p->diag, t.at, "'%.*s' is no name of a header field",
+				   SPAN_ARG(s));
+			return false;
+		}
+	*name_r = keep(p, s);
+	return true;
+}
+
 static bool listen_option(struct parser *p, void *listener)
 {
-	static const char *const names[] = {"deadline", "mode", "group"};
+	static const char *const names[] = {"deadline", "mode", "group", "header-verdict",
+					    "header-results"};
 	struct config_listener *l = listener;
 	size_t i;
-	if (!take_option_name(p, names, 3, &i))
+	if (!take_option_name(p, names, l == &p->config->milter ? 5 : 3, &i))
 		return false;
 	if (i == 0)
 		return take_duration(p, &l->deadline_us);
+	if (i >= 3)
+		return take_field_name(p, i == 3 ? &p->config->milter_headers.verdict :
+						   &p->config->milter_headers.results);
 	struct token t = p->lexer.token;
 	struct span s = take(p, i == 1 ? "an octal mode" : "a group");
 	if (!s.p)

@@ -56,6 +56,9 @@ struct config {
 	enum dmarc_standard dmarc;
 	struct config_listener milter, policy, http;
 	struct {
+		const char *verdict, *results; /* names of the fields that we add */
+	} milter_headers;
+	struct {
 		const char *interface; /* NULL: no capture */
 		uint16_t ports[16];
 		size_t n_ports;

@@ -184,6 +184,15 @@
 /* Memory of one SMTP session beside its transactions: HELO names and replies, one after the other. */
 #define LIMIT_SESSION_BYTES ((size_t)1 << 20)
 
+/* --- milter (capture/milter.c) --------------------------------------------- */
+
+/* Seconds that an MTA may take inside one frame. Idle connections are not meant: they wait in
+ * libmilter's pool, while one that stopped in the middle of a frame holds a thread. */
+#define LIMIT_MILTER_FRAME_S 60
+
+/* Connections that wait to be accepted: a burst of a busy gateway's smtpd processes. */
+#define LIMIT_MILTER_BACKLOG 1024
+
 /* --- DNS (analyze/dns*.c, zone.c) ------------------------------------------ */
 
 /* CNAMEs followed in one answer: BIND stops at 16, real chains have up to 5. */

@@ -15,7 +15,8 @@ static const char contract[] =
 	"redis    cluster r1:6379 r2:6379\n"
 	"dns      forward 127.0.0.1 ::1 port 5353 { deadline 2s }\n"
 	"dmarc    rfc7489\n"
-	"listen   milter unix:/run/assay/milter.sock { deadline 4s mode 0600 group postfix }\n"
+	"listen   milter unix:/run/assay/milter.sock { deadline 4s mode 0600 group postfix\n"
+	"         header-verdict X-Judged }\n"
 	"listen   http   127.0.0.1:8025\n"
 	"capture  interface eth1 { ports 25 587 2525  ring 16M }\n"
 	"spool    maildir /var/spool/assay/in\n"
@@ -49,6 +50,8 @@ static void test_whole(void **state)
 	assert_int_equal(c.milter.deadline_us, 4000000);
 	assert_int_equal(c.milter.mode, 0600);
 	assert_string_equal(c.milter.group, "postfix");
+	assert_string_equal(c.milter_headers.verdict, "X-Judged");
+	assert_string_equal(c.milter_headers.results, "Authentication-Results");
 	assert_null(c.policy.address); /* a file with one listener has that one */
 	assert_string_equal(c.http.address, "127.0.0.1:8025");
 	assert_string_equal(c.capture.interface, "eth1");
@@ -59,7 +62,7 @@ static void test_whole(void **state)
 	assert_string_equal(c.rules.v[1], "/etc/x/local");
 	assert_int_equal(c.packs.n, 2);
 	assert_string_equal(c.packs.v[1], "bulk-senders");
-	assert_int_equal(c.packs.lines[1], 11);
+	assert_int_equal(c.packs.lines[1], 12);
 	assert_string_equal(c.host, "mx1.mbox.example");
 	assert_string_equal(c.report.from, "fbl@mbox.example");
 	assert_string_equal(c.report.dkim_selector, "s1");
@@ -132,6 +135,9 @@ static void test_faults(void **state)
 		{"listen http a:1\nlisten http a:2", "c:2:8: error: second 'listen http'\n"},
 		{"listen milter a:1 { mode 999 }",
 		 "c:1:26: error: '999' is no octal mode; write it like 0660\n"},
+		{"listen milter a:1 { header-results A:B }",
+		 "c:1:36: error: 'A:B' is no name of a header field\n"},
+		{"listen http a:1 { header-verdict X }", "c:1:19: error: unknown option 'header-verdict'\n"},
 		{"capture interface e { ports 0 }",
 		 "c:1:29: error: 'ports' takes up to 16 numbers from 1 to 65535\n"},
 		{"capture interface e { ports }", "c:1:29: error: 'ports' needs a number\n"},
