@@ -202,8 +202,11 @@ void capture_counters_write(const struct capture_counters *n, struct json *j)
 				{"idle", tcp->idle}));
 	write_counters(j, "smtp",
 		       COUNTERS({"transactions", smtp->transactions}, {"sessions", smtp->sessions},
-				{"long_lines", smtp->long_lines},
+				{"not_smtp", smtp->not_smtp},
 				{"unmatched_replies", smtp->unmatched_replies},
+				{"incomplete", smtp->incomplete}, {"long_lines", smtp->long_lines},
 				{"commands_dropped", smtp->commands_dropped},
-				{"not_smtp", smtp->not_smtp}));
+				{"rcpts_dropped", smtp->rcpts_dropped},
+				{"held_dropped", smtp->held_dropped},
+				{"truncated", smtp->truncated}, {"spilled", smtp->spilled}));
 }

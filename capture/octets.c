@@ -107,6 +107,11 @@ void octets_hole(struct octets *o, uint64_t length)
 	o->n_holes += o->n_holes < HOLES;
 }
 
+bool octets_spilled(const struct octets *o)
+{
+	return o->fd >= 0;
+}
+
 bool octets_has_hole(const struct octets *o)
 {
 	return o && o->n_holes > 0;

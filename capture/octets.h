@@ -21,6 +21,7 @@ uint64_t octets_size(const struct octets *o);
 
 /* `length` octets are missing here (0: it is not known how many). */
 void octets_hole(struct octets *o, uint64_t length);
+bool octets_spilled(const struct octets *o); /* it lies in a file */
 bool octets_has_hole(const struct octets *o); /* accepts NULL */
 
 /* Remembers this place, so that octets_cut() can come back to it. One place at a time. */

@@ -192,6 +192,12 @@ void smtp_end(struct smtp *s, int64_t time_us)
 		octets_free(s->content);
 		s->content = NULL;
 	}
+	/* chunks without the last one */
+	if (s->body && s->txn && s->txn->reply.code < 400 && !s->message &&
+	    (octets_size(s->body) || octets_has_hole(s->body))) {
+		smtp_finish_content(s, s->body, false);
+		s->body = NULL;
+	}
 	smtp_emit(s);
 	if (s->n_txn == 0 && !(s->ended && s->fed[0] + s->fed[1] == 0))
 		tell_session(s);

@@ -43,7 +43,15 @@ struct smtp_events {
 };
 
 struct smtp_counters {
-	uint64_t transactions, sessions, long_lines, unmatched_replies, commands_dropped, not_smtp;
+	uint64_t transactions, sessions, not_smtp, unmatched_replies;
+	uint64_t incomplete;       /* messages with a hole or without an end */
+	uint64_t long_lines;       /* LIMIT_COMMAND_BYTES */
+	uint64_t commands_dropped; /* LIMIT_PENDING_COMMANDS */
+	uint64_t rcpts_dropped;    /* LIMIT_RCPTS */
+	uint64_t held_dropped;     /* LIMIT_HELD_BYTES: the reply to DATA was given up */
+	uint64_t truncated;        /* LIMIT_MESSAGE_BYTES, or no room for a file */
+	uint64_t spilled;          /* LIMIT_SPILL_BYTES: messages that went to a file */
+	uint64_t held_octets;      /* copied to wait for a reply */
 };
 
 struct smtp;

@@ -46,14 +46,18 @@ void smtp_emit(struct smtp *s)
 		t->flags |= s->eod.flags;
 		if (s->eod.candidate && eod_tail_is_commands(&s->eod))
 			t->flags |= TXN_SMUGGLING;
+		s->counters->spilled += octets_spilled(s->message);
 		octets_give(s->message, t, s->content_ended);
 		s->message = NULL;
+		s->counters->incomplete += !t->complete;
+		s->counters->truncated += t->flags & TXN_TRUNCATED ? 1 : 0;
 	}
 	s->doubtful = false;
 	s->txn = NULL;
 	s->lmtp_left = 0;
 	if (s->loss)
 		t->flags |= TXN_CAPTURE_LOSS;
+	s->counters->rcpts_dropped += t->rcpts_seen - t->n_rcpts;
 	if (s->conflicted)
 		t->flags |= TXN_OVERLAP_CONFLICT;
 	s->loss = s->conflicted = false;
@@ -93,6 +97,22 @@ struct command *smtp_push(struct smtp *s, enum verb verb, struct span args)
 	s->last = &c->next;
 	s->n_commands++;
 	return c;
+}
+
+/* Replies of LMTP that are still to come stand in front of what was said meanwhile. */
+static void push_front(struct smtp *s, enum verb verb)
+{
+	struct command *before = s->first, **last = s->last;
+	s->first = NULL;
+	s->last = &s->first;
+	struct command *c = smtp_push(s, verb, SPAN_NONE);
+	if (c && before) {
+		c->next = before;
+		s->last = last;
+	} else if (!c) {
+		s->first = before;
+		s->last = before ? last : &s->first;
+	}
 }
 
 struct command *smtp_pop(struct smtp *s)
@@ -142,8 +162,12 @@ static struct span path_of(struct span args, const char *keyword, struct span *p
 		*parameters_r = span_sub(args, end + 1, args.n);
 		return span_trim(span_sub(args, 1, end));
 	}
-	for (end = 0; end < args.n && !ascii_is_space(args.p[end]); end++)
-		continue;
+	bool quoted = false;
+	for (end = 0; end < args.n && (quoted || !ascii_is_space(args.p[end])); end++)
+		if (args.p[end] == '"')
+			quoted = !quoted;
+		else if (args.p[end] == '\\' && end + 1 < args.n)
+			end++;
 	*parameters_r = span_sub(args, end, args.n);
 	return span_sub(args, 0, end);
 }
@@ -157,18 +181,36 @@ static bool has_parameter(struct span parameters, const char *word)
 	return false;
 }
 
+/* The lines of a reply without the enhanced code in front of each. */
+static struct span without_prefix(struct arena *a, struct span text, struct span prefix)
+{
+	char *out = arena_alloc(a, text.n);
+	size_t n = 0;
+	struct span line;
+	while (out && span_next_line(&text, &line)) {
+		if (span_starts(line, prefix))
+			line = span_trim(span_sub(line, prefix.n, line.n));
+		if (n)
+			out[n++] = '\n';
+		memcpy(out + n, line.p, line.n);
+		n += line.n;
+	}
+	return (struct span){out, out ? n : 0};
+}
+
 void smtp_set_reply(struct arena *a, struct txn_reply *r, int code, struct span text)
 {
 	r->code = code;
 	r->enhanced = SPAN_NONE;
-	/* "5.1.1 text" (RFC 2034): class . subject . detail */
+	/* "5.1.1 text" (RFC 2034 section 4): class . subject . detail, the same in each line */
 	size_t n = 0, dots = 0;
 	while (n < text.n && (ascii_is_digit(text.p[n]) || text.p[n] == '.'))
 		dots += text.p[n++] == '.';
 	if (dots == 2 && n >= 5 && n <= 9 && (n == text.n || ascii_is_space(text.p[n])) &&
 	    text.p[1] == '.' && text.p[0] == '0' + code / 100) {
 		r->enhanced = arena_copy(a, span_sub(text, 0, n));
-		text = span_trim(span_sub(text, n, text.n));
+		r->text = without_prefix(a, text, r->enhanced);
+		return;
 	}
 	r->text = arena_copy(a, text);
 }
@@ -283,7 +325,12 @@ static void do_data(struct smtp *s, const struct command *c, int code, struct sp
 	bool open = open_txn(s, c, code);
 	if (open && c->pipelined && !s->one_sided)
 		s->txn->flags |= TXN_PIPELINED;
-	if (code == 354 || code == 0) {
+	if (code / 100 == 2 && s->state == CLIENT_WAIT) {
+		/* no answer that RFC 5321 knows: what the client made of it shows in what it sends */
+		s->state = CLIENT_UNSURE;
+		if (open)
+			smtp_set_reply(&s->txn->arena, &s->txn->reply, code, text);
+	} else if (code == 354 || code == 0) {
 		smtp_begin_content(s);
 		if (s->wait_lost && s->content)
 			octets_hole(s->content, s->wait_lost);
@@ -308,6 +355,11 @@ static void do_bdat(struct smtp *s, struct command *c, int code, struct span tex
 		smtp_finish_content(s, c->body, true);
 		c->body = NULL;
 		s->lmtp_left = s->lmtp ? smtp_accepted_rcpts(s->txn) : 0;
+		for (unsigned i = 1; i < s->lmtp_left; i++)
+			push_front(s, VERB_CONTENT);
+		/* what refused an earlier chunk says why; "bad sequence" for the last does not */
+		if (code == 503 && s->txn->reply.code >= 400 && !s->lmtp_left)
+			code = 0;
 		smtp_final_reply(s, code, text);
 	} else if (code >= 400 || c->last) {
 		smtp_set_reply(&s->txn->arena, &s->txn->reply, code, text);

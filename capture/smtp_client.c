@@ -260,9 +260,36 @@ static bool hold(struct smtp *s, struct span rest)
 	if (s->held_at > s->held.n / 2) {
 		s->held.n -= s->held_at;
 		memmove(s->held.p, s->held.p + s->held_at, s->held.n);
+		s->counters->held_octets += s->held.n;
 		s->held_at = 0;
 	}
 	buf_add(&s->held, rest);
+	s->counters->held_octets += rest.n;
+	return true;
+}
+
+/* Behind a DATA that was answered by 2xx: a client that goes on with a command took it for a
+ * refusal, one that does not sends its message. False: the first line is not whole yet; it waits in
+ * `held`. */
+static bool first_line_is_there(struct smtp *s, struct span *rest)
+{
+	if (s->held.n + rest->n < LIMIT_COMMAND_BYTES && span_find_char(*rest, '\n') == SIZE_MAX) {
+		buf_add(&s->held, *rest);
+		return false;
+	}
+	struct buf held = s->held;
+	s->held = BUF_INIT;
+	s->held_at = 0;
+	buf_add(&held, *rest);
+	*rest = SPAN_NONE;
+	if (starts_like_command(buf_span(&held))) {
+		s->state = CLIENT_COMMAND;
+	} else {
+		smtp_begin_content(s);
+		s->txn->reply = (struct txn_reply){0};
+	}
+	smtp_client_octets(s, buf_span(&held));
+	buf_free(&held);
 	return true;
 }
 
@@ -280,9 +307,14 @@ void smtp_client_octets(struct smtp *s, struct span rest)
 		case CLIENT_WAIT:
 			if (hold(s, rest))
 				return;
+			s->counters->held_dropped++;
 			smtp_settle_unanswered(s, NULL); /* no answer for 1 MiB: it was lost */
 			if (s->state == CLIENT_WAIT)
 				s->state = CLIENT_COMMAND;
+			break;
+		case CLIENT_UNSURE:
+			if (!first_line_is_there(s, &rest))
+				return;
 			break;
 		case CLIENT_CONTENT:
 			content(s, &rest);

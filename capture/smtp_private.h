@@ -43,6 +43,7 @@ struct command {
 enum client_state {
 	CLIENT_COMMAND,
 	CLIENT_WAIT,    /* DATA was said: what comes next depends on the reply */
+	CLIENT_UNSURE,  /* DATA was answered by 2xx: a command or a message comes */
 	CLIENT_CONTENT, /* behind 354 */
 	CLIENT_CHUNK,   /* octets of BDAT */
 	CLIENT_SECRET,  /* one line of SASL */

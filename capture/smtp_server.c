@@ -60,6 +60,17 @@ static void lost_chunk_reply(struct smtp *s, int code, struct span text)
 	s->txn->flags |= TXN_BDAT;
 }
 
+/* RFC 5321 section 3.8: 421 may come at any time and closes the connection; whatever it answered,
+ * it ended the transaction. */
+static void note_closing(struct smtp *s, int code, struct span text)
+{
+	if (code != 421)
+		return;
+	s->ended = true;
+	if (s->txn && s->txn->reply.code < 400)
+		smtp_set_reply(&s->txn->arena, &s->txn->reply, code, text);
+}
+
 static void handle_reply(struct smtp *s, int code, struct span text)
 {
 	/* what a session came to is not told by the answer to its QUIT */
@@ -83,13 +94,17 @@ static void handle_reply(struct smtp *s, int code, struct span text)
 	}
 	if (s->first && s->first->verb == VERB_AUTH && code == 334) {
 		smtp_free_command(smtp_pop(s));
-		s->state = CLIENT_SECRET;
+		if (s->first) /* the client did not wait: what it said next is its response */
+			s->first->verb = VERB_AUTH;
+		else
+			s->state = CLIENT_SECRET;
 		return;
 	}
 	struct command *c = smtp_pop(s);
 	if (c) {
 		smtp_apply(s, c, code, text);
 		smtp_free_command(c);
+		note_closing(s, code, text);
 		return;
 	}
 	if (s->state == CLIENT_CONTENT && code != 354)
@@ -98,8 +113,8 @@ static void handle_reply(struct smtp *s, int code, struct span text)
 		smtp_begin_content(s); /* the DATA itself was lost */
 	else if (s->passed_over && s->txn && code != 354)
 		lost_chunk_reply(s, code, text);
-	else if (!extra_reply(s, code, text) && code == 421)
-		s->ended = true;
+	else if (!extra_reply(s, code, text))
+		note_closing(s, code, text);
 }
 
 static void end_reply(struct smtp *s)

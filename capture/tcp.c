@@ -437,31 +437,40 @@ static void expire(struct tcp *t, int64_t now)
 
 /* --- storing ------------------------------------------------------------------------------ */
 
-/* Makes room for one piece at place `at` of those that wait. */
-static bool make_room(struct stream *s, size_t at)
+/* Lays the pieces out anew in the middle of an array that is at most half full. */
+static bool spread(struct stream *s)
 {
-	if (s->first && at < s->n_stored / 2) {
-		memmove(s->pieces + s->first - 1, s->pieces + s->first, at * sizeof(*s->pieces));
+	size_t cap = s->n_stored < 8 ? 16 : s->n_stored * 2, first = (cap - s->n_stored) / 2;
+	struct stored **pieces = malloc(cap * sizeof(struct stored *));
+	if (!pieces)
+		return false;
+	if (s->n_stored)
+		memcpy(pieces + first, s->pieces + s->first, s->n_stored * sizeof(*pieces));
+	free(s->pieces);
+	s->pieces = pieces;
+	s->first = first;
+	s->cap = cap;
+	return true;
+}
+
+/* Makes room for one piece at place `at` of those that wait: the shorter part moves. */
+static bool make_room(struct tcp *t, struct stream *s, size_t at)
+{
+	size_t behind = s->n_stored - at;
+	bool forward = at < behind;
+	if ((forward ? s->first == 0 : s->first + s->n_stored == s->cap)) {
+		if (!spread(s))
+			return false;
+		t->counters.moved += s->n_stored;
+	}
+	struct stored **pieces = s->pieces + s->first;
+	if (forward) {
+		memmove(pieces - 1, pieces, at * sizeof(*pieces));
 		s->first--;
 	} else {
-		if (s->first + s->n_stored == s->cap) {
-			size_t cap = s->n_stored < 8 ? 16 : s->n_stored * 2;
-			struct stored **bigger = malloc(cap * sizeof(struct stored *));
-			if (!bigger)
-				return false;
-			/* a quarter stays free in front, for what comes backwards */
-			size_t front = (cap - s->n_stored) / 2;
-			if (s->n_stored)
-				memcpy(bigger + front, s->pieces + s->first,
-				       s->n_stored * sizeof(*bigger));
-			free(s->pieces);
-			s->pieces = bigger;
-			s->first = front;
-			s->cap = cap;
-		}
-		memmove(s->pieces + s->first + at + 1, s->pieces + s->first + at,
-			(s->n_stored - at) * sizeof(*s->pieces));
+		memmove(pieces + at + 1, pieces + at, behind * sizeof(*pieces));
 	}
+	t->counters.moved += forward ? at : behind;
 	s->n_stored++;
 	return true;
 }
@@ -470,7 +479,7 @@ static bool store_piece(struct tcp *t, struct stream *s, size_t at, uint32_t seq
 			struct span octets, const struct tcp_segment *seg)
 {
 	struct stored *n = malloc(sizeof(*n) + octets.n);
-	if (!n || !make_room(s, at)) {
+	if (!n || !make_room(t, s, at)) {
 		free(n);
 		return false;
 	}

@@ -48,6 +48,7 @@ struct tcp_events {
 struct tcp_counters {
 	uint64_t connections, segments, retransmitted, out_of_order, gaps, gap_octets, conflicts;
 	uint64_t flows_evicted, flow_caps, memory_caps, idle;
+	uint64_t moved; /* places of the arrays of what waits, to make room for one between them */
 };
 
 struct tcp;

@@ -125,7 +125,7 @@ void txn_write_json(const struct txn *t, struct json *j)
 	for (uint32_t bits = t->flags; bits; bits &= bits - 1)
 		json_cstr(j, NULL, txn_flag_name(bits & -bits));
 	json_close(j, ']');
-	if (t->message.p || t->hashed)
+	if (t->message.p || t->complete || t->size)
 		json_int(j, "size", (int64_t)t->size);
 	else
 		json_null(j, "size");

@@ -42,7 +42,7 @@ MEASURED = {
         "session 235",
     ],
     "arkime/smtp-nospaces.pcap": [
-        "250 / None / None / -",
+        "250 / None / 9 / -",
     ],
     "arkime/smtp-originating.pcap": [
         "250 / 250 / 1506 / fc305440853718c0",
@@ -165,7 +165,7 @@ MEASURED = {
         "250 / 250 / 448393 / 6ca72d1216d66c0d",
         "250 / 250 / 448402 / 3bfb4d0b33c6800c",
         "250 / 250 / 448411 / 9db8c923d1fdd972",
-        "250 / None / None / -",
+        "250 / None / 447498 / -",
     ],
     "suricata-verify/tests/mime/smtp-mime-encap-8649-baseline/input.pcap": [
         "250 / 250 / 215 / 53752ccff62e094b",
@@ -233,7 +233,7 @@ MEASURED = {
     ],
     "suricata-verify/tests/smtp-to-comma/10.7.29.101_49898-178.63.41.150_25.pcap": [
         "503 / 503 / None / -",
-        "250 / None / None / -",
+        "250 / None / 1460 / -",
     ],
     "zeek/communityid/ipv6.pcap": [
         "session 250",

@@ -1,5 +1,7 @@
 /* Reassembly under attack: what it keeps and what it costs are bounded. What it does with real
- * streams is tested through captures (tests/peers/capture_*.py). */
+ * streams is tested through captures (tests/peers/capture_*.py).
+ *
+ * ASSAY_FLOOD_SEGMENTS is the length of each flood; 10000000 is a one-sided flood of hours. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -79,10 +81,11 @@ static double cpu_s(void)
 
 enum order { FORWARD, BACKWARD, SCATTERED };
 
-/* A million segments of one direction with a hole before each. */
+/* Segments of one direction with a hole before each. */
 static void flood(enum order order, uint32_t flows)
 {
-	enum { SEGMENTS = 1000000 };
+	const char *asked = getenv("ASSAY_FLOOD_SEGMENTS");
+	uint32_t segments = asked ? (uint32_t)strtoul(asked, NULL, 10) : 400000;
 	char octets[100] = {0};
 	struct seen seen = {0};
 	struct tcp *t = tcp_create(&events, &seen, is_server_port);
@@ -90,7 +93,7 @@ static void flood(enum order order, uint32_t flows)
 	double start = cpu_s();
 	size_t before = mallinfo2().uordblks, most = 0;
 	uint32_t random = 1;
-	for (uint32_t i = 0; i < SEGMENTS; i++) {
+	for (uint32_t i = 0; i < segments; i++) {
 		uint32_t n = i / flows % 8000;
 		random = random * 1664525 + 1013904223;
 		uint32_t place = order == FORWARD ? i / flows
@@ -104,14 +107,16 @@ static void flood(enum order order, uint32_t flows)
 			most = now > most ? now : most;
 		}
 	}
-	tcp_finish(t, SEGMENTS);
+	tcp_finish(t, segments);
+	uint64_t moved = tcp_counters(t)->moved;
 	tcp_free(t);
 	double spent = cpu_s() - start;
-	print_message("# order %d, %u flows: %.2f CPU s, %zu KB at most\n", order, flows, spent,
-		      most >> 10);
+	print_message("# order %d, %u flows: %u segments, %.2f CPU s, %zu KB at most, %.1f moves\n", order,
+		      flows, segments, spent, most >> 10, (double)moved / segments);
 	/* a flow costs its two streams' history and itself beside what waits */
 	assert_true(most < LIMIT_REASSEMBLY_BYTES + (size_t)flows * 12000 + LIMIT_FLOW_BYTES);
-	assert_true(spent < 15);
+	/* in order or backwards a piece is put in its place; scattered, half of what waits moves */
+	assert_true(moved <= (uint64_t)segments * (order == SCATTERED ? LIMIT_FLOW_SEGMENTS / 2 : 4));
 	assert_int_equal(seen.opened, seen.ended);
 }
 
@@ -156,7 +161,6 @@ static void test_flood_of_flows(void **state)
 	print_message("# %d flows: %.2f CPU s\n", 4 * LIMIT_FLOWS, cpu_s() - start);
 	assert_int_equal(seen.opened, 4 * LIMIT_FLOWS);
 	assert_int_equal(seen.ended, 4 * LIMIT_FLOWS);
-	assert_true(cpu_s() - start < 15);
 }
 
 int main(void)
