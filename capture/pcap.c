@@ -9,6 +9,10 @@
 #include "base/clock.h"
 
 #define SNAPLEN 262144
+
+/* Octets read from a file at once: few calls, and what is read stays in the cache. */
+#define FILE_BUFFER ((size_t)256 << 10)
+
 /* What can carry SMTP: TCP, fragments of it, tunnels, and IPv6 with headers in front of what it
  * carries. `vlan` comes last: what follows it is looked for behind a tag. On Linux it also knows
  * the tags that the interface has taken off, and what stands in front of it sees such a frame
@@ -22,6 +26,7 @@
 
 struct pcap_source {
 	pcap_t *pcap;
+	char *buffer; /* of a file's stream */
 	int link;
 	bool live;
 	unsigned last_recv, last_drop, last_ifdrop; /* libpcap counts in 32 bits */
@@ -42,14 +47,15 @@ static int gzip_close(void *cookie)
 	return gzclose_r(cookie) == Z_OK ? 0 : -1;
 }
 
-static FILE *open_stream(const char *path, int *error_r)
+/* `buffer` has FILE_BUFFER octets and outlives the stream: setvbuf() makes none of that size. */
+static FILE *open_stream(const char *path, char *buffer, int *error_r)
 {
 	unsigned char magic[2] = {0};
 	FILE *file = fopen(path, "rbe");
 	*error_r = -errno;
 	if (!file)
 		return NULL;
-	setvbuf(file, NULL, _IOFBF, 1 << 20);
+	setvbuf(file, buffer, _IOFBF, FILE_BUFFER);
 	bool gzip = fread(magic, 1, 2, file) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
 	rewind(file);
 	if (!gzip)
@@ -61,17 +67,21 @@ static FILE *open_stream(const char *path, int *error_r)
 		return NULL;
 	gzbuffer(compressed, 1 << 18);
 	cookie_io_functions_t io = {.read = gzip_read, .close = gzip_close};
-	return fopencookie(compressed, "rb", io);
+	if ((file = fopencookie(compressed, "rb", io)))
+		setvbuf(file, buffer, _IOFBF, FILE_BUFFER);
+	return file;
 }
 
-static int finish_open(struct pcap_source **s_r, pcap_t *pcap, bool live)
+static int finish_open(struct pcap_source **s_r, pcap_t *pcap, char *buffer)
 {
 	struct pcap_source *s = malloc(sizeof(*s));
 	if (!s) {
 		pcap_close(pcap);
+		free(buffer);
 		return -ENOMEM;
 	}
-	*s = (struct pcap_source){.pcap = pcap, .link = pcap_datalink(pcap), .live = live};
+	*s = (struct pcap_source){.pcap = pcap, .buffer = buffer, .link = pcap_datalink(pcap),
+				  .live = !buffer};
 	*s_r = s;
 	return 0;
 }
@@ -80,9 +90,14 @@ int pcap_source_open_file(struct pcap_source **s_r, const char *path, const char
 {
 	int error = 0;
 	char why[PCAP_ERRBUF_SIZE] = "";
-	FILE *file = open_stream(path, &error);
+	char *buffer = malloc(FILE_BUFFER);
+	*error_r = "out of memory";
+	if (!buffer)
+		return -ENOMEM;
+	FILE *file = open_stream(path, buffer, &error);
 	*error_r = message;
 	if (!file) {
+		free(buffer);
 		snprintf(message, sizeof(message), "%s", strerror(-error));
 		return error;
 	}
@@ -90,10 +105,11 @@ int pcap_source_open_file(struct pcap_source **s_r, const char *path, const char
 								why);
 	if (!pcap) {
 		fclose(file);
+		free(buffer);
 		snprintf(message, sizeof(message), "no capture file: %s", why);
 		return -EINVAL;
 	}
-	return finish_open(s_r, pcap, false);
+	return finish_open(s_r, pcap, buffer);
 }
 
 int pcap_source_open_live(struct pcap_source **s_r, const char *interface, size_t ring_bytes,
@@ -133,7 +149,7 @@ int pcap_source_open_live(struct pcap_source **s_r, const char *interface, size_
 		pcap_close(pcap);
 		return -EIO;
 	}
-	return finish_open(s_r, pcap, true);
+	return finish_open(s_r, pcap, NULL);
 }
 
 void pcap_source_close(struct pcap_source *s)
@@ -141,6 +157,7 @@ void pcap_source_close(struct pcap_source *s)
 	if (!s)
 		return;
 	pcap_close(s->pcap);
+	free(s->buffer);
 	free(s);
 }
 

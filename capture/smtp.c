@@ -30,6 +30,16 @@ struct smtp *smtp_create(const struct tcp_connection *c, const struct smtp_optio
 	return s;
 }
 
+void smtp_put_back(struct buf *place, struct buf *used)
+{
+	if (place->p || used->cap > 4096) {
+		buf_free(used);
+		return;
+	}
+	*place = *used;
+	buf_reset(place);
+}
+
 static bool is_hello(struct span octets)
 {
 	struct span line, args;

@@ -167,7 +167,7 @@ static void command_line(struct smtp *s, struct span *rest)
 	struct buf line = s->line;
 	s->line = BUF_INIT;
 	take_command(s, span_trim(buf_span(&line)));
-	buf_free(&line);
+	smtp_put_back(&s->line, &line);
 }
 
 static void content(struct smtp *s, struct span *rest)

@@ -107,6 +107,11 @@ struct smtp {
 	bool content_ended;
 };
 
+/* --- smtp.c ---------------------------------------------------------------------- */
+
+/* A buffer whose octets were read is used again, when nothing has come into its place meanwhile. */
+void smtp_put_back(struct buf *place, struct buf *used);
+
 /* --- smtp_apply.c ---------------------------------------------------------------- */
 
 struct txn *smtp_begin_txn(struct smtp *s, int64_t time_us);

@@ -123,7 +123,7 @@ static void end_reply(struct smtp *s)
 	s->reply_text = BUF_INIT;
 	s->reply_open = false;
 	handle_reply(s, s->reply_code, buf_span(&text));
-	buf_free(&text);
+	smtp_put_back(&s->reply_text, &text);
 }
 
 static void reply_line(struct smtp *s, struct span line)
@@ -174,6 +174,12 @@ void smtp_server_octets(struct smtp *s, struct span rest)
 		}
 		size_t lf = span_find_char(rest, '\n');
 		size_t n = lf == SIZE_MAX ? rest.n : lf + 1;
+		if (lf != SIZE_MAX && s->reply_line.n == 0 && n <= LIMIT_COMMAND_BYTES) {
+			struct span whole = span_sub(rest, 0, lf);
+			rest = span_sub(rest, n, rest.n);
+			reply_line(s, whole);
+			continue;
+		}
 		if (s->reply_line.n + n <= LIMIT_COMMAND_BYTES)
 			buf_add(&s->reply_line, span_sub(rest, 0, n));
 		rest = span_sub(rest, n, rest.n);
@@ -182,6 +188,6 @@ void smtp_server_octets(struct smtp *s, struct span rest)
 		struct buf line = s->reply_line;
 		s->reply_line = BUF_INIT;
 		reply_line(s, span_sub(buf_span(&line), 0, line.n ? line.n - 1 : 0));
-		buf_free(&line);
+		smtp_put_back(&s->reply_line, &line);
 	}
 }
