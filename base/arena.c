@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Blocks grow from 16 KiB to 1 MiB: a 5 kB mail takes two, a large one few. */
+/* The first block holds an envelope and is one that malloc() keeps at hand (up to 1,032 octets): of
+ * captured packets there are thousands at once. Then blocks grow from 16 KiB to 1 MiB: a 5 kB mail
+ * takes two, a large one few. */
+#define BLOCK_FIRST_BYTES ((size_t)992)
 #define BLOCK_MIN_BYTES ((size_t)16 << 10)
 #define BLOCK_MAX_BYTES ((size_t)1 << 20)
 
@@ -50,7 +53,9 @@ void arena_reset(struct arena *a)
 
 static bool add_block(struct arena *a, size_t bytes)
 {
-	size_t size = a->blocks ? a->blocks->size * 2 : BLOCK_MIN_BYTES;
+	size_t size = a->blocks ? a->blocks->size * 2 : BLOCK_FIRST_BYTES;
+	if (a->blocks && size < BLOCK_MIN_BYTES)
+		size = BLOCK_MIN_BYTES;
 	if (size > BLOCK_MAX_BYTES)
 		size = BLOCK_MAX_BYTES;
 	if (size < bytes)
@@ -133,7 +138,7 @@ bool arena_grow(struct arena *a, void **array, size_t n, size_t *cap, size_t ele
 {
 	if (n < *cap)
 		return true;
-	size_t room = *cap ? *cap * 2 : 8;
+	size_t room = *cap ? *cap * 2 : 4;
 	if (room > SIZE_MAX / element_bytes)
 		return false;
 	void *bigger = arena_alloc(a, room * element_bytes);
