@@ -510,12 +510,20 @@ unsigned config_workers(const struct config *c)
 
 static bool report_option(struct parser *p, void *arg)
 {
-	static const char *const names[] = {"dkim", "via"}, *const ways[] = {"smtp", "folder"};
+	static const char *const names[] = {"dkim", "via", "cap"}, *const ways[] = {"smtp", "folder"};
 	struct config *c = p->config;
 	size_t i;
 	(void)arg;
-	if (!take_option_name(p, names, 2, &i))
+	if (!take_option_name(p, names, 3, &i))
 		return false;
+	if (i == 2) {
+		struct token t = p->lexer.token;
+		struct span s = take(p, "reports a day");
+		if (!s.p || (span_number(s, UINT32_MAX, &c->report.cap) && c->report.cap > 0))
+			return s.p != NULL;
+		diag_error(p->diag, t.at, "'%.*s' is no number of reports", SPAN_ARG(s));
+		return false;
+	}
 	if (i == 0)
 		return read_name(p, "a selector", &c->report.dkim_selector) &&
 		       take_path(p, "a key file", &c->report.dkim_key_file);

@@ -73,6 +73,7 @@ struct config {
 		const char *dkim_selector, *dkim_key_file;
 		enum report_via via;
 		const char *to; /* host:port or folder */
+		uint64_t cap;   /* reports to one sender in a day; 0: LIMIT_REPORTS_PER_DAY */
 	} report;
 	struct {
 		int64_t hold_us, jitter_us;

@@ -258,6 +258,17 @@
 #define LIMIT_NEXT_HOP_REST_US (2 * 1000000LL)
 #define LIMIT_NEXT_HOP_REST_MAX_US (60 * 1000000LL)
 
+/* Moves to Junk by one person's client in an hour that count as a person's judgement. */
+#define LIMIT_MOVES_PER_HOUR 100
+
+/* Reports to one sender in a day where the configuration says nothing; what is more is in the
+ * digest. A desk that gets more reads none of them. */
+#define LIMIT_REPORTS_PER_DAY 50000
+
+/* Bounced reports, and the time they fall into, that suspend a feedback address. */
+#define LIMIT_BOUNCES 5
+#define LIMIT_BOUNCES_US (7 * 86400 * 1000000LL)
+
 /* --- Redis and the books (feedback/redis.c, recorder.c) -------------------- */
 
 /* Octets of the private Redis where the machine's memory is not known (else a quarter of it):

@@ -55,8 +55,8 @@ static void print_result(const struct complaint_result *result)
 	printf("%s %s", result->id, complaint_outcome_name(result->outcome));
 	if (result->sender[0])
 		printf(" sender=%s", result->sender);
-	if (result->report[0])
-		printf(" report=%s", result->report);
+	for (size_t i = 0; i < result->n_reports; i++)
+		printf(" report=%s", result->reports[i]);
 	printf(" (%s)\n", result->why);
 }
 

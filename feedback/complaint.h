@@ -3,7 +3,7 @@
  *
  * Only a message that we received, for this recipient, counts (RFC 6650 section 8: forged
  * complaints): it is looked up in the receipts. Whom to tell follows from what passed when it was
- * received, not from what it says now: DKIM d= that passed, then the IP range, then the SPF domain
+ * received, not from what it says now: DKIM d= that passed, the IP range, else the SPF domain
  * that passed; nobody is told on an identity that failed (RFC 6650 section 6). A second complaint
  * of the same person about the same message is a duplicate. "Not spam" takes a report back that
  * is still held, else it is reported too (RFC 6430).
@@ -51,8 +51,9 @@ struct complaint {
 struct complaint_result {
 	enum complaint_outcome outcome;
 	char id[ID_BYTES];
-	char report[ID_BYTES]; /* "" when none was made or taken back */
-	char sender[80];       /* key; "" when nobody was found */
+	char reports[COMPLAINT_TARGETS][ID_BYTES];
+	size_t n_reports;
+	char sender[80]; /* key of the first who is told; "" when nobody was found */
 	const char *why;       /* words for a person, static */
 };
 

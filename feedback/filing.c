@@ -280,7 +280,7 @@ static bool address_valid(struct span s)
 
 static void read_feedback_block(struct reader *r, struct filing *f)
 {
-	static const char *const words[] = {"complaint", "error", "profile", "language"};
+	static const char *const words[] = {"complaint", "error", "xarf", "profile", "language"};
 	static const char *const profiles[] = {"token", "headers", "full", "ids-only"};
 	static const char *const languages[] = {"en", "zh"};
 	struct span v;
@@ -289,6 +289,8 @@ static void read_feedback_block(struct reader *r, struct filing *f)
 			f->feedback.complaint = true;
 		} else if (span_eq(r->value, SPAN("error"))) {
 			f->feedback.error = true;
+		} else if (span_eq(r->value, SPAN("xarf"))) {
+			f->feedback.complaint = f->feedback.xarf = true;
 		} else if (span_eq(r->value, SPAN("profile"))) {
 			if (!value(r, "profile", &v))
 				break;
@@ -301,7 +303,7 @@ static void read_feedback_block(struct reader *r, struct filing *f)
 			if (!f->feedback.chinese && !span_eq(v, SPAN("en")))
 				unknown_word(r, "language", languages, 2);
 		} else {
-			unknown_word(r, "word of 'feedback'", words, 4);
+			unknown_word(r, "word of 'feedback'", words, 5);
 		}
 	}
 	if (r->token == T_END)

@@ -7,7 +7,7 @@
  *         domain   example.com
  *         dkim     example.com
  *         rate     3000 per hour
- *         feedback fbl@example.com { complaint error profile token language zh }
+ *         feedback fbl@example.com { complaint error xarf profile token language zh }
  *     }
  *
  * All faults are told at once, as file:line:column. A filing without faults may still lack what
@@ -54,7 +54,7 @@ struct filing {
 		struct span address; /* .p NULL: not filed */
 		bool complaint, error;
 		enum redact_profile profile;
-		bool chinese;
+		bool chinese, xarf;
 	} feedback;
 	struct span source; /* "sender KEY { ... }" as written */
 };

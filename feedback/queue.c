@@ -31,6 +31,17 @@ static const char schema[] =
 	" rcpt TEXT NOT NULL, message TEXT NOT NULL, kind TEXT NOT NULL, id TEXT NOT NULL,"
 	" report TEXT NOT NULL, time_us INTEGER NOT NULL, PRIMARY KEY (rcpt, message, kind))"
 	" WITHOUT ROWID;"
+	"CREATE INDEX IF NOT EXISTS complaint_rcpt ON complaint (rcpt, time_us);"
+	"CREATE TABLE IF NOT EXISTS tally ("
+	" name TEXT NOT NULL, period INTEGER NOT NULL, n INTEGER NOT NULL, until_us INTEGER NOT NULL,"
+	" PRIMARY KEY (name, period)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS address ("
+	" sender TEXT NOT NULL, address TEXT NOT NULL, since_us INTEGER NOT NULL, why TEXT NOT NULL,"
+	" PRIMARY KEY (sender, address)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS bounce ("
+	" report TEXT PRIMARY KEY, sender TEXT NOT NULL, address TEXT NOT NULL,"
+	" status TEXT NOT NULL, time_us INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE INDEX IF NOT EXISTS report_dest ON report (sender, dest, created_us);"
 	"CREATE TABLE IF NOT EXISTS outbox (id TEXT PRIMARY KEY, line TEXT NOT NULL);";
 
 int queue_open(const char *state, struct queue **q_r)
@@ -154,10 +165,11 @@ int queue_write_events(struct queue *q, const char *state)
 
 int queue_put(struct queue *q, const struct queue_item *item)
 {
+	const char *state = item->reply.p ? "suppressed" : "queued";
 	struct db_query *s = db_query(q->db,
 		"INSERT INTO report (id, sender, kind, state, dest, envelope, message_id, complaint,"
-		" message, created_us, due_us) VALUES (?1, ?2, ?3, 'queued', ?4, ?5, ?6, ?7, ?8, ?9,"
-		" ?10)");
+		" message, created_us, due_us, reply) VALUES (?1, ?2, ?3, ?11, ?4, ?5, ?6, ?7, ?8,"
+		" ?9, ?10, ?12)");
 	db_bind_text(s, 1, item->id);
 	db_bind_text(s, 2, item->sender);
 	db_bind_text(s, 3, item->kind);
@@ -165,11 +177,13 @@ int queue_put(struct queue *q, const struct queue_item *item)
 	db_bind_text(s, 5, item->envelope);
 	db_bind_text(s, 6, item->message_id);
 	db_bind_text(s, 7, item->complaint);
-	db_bind_blob(s, 8, item->message);
+	db_bind_blob(s, 8, item->reply.p ? SPAN_NONE : item->message);
 	db_bind_int(s, 9, item->created_us);
 	db_bind_int(s, 10, item->due_us);
+	db_bind_text(s, 11, span_of(state));
+	db_bind_text(s, 12, item->reply);
 	int r = db_run(s);
-	return r < 0 ? r : report_event(q, item, "queued");
+	return r < 0 ? r : report_event(q, item, state);
 }
 
 #define ITEM_COLUMNS \
@@ -414,7 +428,7 @@ int64_t queue_version(struct queue *q)
 /* --- complaints seen --------------------------------------------------------------- */
 
 /* A recipient is not written down where a hash does. */
-static const char *rcpt_hash(struct span rcpt, char out[SHA256_TEXT_BYTES])
+const char *queue_rcpt_hash(struct span rcpt, char out[SHA256_TEXT_BYTES])
 {
 	struct buf lower = BUF_INIT;
 	for (size_t i = 0; i < rcpt.n; i++)
@@ -430,14 +444,14 @@ int queue_seen(struct queue *q, struct queue_complaint *c, int64_t since_us)
 	struct db_query *s = db_query(q->db,
 		"SELECT id, report, time_us FROM complaint"
 		" WHERE rcpt = ?1 AND message = ?2 AND kind = ?3 AND time_us >= ?4");
-	db_bind_text(s, 1, span_of(rcpt_hash(c->rcpt, hash)));
+	db_bind_text(s, 1, span_of(queue_rcpt_hash(c->rcpt, hash)));
 	db_bind_text(s, 2, c->message);
 	db_bind_text(s, 3, c->kind);
 	db_bind_int(s, 4, since_us);
 	int r = db_step(s);
 	if (r == DB_ROW) {
 		snprintf(c->id, sizeof(c->id), "%.*s", SPAN_ARG(db_text(s, 0)));
-		snprintf(c->report, sizeof(c->report), "%.*s", SPAN_ARG(db_text(s, 1)));
+		snprintf(c->reports, sizeof(c->reports), "%.*s", SPAN_ARG(db_text(s, 1)));
 		c->time_us = db_int(s, 2);
 	}
 	db_end(s);
@@ -450,11 +464,11 @@ int queue_remember(struct queue *q, const struct queue_complaint *c)
 	struct db_query *s = db_query(q->db,
 		"INSERT OR REPLACE INTO complaint (rcpt, message, kind, id, report, time_us)"
 		" VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
-	db_bind_text(s, 1, span_of(rcpt_hash(c->rcpt, hash)));
+	db_bind_text(s, 1, span_of(queue_rcpt_hash(c->rcpt, hash)));
 	db_bind_text(s, 2, c->message);
 	db_bind_text(s, 3, c->kind);
 	db_bind_text(s, 4, span_of(c->id));
-	db_bind_text(s, 5, span_of(c->report));
+	db_bind_text(s, 5, span_of(c->reports));
 	db_bind_int(s, 6, c->time_us);
 	return db_run(s);
 }
@@ -464,7 +478,7 @@ int queue_forget(struct queue *q, const struct queue_complaint *c)
 	char hash[SHA256_TEXT_BYTES];
 	struct db_query *s = db_query(q->db, "DELETE FROM complaint WHERE rcpt = ?1"
 					     " AND message = ?2 AND kind = ?3");
-	db_bind_text(s, 1, span_of(rcpt_hash(c->rcpt, hash)));
+	db_bind_text(s, 1, span_of(queue_rcpt_hash(c->rcpt, hash)));
 	db_bind_text(s, 2, c->message);
 	db_bind_text(s, 3, c->kind);
 	return db_run(s);
@@ -480,5 +494,13 @@ int queue_purge(struct queue *q, int64_t now_us)
 		return r;
 	s = db_query(q->db, "DELETE FROM complaint WHERE time_us < ?1");
 	db_bind_int(s, 1, now_us - LIMIT_COMPLAINT_US);
+	if ((r = db_run(s)) < 0)
+		return r;
+	s = db_query(q->db, "DELETE FROM bounce WHERE time_us < ?1");
+	db_bind_int(s, 1, now_us - LIMIT_COMPLAINT_US);
+	if ((r = db_run(s)) < 0)
+		return r;
+	s = db_query(q->db, "DELETE FROM tally WHERE until_us < ?1");
+	db_bind_int(s, 1, now_us);
 	return db_run(s);
 }

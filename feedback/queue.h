@@ -23,6 +23,9 @@
 
 enum { QUEUE_E_NONE = 1 };
 
+/* Who may be told of one complaint: brand, provider, the address that the mail asks for. */
+#define COMPLAINT_TARGETS 4
+
 struct db;
 struct queue;
 struct eventlog;
@@ -42,7 +45,8 @@ void queue_close(struct queue *q); /* accepts NULL */
 __attribute__((warn_unused_result)) int queue_begin(struct queue *q);
 __attribute__((warn_unused_result)) int queue_end(struct queue *q, int r);
 
-/* Inside a transaction: a new report, state "queued", and its event. */
+/* Inside a transaction: a new report and its event. State "queued", or with a `reply`
+ * "suppressed" for that reason; then its text is not kept. */
 __attribute__((warn_unused_result)) int queue_put(struct queue *q, const struct queue_item *item);
 /* Inside a transaction: takes a report back that is not on its way. QUEUE_E_NONE: too late. */
 __attribute__((warn_unused_result)) int queue_withdraw(struct queue *q, struct span report,
@@ -58,7 +62,7 @@ __attribute__((warn_unused_result)) int queue_write_events(struct queue *q, cons
 struct queue_complaint {
 	struct span rcpt, message, kind; /* the key; the recipient is kept as a hash */
 	char id[ID_BYTES];
-	char report[ID_BYTES]; /* "" when none was made */
+	char reports[ID_BYTES * COMPLAINT_TARGETS]; /* ids with blanks between; "": none */
 	int64_t time_us;
 };
 /* Fills id, report, time; QUEUE_E_NONE: not seen since `since_us`. */
@@ -69,6 +73,40 @@ __attribute__((warn_unused_result)) int queue_remember(struct queue *q,
 /* The same complaint counts again. */
 __attribute__((warn_unused_result)) int queue_forget(struct queue *q,
 						     const struct queue_complaint *c);
+
+/* Counts one more move of this person's client; how many in this hour. */
+__attribute__((warn_unused_result)) int queue_count_moves(struct queue *q, struct span rcpt,
+							  int64_t now_us, uint64_t *n_r);
+/* Takes back what is still held of this person's complaints of the last hour. */
+__attribute__((warn_unused_result)) int queue_withdraw_moves(struct queue *q, struct span rcpt,
+							     int64_t now_us);
+/* Counts one more report to this sender; how many today. */
+__attribute__((warn_unused_result)) int queue_count_today(struct queue *q, struct span sender,
+							  int64_t now_us, uint64_t *n_r);
+
+/* --- feedback addresses ------------------------------------------------------ */
+
+/* Why nothing goes to this address of this sender; .p NULL: all is well. */
+__attribute__((warn_unused_result)) int queue_address_why(struct queue *q, struct span sender,
+							  struct span address,
+							  struct arena *arena, struct span *why_r);
+/* Inside a transaction: the report came back for good (`status` as in RFC 3463). Several of many
+ * suspend the address: *suspended_r. QUEUE_E_NONE: no such report. */
+__attribute__((warn_unused_result)) int queue_address_bounced(struct queue *q, struct span report,
+							      struct span status, int64_t now_us,
+							      bool *suspended_r);
+/* Inside a transaction: its owner wants no more. QUEUE_E_NONE: no such report. */
+__attribute__((warn_unused_result)) int queue_address_stop(struct queue *q, struct span report,
+							   int64_t now_us);
+/* Reports go there again. QUEUE_E_NONE: they do. */
+__attribute__((warn_unused_result)) int queue_address_resume(struct queue *q, struct span address);
+struct queue_address {
+	struct span sender, address, why;
+	int64_t since_us;
+};
+typedef int queue_address_fn(const struct queue_address *a, void *arg);
+__attribute__((warn_unused_result)) int queue_address_list(struct queue *q, queue_address_fn *fn,
+							   void *arg);
 
 /* --- work ------------------------------------------------------------------ */
 

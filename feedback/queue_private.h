@@ -1,6 +1,7 @@
 /* queue_private - what the files of the queue share. */
 #pragma once
 
+#include "base/digest.h"
 #include "feedback/db.h"
 #include "feedback/queue.h"
 
@@ -19,3 +20,9 @@ __attribute__((warn_unused_result)) int destination_begin(struct queue *q, struc
 __attribute__((warn_unused_result)) int destination_end(struct queue *q, struct span to,
 							enum delivery result, struct span reply,
 							int64_t now_us);
+
+/* A recipient is not written down where a hash does. */
+const char *queue_rcpt_hash(struct span rcpt, char out[SHA256_TEXT_BYTES]);
+/* Counts one more of `name` in this period; the count. */
+__attribute__((warn_unused_result)) int tally(struct queue *q, struct span name, int64_t period,
+					      int64_t until_us, uint64_t *n_r);

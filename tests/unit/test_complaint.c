@@ -164,7 +164,7 @@ static void test_outcomes(void **state)
 		if (result.outcome != rows[i].want)
 			fail_msg("%s: %s (%s)", rows[i].name, complaint_outcome_name(result.outcome),
 				 result.why);
-		assert_int_equal(result.report[0] != '\0', rows[i].want == COMPLAINT_REPORT);
+		assert_int_equal(result.n_reports, rows[i].want == COMPLAINT_REPORT);
 	}
 }
 
@@ -211,7 +211,7 @@ static void test_report(void **state)
 	struct complaint_result result = take(MAIL, NULL, NULL);
 	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
 	assert_int_equal(sent, 1);
-	struct span text = report_text(result.report);
+	struct span text = report_text(result.reports[0]);
 	for (size_t i = 0; i < sizeof(wants) / sizeof(wants[0]); i++)
 		if (span_find(text, span_of(wants[i])) == SIZE_MAX)
 			fail_msg("no '%s' in\n%.*s", wants[i], SPAN_ARG(text));
@@ -263,7 +263,7 @@ static void test_lint(void **state)
 	(void)state;
 	struct complaint_result result = take(MAIL, NULL, NULL);
 	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
-	struct span text = report_text(result.report);
+	struct span text = report_text(result.reports[0]);
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		struct buf bad = BUF_INIT, faults = BUF_INIT;
 		size_t at = span_find(text, span_of(rows[i].from));
@@ -309,7 +309,7 @@ static void test_retry(void **state)
 	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
 	assert_int_equal(sent, 0);
 	assert_int_equal(queue_retry(desk.queue, SPAN("nothing"), clock_now_us()), QUEUE_E_NONE);
-	assert_int_equal(queue_retry(desk.queue, span_of(result.report), clock_now_us()), 0);
+	assert_int_equal(queue_retry(desk.queue, span_of(result.reports[0]), clock_now_us()), 0);
 	assert_int_equal(deliver_due(desk.queue, &config, &sent), 0);
 	assert_int_equal(sent, 1);
 	assert_int_equal(queue_list(desk.queue, count_item, &c), 0);
