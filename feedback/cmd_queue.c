@@ -1,4 +1,4 @@
-/* assay queue list [--json] | retry [ID] | drop ID | run */
+/* assay queue list [--json] | retry [ID] | drop ID | addresses [--json] | resume ADDRESS | run */
 #include <stdio.h>
 #include <sysexits.h>
 
@@ -46,6 +46,33 @@ static int print_text(const struct queue_item *item, void *arg)
 	return n < 0 || puts("") < 0 ? -1 : 0;
 }
 
+static int print_address_json(const struct queue_address *a, void *arg)
+{
+	struct buf line = BUF_INIT;
+	struct json j = JSON_INIT(&line);
+	char time[CLOCK_TEXT_BYTES];
+	(void)arg;
+	json_open(&j, NULL, '{');
+	json_text(&j, "sender", a->sender);
+	json_text(&j, "address", a->address);
+	json_cstr(&j, "since", clock_rfc3339(a->since_us, time));
+	json_text(&j, "why", a->why);
+	json_close(&j, '}');
+	int r = line.failed || puts(line.p) < 0 ? -1 : 0;
+	buf_free(&line);
+	return r;
+}
+
+static int print_address(const struct queue_address *a, void *arg)
+{
+	char time[CLOCK_TEXT_BYTES];
+	(void)arg;
+	return printf("%-24.*s %-32.*s since %s  (%.*s)\n", SPAN_ARG(a->sender),
+		      SPAN_ARG(a->address), clock_rfc3339(a->since_us, time), SPAN_ARG(a->why)) < 0
+		       ? -1
+		       : 0;
+}
+
 static int drop(struct queue *q, const char *id)
 {
 	int r = queue_begin(q);
@@ -81,6 +108,10 @@ static int work(struct command_context *context, struct queue *q, const char *ve
 	int r;
 	if (strcmp(verb, "list") == 0)
 		return queue_list(q, json ? print_json : print_text, NULL);
+	if (strcmp(verb, "addresses") == 0)
+		return queue_address_list(q, json ? print_address_json : print_address, NULL);
+	if (strcmp(verb, "resume") == 0)
+		return queue_address_resume(q, span_of(id));
 	if (strcmp(verb, "retry") == 0)
 		r = queue_retry(q, span_of(id ? id : ""), clock_now_us());
 	else if (strcmp(verb, "drop") == 0)
@@ -96,7 +127,7 @@ static int work(struct command_context *context, struct queue *q, const char *ve
 
 int cmd_queue(struct command_context *context, int argc, char **argv)
 {
-	static const char *const verbs[] = {"list", "retry", "drop", "run"};
+	static const char *const verbs[] = {"list", "retry", "drop", "addresses", "resume", "run"};
 	struct options o = {.program = context->program, .argc = argc, .argv = argv};
 	const char *verb = NULL, *id = NULL, *operand, *option;
 	bool json = false, known = false;
@@ -115,9 +146,11 @@ int cmd_queue(struct command_context *context, int argc, char **argv)
 	for (size_t i = 0; verb && i < sizeof(verbs) / sizeof(verbs[0]); i++)
 		known |= strcmp(verb, verbs[i]) == 0;
 	if (!known)
-		return command_usage(context->program, "list, retry [ID], drop ID or run is needed");
+		return command_usage(context->program, "list, retry [ID], drop ID, addresses, resume ADDRESS or run is needed");
 	if (strcmp(verb, "drop") == 0 && !id)
 		return command_usage(context->program, "drop needs the id of a report");
+	if (strcmp(verb, "resume") == 0 && !id)
+		return command_usage(context->program, "resume needs an address");
 	struct queue *q = NULL;
 	int r = state_folder_enter(context->config);
 	if (r == 0)
@@ -129,7 +162,10 @@ int cmd_queue(struct command_context *context, int argc, char **argv)
 	queue_close(q);
 	if (r == QUEUE_E_NONE)
 		return command_fail(context->program, EX_NOINPUT,
-				    "no report '%s' waits or has failed", id ? id : "");
+				    strcmp(verb, "resume") == 0
+					    ? "'%s' is no address that gets no reports"
+					    : "no report '%s' waits or has failed",
+				    id ? id : "");
 	if (r == DELIVER_E_SIGNER)
 		return command_fail(context->program, EX_CONFIG,
 				    "reports cannot be signed and wait");

@@ -3,6 +3,7 @@
 
 #include "base/command.h"
 
+command_fn cmd_bounce;
 command_fn cmd_complain;
 command_fn cmd_explain;
 command_fn cmd_queue;

@@ -23,6 +23,7 @@ static const char schema[] =
 	"CREATE INDEX IF NOT EXISTS report_lane ON report (" QUEUE_DOMAIN ", due_us)"
 	" WHERE state = 'queued' AND claim IS NULL;"
 	"CREATE INDEX IF NOT EXISTS report_claim ON report (claim) WHERE claim IS NOT NULL;"
+	"CREATE INDEX IF NOT EXISTS report_message ON report (message_id);"
 	"CREATE INDEX IF NOT EXISTS report_state ON report (state, due_us);"
 	"CREATE TABLE IF NOT EXISTS destination ("
 	" domain TEXT PRIMARY KEY, tat_us INTEGER NOT NULL, failures INTEGER NOT NULL DEFAULT 0,"
@@ -272,6 +273,23 @@ int queue_withdraw(struct queue *q, struct span report, const char *why)
 		r = set_state(q, &item, "suppressed", span_of(why));
 	} else if (r == 0) {
 		r = QUEUE_E_NONE;
+	}
+	db_end(s);
+	return r;
+}
+
+int queue_came_back(struct queue *q, struct span report, struct span status)
+{
+	char why[64];
+	struct queue_item item;
+	snprintf(why, sizeof(why), "came back: %.*s", (int)(status.n < 40 ? status.n : 40), status.p);
+	struct db_query *s = db_query(q->db, "SELECT " ITEM_COLUMNS " FROM report"
+					     " WHERE id = upper(?1) AND state = 'sent'");
+	db_bind_text(s, 1, report);
+	int r = db_step(s);
+	if (r == DB_ROW) {
+		read_item(s, &item);
+		r = set_state(q, &item, "failed", span_of(why));
 	}
 	db_end(s);
 	return r;

@@ -110,7 +110,10 @@ static int close_address(struct queue *q, struct span sender, struct span addres
 static int find_report(struct queue *q, struct span report, struct arena *arena,
 		       struct span *sender_r, struct span *address_r)
 {
-	struct db_query *s = db_query(q->db, "SELECT sender, dest FROM report WHERE id = upper(?1)");
+	/* by its id, or by its Message-ID without the brackets */
+	struct db_query *s = db_query(q->db,
+		"SELECT sender, dest FROM report WHERE id = upper(?1)"
+		" OR (instr(?1, '@') AND message_id = '<' || ?1 || '>')");
 	db_bind_text(s, 1, report);
 	int r = db_step(s);
 	if (r == DB_ROW) {
@@ -127,7 +130,7 @@ static int count_bounces(struct queue *q, struct span sender, struct span addres
 {
 	struct db_query *s = db_query(q->db,
 		"SELECT count(*), (SELECT count(*) FROM report WHERE sender = ?1 AND dest = ?2"
-		"  AND state = 'sent' AND created_us >= (SELECT min(r.created_us) FROM bounce b"
+		"  AND state IN ('sent', 'failed') AND created_us >= (SELECT min(r.created_us) FROM bounce b"
 		"   JOIN report r ON r.id = b.report WHERE b.sender = ?1 AND b.address = ?2"
 		"   AND b.time_us > ?3))"
 		" FROM bounce WHERE sender = ?1 AND address = ?2 AND time_us > ?3");
@@ -163,6 +166,8 @@ int queue_address_bounced(struct queue *q, struct span report, struct span statu
 		db_bind_int(s, 5, now_us);
 		r = db_run(s);
 	}
+	if (r == 0)
+		r = queue_came_back(q, report, status);
 	if (r == 0)
 		r = count_bounces(q, sender, address, now_us, &bounced, &sent);
 	if (r == 0 && bounced >= LIMIT_BOUNCES && bounced * 2 >= sent) {

@@ -26,3 +26,6 @@ const char *queue_rcpt_hash(struct span rcpt, char out[SHA256_TEXT_BYTES]);
 /* Counts one more of `name` in this period; the count. */
 __attribute__((warn_unused_result)) int tally(struct queue *q, struct span name, int64_t period,
 					      int64_t until_us, uint64_t *n_r);
+/* Inside a transaction: a report that was sent came back; with its event. */
+__attribute__((warn_unused_result)) int queue_came_back(struct queue *q, struct span report,
+							struct span status);
