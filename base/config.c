@@ -451,10 +451,20 @@ static bool read_capture(struct parser *p)
 
 static bool read_spool(struct parser *p)
 {
-	static const char *const kinds[] = {"maildir"};
-	only_what_is_named(p);
-	return take_choice(p, "kind of spool", kinds, 1) != SIZE_MAX &&
-	       take_list(p, "a folder", &p->config->spool_maildirs, true);
+	static const char *const kinds[] = {"maildir", "complaints"};
+	struct config_texts *const lists[] = {&p->config->spool_maildirs,
+					      &p->config->spool_complaints};
+	struct place at = p->lexer.token.at;
+	size_t i = take_choice(p, "kind of spool", kinds, 2);
+	if (i == SIZE_MAX)
+		return false;
+	if (i == 0)
+		only_what_is_named(p);
+	if (lists[i]->n) {
+		diag_error(p->diag, at, "second 'spool %s'; one takes several folders", kinds[i]);
+		return false;
+	}
+	return take_list(p, "a folder", lists[i], true);
 }
 
 static bool read_rules(struct parser *p)
@@ -593,7 +603,7 @@ static const struct statement {
 	{"dnsbl", read_dnsbl, true},	  {"host", read_host, false},
 	{"listen", read_listen, true},	  {"packs", read_packs, false},
 	{"redis", read_redis, false},	  {"report", read_report, false},
-	{"rules", read_rules, false},	  {"spool", read_spool, false},
+	{"rules", read_rules, false},	  {"spool", read_spool, true},
 	{"state", read_state, false},	  {"user", read_user, false},
 	{"workers", read_workers, false},
 };

@@ -65,6 +65,7 @@ struct config {
 		size_t ring_bytes;
 	} capture;
 	struct config_texts spool_maildirs;
+	struct config_texts spool_complaints; /* folders with a complaint in each file */
 	struct config_texts rules; /* folders, later ones are local tuning; see base/paths.h */
 	struct config_texts packs;
 	const char *host; /* our authserv-id and Reporting-MTA */

@@ -258,6 +258,29 @@
 #define LIMIT_NEXT_HOP_REST_US (2 * 1000000LL)
 #define LIMIT_NEXT_HOP_REST_MAX_US (60 * 1000000LL)
 
+/* Octets of one HTTP request's body and header, and microseconds without progress on a connection:
+ * a complaint is a mail, and larger ones can be handed in by their headers. */
+#define LIMIT_HTTP_BODY_BYTES ((size_t)16 << 20)
+#define LIMIT_HTTP_HEADER_BYTES 16384
+#define LIMIT_HTTP_IDLE_US (30 * 1000000LL)
+
+/* Microseconds for which the answer to an Idempotency-Key comes again. */
+#define LIMIT_HTTP_ANSWER_US (86400 * 1000000LL)
+
+/* Microseconds for which an address that a sender was told to remove is remembered, as a hash. */
+#define LIMIT_REMOVED_US (400 * 86400 * 1000000LL)
+
+/* Rows of one attachment of a digest; past it the last line says how many more there are. */
+#define LIMIT_DIGEST_ROWS 20000
+
+/* Files of a complaint spool that are taken in one go, so that other work is not held up. */
+#define LIMIT_SPOOL_FILES 200
+
+/* Help replies to people who forward complaints inline: one in so many microseconds to one
+ * address, so many a day to all. */
+#define LIMIT_HELP_US (7 * 86400 * 1000000LL)
+#define LIMIT_HELP_PER_DAY 500
+
 /* Moves to Junk by one person's client in an hour that count as a person's judgement. */
 #define LIMIT_MOVES_PER_HOUR 100
 

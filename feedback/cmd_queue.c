@@ -7,7 +7,9 @@
 #include "base/log.h"
 #include "feedback/commands.h"
 #include "feedback/complaint_drop.h"
+#include "feedback/complaint_spool.h"
 #include "feedback/deliver.h"
+#include "feedback/digest.h"
 #include "feedback/exit_code.h"
 #include "feedback/state_folder.h"
 
@@ -95,8 +97,16 @@ static int collect(const struct config *config)
 	desk.find = receipts_find;
 	desk.release = receipt_free;
 	r = complaint_collect(&desk, clock_now_us(), &taken);
+	if (r == 0)
+		r = complaint_spool_take(&desk, clock_now_us(), &taken);
 	if (r < 0)
 		log_warn("complaint.left", "error=%s", strerror(-r));
+	/* `run` does this all the time; without it digests are made here. */
+	bool more = !courier_present(config->state);
+	for (r = 0; more && r == 0;)
+		r = digest_work(&desk, clock_now_us(), &taken, &more);
+	if (r < 0)
+		log_warn("digest.left", "error=%s", strerror(-r));
 	complaint_desk_close(&desk);
 	return 0;
 }

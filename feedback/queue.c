@@ -36,6 +36,8 @@ static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS tally ("
 	" name TEXT NOT NULL, period INTEGER NOT NULL, n INTEGER NOT NULL, until_us INTEGER NOT NULL,"
 	" PRIMARY KEY (name, period)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS answer ("
+	" key TEXT PRIMARY KEY, text TEXT NOT NULL, time_us INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS address ("
 	" sender TEXT NOT NULL, address TEXT NOT NULL, since_us INTEGER NOT NULL, why TEXT NOT NULL,"
 	" PRIMARY KEY (sender, address)) WITHOUT ROWID;"
@@ -43,6 +45,31 @@ static const char schema[] =
 	" report TEXT PRIMARY KEY, sender TEXT NOT NULL, address TEXT NOT NULL,"
 	" status TEXT NOT NULL, time_us INTEGER NOT NULL) WITHOUT ROWID;"
 	"CREATE INDEX IF NOT EXISTS report_dest ON report (sender, dest, created_us);"
+	"CREATE TABLE IF NOT EXISTS digest_mark ("
+	" one INTEGER PRIMARY KEY, position TEXT NOT NULL, closed_hour INTEGER NOT NULL,"
+	" closed_day INTEGER NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS digest_total ("
+	" sender TEXT NOT NULL, hour INTEGER NOT NULL, campaign TEXT NOT NULL,"
+	" answers INTEGER NOT NULL, hard INTEGER NOT NULL, soft INTEGER NOT NULL,"
+	" PRIMARY KEY (sender, hour, campaign)) WITHOUT ROWID;"
+	"CREATE INDEX IF NOT EXISTS digest_total_hour ON digest_total (hour);"
+	"CREATE TABLE IF NOT EXISTS digest_code ("
+	" sender TEXT NOT NULL, hour INTEGER NOT NULL, campaign TEXT NOT NULL, code INTEGER NOT NULL,"
+	" enhanced TEXT NOT NULL, at_rcpt INTEGER NOT NULL, n INTEGER NOT NULL,"
+	" first_us INTEGER NOT NULL, last_us INTEGER NOT NULL, sample TEXT NOT NULL,"
+	" PRIMARY KEY (sender, hour, campaign, code, enhanced, at_rcpt)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS digest_address ("
+	" sender TEXT NOT NULL, hour INTEGER NOT NULL, address TEXT NOT NULL, code INTEGER NOT NULL,"
+	" enhanced TEXT NOT NULL, n INTEGER NOT NULL, again INTEGER NOT NULL,"
+	" first_us INTEGER NOT NULL, last_us INTEGER NOT NULL,"
+	" PRIMARY KEY (sender, hour, address)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS digest_removed ("
+	" sender TEXT NOT NULL, rcpt TEXT NOT NULL, told_us INTEGER NOT NULL,"
+	" PRIMARY KEY (sender, rcpt)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS digest_complaint ("
+	" sender TEXT NOT NULL, hour INTEGER NOT NULL, event TEXT NOT NULL, kind TEXT NOT NULL,"
+	" word TEXT NOT NULL, n INTEGER NOT NULL,"
+	" PRIMARY KEY (sender, hour, event, kind, word)) WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS outbox (id TEXT PRIMARY KEY, line TEXT NOT NULL);";
 
 int queue_open(const char *state, struct queue **q_r)
@@ -206,6 +233,26 @@ int queue_list(struct queue *q, queue_list_fn *fn, void *arg)
 	struct db_query *s = db_query(q->db, "SELECT " ITEM_COLUMNS " FROM report ORDER BY id");
 	struct queue_item item;
 	int r;
+	while ((r = db_step(s)) == DB_ROW) {
+		read_item(s, &item);
+		r = fn(&item, arg);
+		if (r < 0)
+			break;
+	}
+	db_end(s);
+	return r;
+}
+
+int queue_page(struct queue *q, struct span sender, struct span after, uint64_t n,
+	       queue_list_fn *fn, void *arg)
+{
+	struct db_query *s = db_query(q->db, "SELECT " ITEM_COLUMNS " FROM report WHERE id > ?1"
+					     " AND (?2 = '' OR sender = ?2) ORDER BY id LIMIT ?3");
+	struct queue_item item;
+	int r;
+	db_bind_text(s, 1, after);
+	db_bind_text(s, 2, sender);
+	db_bind_int(s, 3, (int64_t)n);
 	while ((r = db_step(s)) == DB_ROW) {
 		read_item(s, &item);
 		r = fn(&item, arg);
@@ -516,6 +563,14 @@ int queue_purge(struct queue *q, int64_t now_us)
 		return r;
 	s = db_query(q->db, "DELETE FROM bounce WHERE time_us < ?1");
 	db_bind_int(s, 1, now_us - LIMIT_COMPLAINT_US);
+	if ((r = db_run(s)) < 0)
+		return r;
+	s = db_query(q->db, "DELETE FROM digest_removed WHERE told_us < ?1");
+	db_bind_int(s, 1, now_us - LIMIT_REMOVED_US);
+	if ((r = db_run(s)) < 0)
+		return r;
+	s = db_query(q->db, "DELETE FROM answer WHERE time_us < ?1");
+	db_bind_int(s, 1, now_us - LIMIT_HTTP_ANSWER_US);
 	if ((r = db_run(s)) < 0)
 		return r;
 	s = db_query(q->db, "DELETE FROM tally WHERE until_us < ?1");

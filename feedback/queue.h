@@ -84,6 +84,17 @@ __attribute__((warn_unused_result)) int queue_withdraw_moves(struct queue *q, st
 __attribute__((warn_unused_result)) int queue_count_today(struct queue *q, struct span sender,
 							  int64_t now_us, uint64_t *n_r);
 
+/* Once in `period_us` for each `name`: *first_r. */
+__attribute__((warn_unused_result)) int queue_once(struct queue *q, struct span name,
+						   int64_t now_us, int64_t period_us, bool *first_r);
+__attribute__((warn_unused_result)) int queue_once_undo(struct queue *q, struct span name);
+/* The answer that was given under an Idempotency-Key; .p NULL: none. */
+__attribute__((warn_unused_result)) int queue_answer_find(struct queue *q, struct span key,
+							  struct arena *arena,
+							  struct span *answer_r);
+__attribute__((warn_unused_result)) int queue_answer_keep(struct queue *q, struct span key,
+							  struct span answer, int64_t now_us);
+
 /* --- feedback addresses ------------------------------------------------------ */
 
 /* Why nothing goes to this address of this sender; .p NULL: all is well. */
@@ -113,6 +124,11 @@ __attribute__((warn_unused_result)) int queue_address_list(struct queue *q, queu
 typedef int queue_list_fn(const struct queue_item *item, void *arg);
 __attribute__((warn_unused_result)) int queue_list(struct queue *q, queue_list_fn *fn, void *arg);
 
+/* Up to `n` reports behind the one with id `after`, in the order of ids; `sender` empty: all. */
+__attribute__((warn_unused_result)) int queue_page(struct queue *q, struct span sender,
+						   struct span after, uint64_t n,
+						   queue_list_fn *fn, void *arg);
+
 /* Makes a report (`id` empty: all that wait or have failed) due now. QUEUE_E_NONE: no such. */
 __attribute__((warn_unused_result)) int queue_retry(struct queue *q, struct span id,
 						    int64_t now_us);
@@ -140,6 +156,7 @@ int64_t queue_version(struct queue *q);
 struct queue_counts {
 	uint64_t queued, sent, failed, suppressed; /* reports by state */
 	uint64_t breakers;                         /* destinations that rest */
+	uint64_t addresses;                        /* feedback addresses that get none */
 };
 __attribute__((warn_unused_result)) int queue_count(struct queue *q, int64_t now_us,
 						    struct queue_counts *counts_r);

@@ -30,6 +30,46 @@ int tally(struct queue *q, struct span name, int64_t period, int64_t until_us, u
 	return r;
 }
 
+int queue_once(struct queue *q, struct span name, int64_t now_us, int64_t period_us, bool *first_r)
+{
+	struct db_query *s = db_query(q->db,
+		"INSERT INTO tally (name, period, n, until_us) VALUES (?1, 0, 1, ?2)"
+		" ON CONFLICT (name, period) DO UPDATE SET until_us = ?2 WHERE until_us <= ?3");
+	db_bind_text(s, 1, name);
+	db_bind_int(s, 2, now_us + period_us);
+	db_bind_int(s, 3, now_us);
+	int r = db_run(s);
+	*first_r = r == 0 && db_changes(q->db) == 1;
+	return r;
+}
+
+int queue_once_undo(struct queue *q, struct span name)
+{
+	struct db_query *s = db_query(q->db, "DELETE FROM tally WHERE name = ?1 AND period = 0");
+	db_bind_text(s, 1, name);
+	return db_run(s);
+}
+
+int queue_answer_find(struct queue *q, struct span key, struct arena *arena, struct span *answer_r)
+{
+	struct db_query *s = db_query(q->db, "SELECT text FROM answer WHERE key = ?1");
+	db_bind_text(s, 1, key);
+	int r = db_step(s);
+	*answer_r = r == DB_ROW ? arena_copy(arena, db_text(s, 0)) : SPAN_NONE;
+	db_end(s);
+	return r < 0 ? r : 0;
+}
+
+int queue_answer_keep(struct queue *q, struct span key, struct span answer, int64_t now_us)
+{
+	struct db_query *s = db_query(q->db, "INSERT OR REPLACE INTO answer (key, text, time_us)"
+					     " VALUES (?1, ?2, ?3)");
+	db_bind_text(s, 1, key);
+	db_bind_text(s, 2, answer);
+	db_bind_int(s, 3, now_us);
+	return db_run(s);
+}
+
 int queue_count_moves(struct queue *q, struct span rcpt, int64_t now_us, uint64_t *n_r)
 {
 	char name[SHA256_TEXT_BYTES + 8] = "moves ";

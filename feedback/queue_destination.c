@@ -99,10 +99,12 @@ int queue_count(struct queue *q, int64_t now_us, struct queue_counts *counts_r)
 	db_end(s);
 	if (r < 0)
 		return r;
-	s = db_query(q->db, "SELECT count(*) FROM destination WHERE open_until_us > ?1");
+	s = db_query(q->db, "SELECT count(*), (SELECT count(*) FROM address) FROM destination"
+			    " WHERE open_until_us > ?1");
 	db_bind_int(s, 1, now_us);
 	r = db_step(s);
 	counts_r->breakers = r == DB_ROW ? (uint64_t)db_int(s, 0) : 0;
+	counts_r->addresses = r == DB_ROW ? (uint64_t)db_int(s, 1) : 0;
 	db_end(s);
 	return r < 0 ? r : 0;
 }
