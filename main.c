@@ -13,7 +13,7 @@
 
 static const struct command commands[] = {
 	{"scan", cmd_scan, "[--json [--facts] | --summary] PATH...", "judge mails, mailboxes, folders"},
-	{"explain", cmd_explain, "[--json] FILE", "one mail, clause by clause, with evidence"},
+	{"explain", cmd_explain, "[--json] FILE | ID", "one mail, clause by clause, with evidence"},
 	{"capture", cmd_capture, "[--json] FILE... | -i INTERFACE", "the transactions in packets, not judged"},
 	{"auth", cmd_auth, "--ip IP --helo NAME --mail-from ADDR [FILE]", "SPF, DKIM, DMARC of one mail"},
 	{"run", cmd_run, "", "the daemon: everything that assay.conf names"},

@@ -36,8 +36,7 @@ static const struct words prov_words[] = {
 
 /* --- text that came from mail --------------------------------------------------- */
 
-/* Without control characters, line ends as blanks, bad bytes as U+FFFD, at most `bytes`. */
-static void add_safe(struct buf *out, struct span s, size_t bytes)
+void print_safe(struct buf *out, struct span s, size_t bytes)
 {
 	bool cut = s.n > bytes;
 	s = utf8_cut(s, bytes);
@@ -59,7 +58,7 @@ static void add_safe(struct buf *out, struct span s, size_t bytes)
 void print_cell(struct buf *out, struct span s, size_t columns)
 {
 	struct buf safe = BUF_INIT;
-	add_safe(&safe, s, columns * 4);
+	print_safe(&safe, s, columns * 4);
 	struct span rest = buf_span(&safe);
 	size_t width = 0;
 	while (rest.n) {
@@ -115,7 +114,7 @@ static const char *kind_word(const struct analysis *a, enum lang lang)
 void print_verdict(const struct analysis *a, enum lang lang, struct buf *out)
 {
 	const struct verdict *v = &a->verdict;
-	add_safe(out, a->txn->file.p ? a->txn->file : span_of(a->txn->id), 400);
+	print_safe(out, a->txn->file.p ? a->txn->file : span_of(a->txn->id), 400);
 	if (a->txn->source == TXN_MBOX || a->txn->source == TXN_PCAP)
 		buf_addf(out, " #%u", a->txn->tx);
 	buf_adds(out, "\n  ");
@@ -140,7 +139,7 @@ static void add_row(struct buf *out, const char *name, struct span value, enum p
 {
 	buf_adds(out, "  ");
 	print_cell(out, span_of(name), 16);
-	add_safe(out, value.p ? value : SPAN("-"), 300);
+	print_safe(out, value.p ? value : SPAN("-"), 300);
 	if (value.p)
 		buf_addf(out, "  [%s]", say(&prov_words[prov], lang));
 	buf_addc(out, '\n');
@@ -173,19 +172,19 @@ static void add_message(const struct analysis *a, enum lang lang, struct buf *ou
 	struct span name = fact_text(a, F_FROM_NAME), address = fact_text(a, F_FROM_ADDRESS);
 	buf_adds(out, "  ");
 	print_cell(out, span_of(say(&from, lang)), 16);
-	add_safe(out, name, 120);
+	print_safe(out, name, 120);
 	buf_adds(out, name.n ? " <" : "<");
-	add_safe(out, address, 200);
+	print_safe(out, address, 200);
 	buf_adds(out, ">\n  ");
 	print_cell(out, span_of(say(&subject, lang)), 16);
-	add_safe(out, a->message.subject, 240);
+	print_safe(out, a->message.subject, 240);
 	buf_adds(out, "\n  ");
 	print_cell(out, span_of(say(&class, lang)), 16);
 	buf_adds(out, kind_word(a, lang));
 	const struct fact *reasons = &a->facts.v[F_CLASS_REASONS];
 	for (size_t i = 0; reasons->state == FACT_KNOWN && i < reasons->list.n && i < 5; i++) {
 		buf_adds(out, i ? ", " : " (");
-		add_safe(out, reasons->list.v[i], 60);
+		print_safe(out, reasons->list.v[i], 60);
 	}
 	buf_adds(out, reasons->state == FACT_KNOWN ? ")\n  " : "\n  ");
 	print_cell(out, span_of(say(&sender, lang)), 16);
@@ -193,7 +192,7 @@ static void add_message(const struct analysis *a, enum lang lang, struct buf *ou
 		buf_adds(out, "-\n");
 		return;
 	}
-	add_safe(out, a->sender.key, 120);
+	print_safe(out, a->sender.key, 120);
 	buf_addf(out, " (%.*s%s)\n", SPAN_ARG(a->sender.by),
 		 a->sender.registered ? (lang == LANG_ZH ? ", 已备案" : ", registered") : "");
 }
@@ -205,17 +204,17 @@ static void add_auth(const struct analysis *a, enum lang lang, struct buf *out)
 		 auth_result_name(auth->spf.result));
 	if (auth->spf.domain.p) {
 		buf_adds(out, " (");
-		add_safe(out, auth->spf.domain, 100);
+		print_safe(out, auth->spf.domain, 100);
 		buf_adds(out, auth->spf.mechanism.n ? ", " : "");
-		add_safe(out, auth->spf.mechanism, 100);
+		print_safe(out, auth->spf.mechanism, 100);
 		buf_adds(out, ")");
 	}
 	for (size_t i = 0; i < auth->n_dkim; i++) {
 		const struct dkim_result *d = &auth->dkim[i];
 		buf_addf(out, "\n  dkim=%s (d=", auth_result_name(d->result));
-		add_safe(out, d->d, 100);
+		print_safe(out, d->d, 100);
 		buf_adds(out, " s=");
-		add_safe(out, d->s, 100);
+		print_safe(out, d->s, 100);
 		buf_addf(out, "%s%s)", d->reason ? ", " : "", d->reason ? d->reason : "");
 	}
 	if (auth->n_dkim == 0)
@@ -227,7 +226,7 @@ static void add_auth(const struct analysis *a, enum lang lang, struct buf *out)
 	buf_adds(out, "\n  ptr=");
 	for (size_t i = 0; i < auth->ptr.n && i < 3; i++) {
 		buf_adds(out, i ? ", " : "");
-		add_safe(out, auth->ptr.names[i], 100);
+		print_safe(out, auth->ptr.names[i], 100);
 	}
 	buf_addf(out, "%s\n",
 		 !auth->ptr.known	? "?"
@@ -262,7 +261,7 @@ static void add_rule(const struct analysis *a, const struct rule_info *rule,
 	for (size_t i = 0; i < f->n_evidence; i++) {
 		const struct evidence_item *item = &f->evidence[i];
 		buf_addf(out, "        > %.*s: ", SPAN_ARG(item->fact));
-		add_safe(out, item->evidence.text, LIMIT_EVIDENCE_BYTES);
+		print_safe(out, item->evidence.text, LIMIT_EVIDENCE_BYTES);
 		if (item->evidence.offset >= 0)
 			buf_addf(out, " (%s %lld)", lang == LANG_ZH ? "偏移" : "at octet",
 				 (long long)item->evidence.offset);
@@ -291,7 +290,7 @@ static void add_clause(const struct analysis *a, const struct clause *c, enum la
 void print_explanation(const struct analysis *a, enum lang lang, struct buf *out)
 {
 	const struct verdict *v = &a->verdict;
-	add_safe(out, a->txn->file.p ? a->txn->file : span_of(a->txn->id), 400);
+	print_safe(out, a->txn->file.p ? a->txn->file : span_of(a->txn->id), 400);
 	buf_addf(out, "\n\n%s  ", lang == LANG_ZH ? "结论" : "Verdict");
 	add_score(v, lang, out);
 	buf_addf(out, "  (%s %s)\n\n", lang == LANG_ZH ? "规则集" : "rule set", v->ruleset);

@@ -24,5 +24,7 @@ void summary_add(struct summary *s, const struct analysis *a);
 void summary_print(const struct summary *s, enum lang lang, struct buf *out);
 void summary_free(struct summary *s); /* accepts NULL */
 
+/* `s` without control characters, line ends as blanks, bad bytes as U+FFFD, at most `bytes`. */
+void print_safe(struct buf *out, struct span s, size_t bytes);
 /* `s` padded with blanks to `columns`, cut when it is longer. Control characters become '?'. */
 void print_cell(struct buf *out, struct span s, size_t columns);

@@ -1,6 +1,9 @@
 #include "base/json_in.h"
 
 #include <jansson.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
 #include <stdio.h>
 
 struct json_value *json_in_parse(struct span text, const char **why)
@@ -84,4 +87,14 @@ bool json_in_int(const struct json_value *v, int64_t *value_r)
 bool json_in_true(const struct json_value *v)
 {
 	return json_is_true((const json_t *)v);
+}
+
+void json_in_write(const struct json_value *v, struct buf *out)
+{
+	char *text = json_dumps((const json_t *)v, JSON_COMPACT | JSON_PRESERVE_ORDER | JSON_ENCODE_ANY);
+	if (text)
+		buf_addf(out, "%s\n", text);
+	else
+		out->failed = true;
+	free(text);
 }

@@ -30,3 +30,7 @@ struct span json_in_text(const struct json_value *v);
 bool json_in_number(const struct json_value *v, double *value_r);
 bool json_in_int(const struct json_value *v, int64_t *value_r);
 bool json_in_true(const struct json_value *v);
+
+/* The value as a line of JSON with LF, keys in the order of the text. */
+struct buf;
+void json_in_write(const struct json_value *v, struct buf *out);

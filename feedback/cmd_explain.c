@@ -1,4 +1,9 @@
-/* assay explain FILE - one mail in depth: each clause, the rules that judge it, the evidence. */
+/*
+ * assay explain FILE - one mail in depth: each clause, the rules that judge it, the evidence.
+ * assay explain ID   - what was said of a mail that came: the id stands in the reply that its sender
+ *                      got, in X-Assay-Verdict and in the event log. The log has the findings and
+ *                      their evidence, not the mail.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <sysexits.h>
@@ -6,9 +11,12 @@
 
 #include "analyze/print.h"
 #include "base/clock.h"
+#include "base/id.h"
+#include "base/limits.h"
 #include "capture/spool.h"
 #include "feedback/commands.h"
 #include "feedback/exit_code.h"
+#include "feedback/receipts.h"
 #include "feedback/registry.h"
 
 static int explain(struct command_context *context, const char *path, bool json)
@@ -55,6 +63,121 @@ static int explain(struct command_context *context, const char *path, bool json)
 	return code;
 }
 
+/* --- an event of the log ----------------------------------------------------------------- */
+
+struct wanted {
+	struct span rule;
+	const char *tell;
+	enum lang lang;
+};
+
+static void look_for(void *arg, const struct rule_info *rule)
+{
+	struct wanted *w = arg;
+	if (span_eq(span_of(rule->name), w->rule))
+		w->tell = w->lang == LANG_ZH && rule->tell_zh ? rule->tell_zh : rule->tell;
+}
+
+static void add_text(struct buf *out, const char *name, const struct json_value *v)
+{
+	struct span text = json_in_text(v);
+	if (!text.p)
+		return;
+	buf_addf(out, "%-10s ", name);
+	print_safe(out, text, 400);
+	buf_addc(out, '\n');
+}
+
+static void add_finding(struct buf *out, const struct json_value *finding, struct ruleset *rules,
+			enum lang lang)
+{
+	struct wanted w = {.rule = json_in_text(json_in_get(finding, "rule")), .lang = lang};
+	const struct json_value *evidence = json_in_get(finding, "evidence");
+	double score = 0;
+	json_in_number(json_in_get(finding, "score"), &score);
+	if (rules)
+		ruleset_each(rules, look_for, &w);
+	buf_addf(out, "\n%.*s  %.*s  %.*s  %.4g\n",
+		 SPAN_ARG(json_in_text(json_in_get(finding, "clause"))), SPAN_ARG(w.rule),
+		 SPAN_ARG(json_in_text(json_in_get(finding, "level"))), score);
+	if (w.tell)
+		buf_addf(out, "    %s\n", w.tell);
+	for (size_t i = 0; i < json_in_count(evidence); i++) {
+		const struct json_value *item = json_in_at(evidence, i);
+		buf_addf(out, "    %.*s: ", SPAN_ARG(json_in_text(json_in_get(item, "fact"))));
+		print_safe(out, json_in_text(json_in_get(item, "text")), LIMIT_EVIDENCE_BYTES);
+		buf_addc(out, '\n');
+	}
+}
+
+static void add_event(struct buf *out, const struct json_value *e, struct ruleset *rules,
+		      enum lang lang)
+{
+	static const char *const keys[] = {"id", "time", "source", "session", "peer", "helo",
+					   "mail_from", "message_id", "from", "subject"};
+	const struct json_value *rcpts = json_in_get(e, "rcpts"), *reply = json_in_get(e, "reply");
+	const struct json_value *findings = json_in_get(e, "findings");
+	const struct json_value *unjudged = json_in_get(e, "unjudged");
+	double score = 0, compliance;
+	int64_t code;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+		add_text(out, keys[i], json_in_get(e, keys[i]));
+	for (size_t i = 0; i < json_in_count(rcpts); i++) {
+		const struct json_value *rcpt = json_in_at(rcpts, i);
+		code = 0;
+		json_in_int(json_in_get(rcpt, "code"), &code);
+		buf_addf(out, "%-10s %lld ", "rcpt", (long long)code);
+		print_safe(out, json_in_text(json_in_get(rcpt, "to")), 400);
+		buf_addc(out, '\n');
+	}
+	if (json_in_int(json_in_get(reply, "code"), &code)) {
+		buf_addf(out, "%-10s %lld ", "reply", (long long)code);
+		print_safe(out, json_in_text(json_in_get(reply, "text")), 1000);
+		buf_addc(out, '\n');
+	}
+	json_in_number(json_in_get(e, "score"), &score);
+	buf_addf(out, "%-10s %.*s, score %.4g", "verdict",
+		 SPAN_ARG(json_in_text(json_in_get(e, "action"))), score);
+	if (json_in_number(json_in_get(e, "compliance"), &compliance))
+		buf_addf(out, ", compliance %.4g %%", compliance);
+	buf_addc(out, '\n');
+	for (size_t i = 0; i < json_in_count(unjudged); i++)
+		buf_addf(out, "%s%.*s", i ? " " : "unjudged   ",
+			 SPAN_ARG(json_in_text(json_in_at(unjudged, i))));
+	if (json_in_count(unjudged))
+		buf_addc(out, '\n');
+	for (size_t i = 0; i < json_in_count(findings); i++)
+		add_finding(out, json_in_at(findings, i), rules, lang);
+}
+
+static int explain_id(struct command_context *context, struct span id, bool json)
+{
+	struct receipt receipt = {0};
+	struct ruleset *rules = NULL;
+	struct buf out = BUF_INIT;
+	int r = receipts_find(context->config, SPAN_NONE, SPAN_NONE, id, &receipt);
+	if (r == RECEIPT_NEVER || (r == 0 && !receipt.event))
+		return command_fail(context->program, EX_NOINPUT, "%.*s: no such event in %s/log",
+				    SPAN_ARG(id), context->config->state);
+	if (r < 0)
+		return command_fail(context->program, exit_code(r), "%s/log: %s",
+				    context->config->state, trouble_text(r));
+	if (json) {
+		json_in_write(receipt.event, &out);
+	} else {
+		/* the words for a rule; the log has its name */
+		if (ruleset_load(&rules, context->config, clock_now_us()) != 0)
+			rules = NULL;
+		add_event(&out, receipt.event, rules, context->lang);
+	}
+	ruleset_unref(rules);
+	receipt_free(&receipt);
+	if (out.failed || fwrite(out.p, 1, out.n, stdout) != out.n)
+		r = -EIO;
+	buf_free(&out);
+	return r < 0 ? command_fail(context->program, EX_IOERR, "cannot write the results") : EX_OK;
+}
+
 int cmd_explain(struct command_context *context, int argc, char **argv)
 {
 	struct options o = {.program = context->program, .argc = argc, .argv = argv};
@@ -77,6 +200,8 @@ int cmd_explain(struct command_context *context, int argc, char **argv)
 		}
 	}
 	if (!path)
-		return command_usage(context->program, "which mail? name its file");
+		return command_usage(context->program, "which mail? name its file, or the id of its event");
+	if (id_valid(span_of(path)) && access(path, F_OK) < 0)
+		return explain_id(context, span_of(path), json);
 	return explain(context, path, json);
 }

@@ -215,12 +215,11 @@ static void on_judged(struct analysis *a, void *arg)
 	struct judge_answer head = {.action = a->verdict.action, .failed = event.failed,
 				    .score = a->verdict.score,
 				    .compliance = a->verdict.compliance};
-	struct span registered = a->sender.registered ? a->sender.registered->key : SPAN("");
 	const struct span texts[JUDGE_TEXTS] = {
 		[TEXT_EVENT] = buf_span(&event),
 		[TEXT_AUTH_RESULTS] = auth_results_field(&a->auth, m, &a->query, &a->txn->arena),
 		[TEXT_TELL] = heaviest(a),
-		[TEXT_SENDER] = registered,
+		[TEXT_SENDER] = a->sender.key,
 		[TEXT_DKIM] = passing_domain(&a->auth),
 	};
 	answer(job, &head, texts);
