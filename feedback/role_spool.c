@@ -254,6 +254,18 @@ static void go_on(struct spooler *s)
 		event_active(s->go_on, EV_TIMEOUT, 0);
 }
 
+/* Soon where a file may still grow; a look that is due sooner is not put off. */
+static void look_later(struct spooler *s)
+{
+	struct timeval soon = {.tv_usec = SETTLED_US + 100000};
+	struct timeval later = {.tv_sec = RESCAN_US / US_PER_S};
+	if (s->settling)
+		event_add(s->later, &soon);
+	else if (!event_pending(s->later, EV_TIMEOUT, NULL))
+		event_add(s->later, &later);
+	s->settling = false;
+}
+
 static void on_go_on(evutil_socket_t fd, short what, void *arg)
 {
 	struct spooler *s = arg;
@@ -268,10 +280,7 @@ static void on_go_on(evutil_socket_t fd, short what, void *arg)
 		}
 		more |= !scan(w);
 	}
-	struct timeval soon = {.tv_usec = SETTLED_US + 100000};
-	struct timeval later = {.tv_sec = RESCAN_US / US_PER_S};
-	event_add(s->later, s->settling ? &soon : &later);
-	s->settling = false;
+	look_later(s);
 	if (more && room(s))
 		event_active(s->go_on, EV_TIMEOUT, 0);
 }
@@ -321,10 +330,7 @@ static void on_notice(evutil_socket_t fd, short what, void *arg)
 			else
 				take_notice(s, e);
 		}
-	struct timeval soon = {.tv_usec = SETTLED_US + 100000};
-	if (s->settling)
-		event_add(s->later, &soon);
-	s->settling = false;
+	look_later(s);
 }
 
 static int watch(struct spooler *s, struct watched *w)

@@ -1,0 +1,355 @@
+#!/usr/bin/python3
+"""`assay run` and what a day does to it: watched folders and packets go in, processes are killed,
+rules and registry change, the disk is full; the event log and the books say whether all of it
+arrived once.
+
+usage: daemon.py ASSAY SOURCE [KILLS]
+
+KILLS (default 15): processes killed at random moments under load. Speaks TAP.
+"""
+import collections
+import glob
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ASSAY, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+KILLS = int(sys.argv[3]) if len(sys.argv) > 3 else 15
+results = []
+
+
+def check(what, ok, detail=""):
+    results.append(bool(ok))
+    print("%s %d - %s" % ("ok" if ok else "not ok", len(results), what), flush=True)
+    if not ok:
+        print("# " + str(detail)[:2000].replace("\n", "\n# "), flush=True)
+
+
+def skip(what, why):
+    results.append(True)
+    print("ok %d - %s # SKIP %s" % (len(results), what, why), flush=True)
+
+
+def wait_for(what, seconds=30):
+    """True as soon as what() is true."""
+    end = time.time() + seconds
+    while time.time() < end:
+        if what():
+            return True
+        time.sleep(0.05)
+    return bool(what())
+
+
+class Gateway:
+    def __init__(self, folder, extra=""):
+        self.folder = folder
+        self.state = os.path.join(folder, "state")
+        self.spool = os.path.join(folder, "in")
+        for part in ("new", "cur", "tmp"):
+            os.makedirs(os.path.join(self.spool, part), exist_ok=True)
+        self.rules = os.path.join(folder, "rules.d")
+        os.makedirs(self.rules, exist_ok=True)
+        self.conf = os.path.join(folder, "assay.conf")
+        with open(self.conf, "w") as f:
+            f.write("state %s\ndns zone %s/samples/zone\nspool maildir %s\nhost mx.mbox.example\n"
+                    "rules %s/rules %s\nworkers 2\n%s"
+                    % (self.state, SOURCE, self.spool, SOURCE, self.rules, extra))
+        self.process = None
+        self.sent = 0
+
+    def start(self):
+        self.log = open(os.path.join(self.folder, "stderr"), "ab")
+        self.process = subprocess.Popen([ASSAY, "-c", self.conf, "run"], stdin=subprocess.DEVNULL,
+                                        stdout=self.log, stderr=self.log)
+        return wait_for(lambda: self.status().get("ready"), 20)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            return self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return "it did not end in 10 s"
+
+    def run(self, *words, timeout=60):
+        return subprocess.run([ASSAY, "-c", self.conf] + list(words), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              timeout=timeout)
+
+    def status(self):
+        r = self.run("status", "--json")
+        return json.loads(r.stdout) if r.returncode == 0 and r.stdout else {}
+
+    def pids(self, role=None):
+        return [r["pid"] for r in self.status().get("roles", [])
+                if r["pid"] and role in (None, r["role"])]
+
+    def role(self, name):
+        return next((r for r in self.status().get("roles", []) if r["role"] == name), {})
+
+    def put(self, octets, count=1):
+        """As a delivery agent does: written in tmp/, renamed into new/."""
+        for _ in range(count):
+            self.sent += 1
+            name = "%d.%d.host" % (self.sent, os.getpid())
+            path = os.path.join(self.spool, "tmp", name)
+            with open(path, "wb") as f:
+                f.write(octets.replace(b"@N@", b"%d" % self.sent))
+            os.rename(path, os.path.join(self.spool, "new", name))
+        return name
+
+    def events(self):
+        out = []
+        for path in sorted(glob.glob(self.state + "/log/*.jsonl")):
+            with open(path, "rb") as f:
+                out += [json.loads(line) for line in f if line.endswith(b"\n")]
+        return [e for e in out if e["event"] == "txn"]
+
+    def stderr(self):
+        with open(os.path.join(self.folder, "stderr")) as f:
+            return f.read()
+
+
+MAIL = (b"From: Shop <news@shop.test>\r\nTo: wang@mbox.example\r\nSubject: Offer @N@ of the week\r\n"
+        b"Message-ID: <@N@@shop.test>\r\nDate: Tue, 24 Nov 2026 08:00:00 +0000\r\n\r\n"
+        b"Huge sale! Buy now and save 50 % on shoes.\r\n")
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+        with open("/proc/%d/stat" % pid) as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (OSError, IndexError):
+        return False
+
+
+def once_each(events, n):
+    files = collections.Counter(e["file"].rsplit("/", 1)[1] for e in events if e["file"])
+    twice = [f for f, k in files.items() if k > 1]
+    ids = len({e["id"] for e in events}) == len(events)
+    return (len(files) == n and not twice and ids,
+            "files %d of %d, twice %s, ids unique %s" % (len(files), n, twice[:5], ids))
+
+
+def books_equal(g):
+    """The books against a count over the log."""
+    r = g.run("report", "--json")
+    books = {}
+    for line in r.stdout.splitlines():
+        o = json.loads(line)
+        books[o["sender"]] = o["transactions"]
+    want = collections.Counter(e["sender"]["key"] for e in g.events())
+    return books == dict(want), "books %s log %s" % (books, dict(want))
+
+
+def test_day(g):
+    check("it starts and every role is ready", g.start(), g.stderr())
+    roles = {r["role"] for r in g.status()["roles"]}
+    check("the roles", {"analyze", "spool", "recorder", "feedback"} <= roles, roles)
+    check("a second one for the same folder is refused", g.run("run").returncode == 75)
+    for pid in g.pids("analyze"):
+        with open("/proc/%d/status" % pid) as f:
+            words = dict(line.split(":", 1) for line in f.read().splitlines() if ":" in line)
+        check("a worker has a filter of system calls", words["Seccomp"].strip() == "2", words)
+    g.put(MAIL, 300)
+    check("300 mails, an event each", wait_for(lambda: len(g.events()) >= 300),
+          len(g.events()))
+    check("once each", *once_each(g.events(), 300))
+    samples = sorted(glob.glob(SOURCE + "/samples/mail/*.eml"))
+    for path in samples:
+        shutil.copy(path, os.path.join(g.spool, "new"))  # written in place, not renamed
+    check("samples written in place", wait_for(lambda: len(g.events()) >= 300 + len(samples)),
+          len(g.events()))
+    scan = {}
+    for line in g.run("scan", "--no-record", "--json", *[
+            os.path.join(g.spool, "new", os.path.basename(p)) for p in samples]).stdout.splitlines():
+        o = json.loads(line)
+        scan[os.path.basename(o["file"])] = o
+    differ = []
+    for e in g.events():
+        want = scan.get(os.path.basename(e["file"]))
+        if want:
+            differ += ["%s: %s %s, scan %s" % (e["file"], k, e[k], want[k]) for k in want
+                       if k not in ("id", "time", "source") and e[k] != want[k]]
+    check("the verdicts of scan", not differ and len(scan) == len(samples), differ)
+
+
+def test_reload(g):
+    before = g.role("analyze")["ruleset"]
+    with open(g.rules + "/local.rules", "w") as f:
+        f.write("adjust unsub.present { score 1.0 reason \"test\n")
+    r = g.run("reload")
+    check("faulty rules are refused", r.returncode == 78, r)
+    check("with file, line and column", g.rules + "/local.rules:1:" in g.stderr(), g.stderr()[-800:])
+    check("the old rules stay", g.role("analyze")["ruleset"] == before)
+    with open(g.rules + "/local.rules", "w") as f:
+        f.write("adjust unsub.present { score 1.0 reason \"test\" }\n")
+    r = g.run("reload")
+    check("good ones are taken", r.returncode == 0 and g.role("analyze")["ruleset"] != before, r)
+    os.unlink(g.rules + "/local.rules")
+    g.process.send_signal(signal.SIGHUP)
+    check("SIGHUP takes them back", wait_for(lambda: g.role("analyze").get("ruleset") == before))
+    n = len(g.events())
+    g.put(MAIL, 20)
+    check("mail goes on", wait_for(lambda: len(g.events()) >= n + 20))
+
+
+def test_kills(g):
+    """Random roles die while mail comes in."""
+    n = len(g.events())
+    stop = threading.Event()
+
+    def pour():
+        while not stop.is_set():
+            g.put(MAIL, 20)
+            time.sleep(0.05)
+    begun = g.sent
+    thread = threading.Thread(target=pour)
+    thread.start()
+    killed = collections.Counter()
+    for _ in range(KILLS):
+        time.sleep(random.uniform(0.05, 0.5))
+        roles = [r for r in g.status().get("roles", []) if r["pid"]]
+        if roles:
+            victim = random.choice(roles)
+            try:
+                os.kill(victim["pid"], signal.SIGKILL)
+                killed[victim["role"]] += 1
+            except OSError:
+                pass
+    stop.set()
+    thread.join()
+    want = n + g.sent - begun
+    check("%d killed under load: no mail is lost" % sum(killed.values()),
+          wait_for(lambda: len(g.events()) >= want, 60), (len(g.events()), want, killed))
+    spooled = [e for e in g.events() if e["file"]]
+    ok, detail = once_each(spooled, len({e["file"] for e in spooled}))
+    check("none twice", ok, detail)
+    check("the books equal the log", wait_for(lambda: books_equal(g)[0], 30), books_equal(g)[1])
+
+
+def test_registry(g):
+    with open(g.folder + "/shop.filing", "w") as f:
+        f.write("sender shop {\n\torg { name \"Shop\" }\n\tdomain good.test\n\tdkim good.test\n"
+                "\tfeedback fbl@good.test { complaint }\n}\n")
+    g.run("sender", "file", g.folder + "/shop.filing")
+    for name in ("anna", "bo"):
+        r = g.run("sender", "approve", "shop", "--by", name, "--waive", "test")
+    state = json.loads(g.run("sender", "show", "shop", "--json").stdout or "{}").get("state")
+    if state != "active":
+        check("the sender is active", False, r)
+        return
+    good = SOURCE + "/samples/mail/promo-good-en.eml"
+    with open(good, "rb") as f:
+        octets = f.read()
+
+    def known():
+        n = len(g.events())
+        g.put(octets)
+        wait_for(lambda: len(g.events()) > n, 5)
+        return any(e["sender"]["key"] for e in g.events()[n:])
+    check("the workers are new ones after an approval",
+          wait_for(lambda: all(r["starts"] >= 2 for r in g.status()["roles"]
+                               if r["role"] == "analyze"), 10))
+    check("mail goes on", known())
+
+
+def test_full_disk(folder):
+    disk = os.path.join(folder, "disk")
+    os.makedirs(disk)
+    if os.geteuid() != 0 or subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=24m", "none", disk]).returncode != 0:
+        skip("a full disk", "no right to mount a tmpfs")
+        return
+    g = Gateway(folder)
+    try:
+        g.state = disk + "/state"
+        with open(g.conf) as f:
+            text = f.read()
+        with open(g.conf, "w") as f:
+            f.write(text.replace(folder + "/state", g.state))
+        check("it starts on a small disk", g.start(), g.stderr())
+        g.put(MAIL, 5)
+        wait_for(lambda: len(g.events()) >= 5)
+        filler = open(disk + "/filler", "wb")
+        try:
+            while True:
+                filler.write(b"x" * 4096)
+                filler.flush()
+        except OSError:
+            pass
+        g.put(MAIL, 40)
+        time.sleep(1)
+        waits = g.role("spool").get("log", {})
+        os.unlink(disk + "/filler")
+        try:
+            filler.close()
+        except OSError:
+            pass
+        check("after a full disk no event is missing", wait_for(lambda: len(g.events()) >= 45, 30),
+              (len(g.events()), waits, g.stderr()[-600:]))
+        check("once each", *once_each(g.events(), 45))
+        check("it ends with 0", g.stop() == 0, g.stderr()[-800:])
+    finally:
+        if g.process and g.process.poll() is None:
+            g.process.kill()
+        time.sleep(0.3)
+        subprocess.run(["umount", "-l", disk])
+
+
+def test_death_of_all(g):
+    pids = g.pids() + [g.status()["redis_pid"]]
+    n = len(g.events())
+    g.put(MAIL, 50)
+    g.process.kill()
+    g.process.wait()
+    check("when the supervisor dies its roles die", wait_for(
+        lambda: not any(alive(p) for p in pids), 5), [p for p in pids if alive(p)])
+    begun = time.time()
+    check("a new start is ready in 10 s", g.start() and time.time() - begun < 10,
+          time.time() - begun)
+    check("and judges what was left", wait_for(lambda: len(g.events()) >= n + 50),
+          len(g.events()) - n)
+    check("none twice", *once_each(g.events(), len({e["file"] for e in g.events()})))
+    pids = g.pids() + [g.status()["redis_pid"]]
+    begun = time.time()
+    check("SIGTERM ends it with 0 in 10 s", g.stop() == 0 and time.time() - begun < 10,
+          g.stderr()[-800:])
+    check("nothing of it is left", wait_for(lambda: not any(alive(p) for p in pids), 3))
+    check("status says that it is not up", g.run("status").returncode == 69)
+    check("mails judged before are not judged again", g.start() and not wait_for(
+        lambda: len(g.events()) > n + 50, 2), len(g.events()))
+    check("the books equal the log", wait_for(lambda: books_equal(g)[0], 30), books_equal(g)[1])
+    g.stop()
+
+
+def main():
+    folder = tempfile.mkdtemp(prefix="assay-daemon-")
+    g = Gateway(os.path.join(folder, "a"))
+    try:
+        test_day(g)
+        test_reload(g)
+        test_registry(g)
+        test_kills(g)
+        test_death_of_all(g)
+        test_full_disk(os.path.join(folder, "b"))
+    finally:
+        if g.process and g.process.poll() is None:
+            g.process.kill()
+        time.sleep(0.2)
+        shutil.rmtree(folder, ignore_errors=True)
+    print("1..%d" % len(results))
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
