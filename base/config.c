@@ -343,13 +343,15 @@ static bool take_field_name(struct parser *p, const char **name_r)
 static bool listen_option(struct parser *p, void *listener)
 {
 	static const char *const names[] = {"deadline", "mode", "group", "header-verdict",
-					    "header-results"};
+					    "header-results", "quarantine"};
 	struct config_listener *l = listener;
 	size_t i;
-	if (!take_option_name(p, names, l == &p->config->milter ? 5 : 3, &i))
+	if (!take_option_name(p, names, l == &p->config->milter ? 6 : 3, &i))
 		return false;
 	if (i == 0)
 		return take_duration(p, &l->deadline_us);
+	if (i == 5)
+		return p->config->milter_headers.quarantine = true;
 	if (i >= 3)
 		return take_field_name(p, i == 3 ? &p->config->milter_headers.verdict :
 						   &p->config->milter_headers.results);

@@ -57,6 +57,7 @@ struct config {
 	struct config_listener milter, policy, http;
 	struct {
 		const char *verdict, *results; /* names of the fields that we add */
+		bool quarantine;               /* mail that is tagged goes to the MTA's quarantine */
 	} milter_headers;
 	struct {
 		const char *interface; /* NULL: no capture */

@@ -102,8 +102,18 @@ static struct call *call_make(struct gate *g, const struct txn *t)
 static bool sender_known(void *arg, struct span key, struct limiter_sender *s_r)
 {
 	struct gate *g = arg;
+	const struct filing *filing = NULL;
+	if (g->registry && registry_senders(g->registry))
+		filing = registry_filing(g->registry, key);
 	*s_r = (struct limiter_sender){0};
-	return g->registry && registry_rate_of(g->registry, key, s_r);
+	if (filing && filing->rate)
+		s_r->filed = (struct limit){
+			.count = filing->rate,
+			.window_us = span_eq(filing->rate_per, SPAN("minute")) ? 60 * US_PER_S
+				     : span_eq(filing->rate_per, SPAN("hour")) ? 3600 * US_PER_S
+									       : 86400 * US_PER_S,
+		};
+	return filing != NULL;
 }
 
 static bool on_mail(void *arg, const struct txn *t, const struct txn_rcpt *rcpt,
@@ -172,7 +182,7 @@ static void decide(void *arg, struct judgement *v)
 		return;
 	}
 	c->action = actions[v->action];
-	if (c->action == MILTER_TAG && c->gate->role->config->milter.quarantine)
+	if (c->action == MILTER_TAG && c->gate->role->config->milter_headers.quarantine)
 		c->action = MILTER_QUARANTINE;
 	snprintf(c->text, sizeof(c->text), "%.*s\nid=%s", SPAN_ARG(v->tell), v->id);
 	if (c->action == MILTER_DEFER)
@@ -194,7 +204,7 @@ static void fill(struct milter_answer *a, const struct call *c, const struct jud
 	buf_add(&a->auth_results, v->auth_results);
 	if (!v->reply.code)
 		return;
-	snprintf(a->code, sizeof(a->code), "%03d", v->reply.code % 1000);
+	snprintf(a->code, sizeof(a->code), "%s", v->reply.code >= 500 ? "550" : "451");
 	snprintf(a->enhanced, sizeof(a->enhanced), "%.*s", SPAN_ARG(v->reply.enhanced));
 	snprintf(a->text, sizeof(a->text), "%s", c->text);
 }
@@ -358,9 +368,7 @@ static void gate_status(struct role *r, struct json *j)
 	json_int(j, "defer", (int64_t)c.answered[MILTER_DEFER]);
 	json_int(j, "reject", (int64_t)c.answered[MILTER_REJECT]);
 	json_close(j, '}');
-	json_open(j, "limits", '{');
 	limiter_status(g->limiter, j);
-	json_close(j, '}');
 	judge_status(g->judge, j);
 }
 
