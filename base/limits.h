@@ -303,6 +303,13 @@
 #define LIMIT_REDIS_TIMEOUT_US (5 * 1000000LL)
 #define LIMIT_REDIS_LOADING_US (120 * 1000000LL)
 
+/* Microseconds for which an answer of Redis about a listing is believed, a listing that nobody has
+ * looked at is kept (a sender who is silent for a season begins anew), and Redis is left alone
+ * after trouble. */
+#define LIMIT_LISTING_FRESH_US (3600 * 1000000LL)
+#define LIMIT_LISTING_US (90 * 86400 * 1000000LL)
+#define LIMIT_LISTING_RETRY_US (60 * 1000000LL)
+
 /* Times that one command follows a slot that moves. */
 #define LIMIT_REDIS_HOPS 8
 
