@@ -214,9 +214,6 @@ static const char *const cn_street[] = {"路",	"街",	  "大道",   "巷",   "�
 					"胡同", "开发区", "工业区", "路口", "道", NULL};
 static const char *const cn_number[] = {"号", "楼",   "室", "大厦", "层",   "座", "广场", "號",
 					"樓", "大廈", "栋", "宾馆", "中心", "幢", NULL};
-static const char *const cn_label[] = {"地址", "地 址", "地  址", "联系地址", "住所", "add:", "address:",
-				       "adresse:", "direccion:", "endereco:", "indirizzo:", "адрес:",
-				       "주소", "住所:", NULL};
 static const char *const cn_provinces[] = {
 	"广东", "浙江", "江苏", "山东", "河北", "河南", "湖北", "湖南", "福建", "四川", "安徽",
 	"江西", "辽宁", "吉林", "黑龙江", "陕西", "山西", "甘肃", "云南", "贵州", "广西", "海南",
@@ -259,31 +256,27 @@ static size_t cn_length(struct span line, size_t from)
 	return n;
 }
 
+/* What stands behind 地址 or "Address:", from `label` of the line on. */
+static bool labelled(struct span line, size_t label, struct text_range *place_r)
+{
+	struct span tail = span_sub(line, label, label + 150);
+	if (count(tail, cn_admin) + count(tail, cn_street) + count(tail, cn_number) < 2 &&
+	    !has(span_sub(tail, 0, 80), cn_provinces))
+		return false;
+	size_t from = label;
+	while (from < line.n && (line.p[from] == ':' || line.p[from] == ' '))
+		from++;
+	struct span address = span_sub(line, from, from + cn_length(line, from));
+	if (address.n < 12 || memchr(address.p, '@', address.n))
+		return false; /* an e-mail address or a web address */
+	*place_r = (struct text_range){from, from + address.n};
+	return true;
+}
+
+/* Level, street and number within 90 bytes before the number. */
 static bool chinese(struct span line, struct text_range *place_r)
 {
 	static const char *const hao[] = {"号", "號", NULL};
-	for (const char *const *w = cn_label; *w; w++) {
-		struct span word = span_of(*w);
-		size_t at = span_find(line, word);
-		for (size_t label = 0; at != SIZE_MAX;
-		     at = span_find(span_sub(line, label, line.n), word)) {
-			label += at + word.n;
-			struct span tail = span_sub(line, label, label + 150);
-			if (count(tail, cn_admin) + count(tail, cn_street) +
-				    count(tail, cn_number) + has(tail, cn_provinces) <
-			    2 && !has(span_sub(tail, 0, 80), cn_provinces))
-				continue;
-			size_t from = label;
-			while (from < line.n && (line.p[from] == ':' || line.p[from] == ' '))
-				from++;
-			struct span address = span_sub(line, from, from + cn_length(line, from));
-			if (address.n < 12 || memchr(address.p, '@', address.n))
-				continue; /* an e-mail address or a web address */
-			*place_r = (struct text_range){from, from + address.n};
-			return true;
-		}
-	}
-	/* Without a label: level, street and number within 90 bytes before the number. */
 	for (const char *const *w = hao; *w; w++) {
 		size_t at = span_find(line, span_of(*w));
 		if (at == SIZE_MAX || at == 0 || !ascii_is_digit(line.p[at - 1]))
@@ -410,23 +403,11 @@ static size_t box_end(struct span s, size_t at)
 /* English and other Latin forms without a code that another test knows. */
 static bool latin_line(struct span s, struct span line, size_t base, struct text_range *place_r)
 {
-	static const char *const boxes[] = {"p.o. box ", "po box ",	     "p.o.box ",
-					    "p o box ",	 "post office box ", "postfach ",
-					    "casilla ",	 "apartado ",	     NULL};
 	static const char *const countries[] = {
 		"china",    "singapore",     "hong kong",      "india",	      "usa",
 		"u.s.a",    "united states", "united kingdom", "canada",      "australia",
 		"ireland",  "germany",	     "israel",	       "japan",	      "taiwan",
 		"malaysia", "netherlands",   "france",	       "new zealand", NULL};
-	if (!has_digit(line))
-		return false;
-	for (const char *const *w = boxes; *w; w++) {
-		size_t at = span_find(line, span_of(*w));
-		if (at != SIZE_MAX && has_digit(span_sub(line, at, at + 24))) {
-			*place_r = (struct text_range){base + at, box_end(s, base + at)};
-			return true;
-		}
-	}
 	for (size_t i = 1; i + 3 < line.n; i++)
 		if (line.p[i] == ' ' && ascii_is_digit(line.p[i + 1]) && postcode_uk_ca(line, i)) {
 			struct span before = span_sub(line, i > 120 ? i - 120 : 0, i);
@@ -529,27 +510,57 @@ static bool footer_line(struct span s, struct span line, size_t base, struct tex
 	return true;
 }
 
-struct text_range address_find(struct span s)
+/* The first hit at or behind hits[k] that is a mark of an address. */
+static size_t next_mark(const struct phrase_hits *hits, size_t k)
+{
+	while (k < hits->n && hits->v[k].kind != PHRASE_PLACE && hits->v[k].kind != PHRASE_POSTBOX)
+		k++;
+	return k;
+}
+
+static bool marked(struct span s, struct span line, size_t base, const struct phrase_hit *hit,
+		   struct text_range *place_r)
+{
+	if (hit->kind == PHRASE_PLACE) {
+		bool found = labelled(line, hit->to - base, place_r);
+		place_r->from += base;
+		place_r->to += base;
+		return found;
+	}
+	if (!has_digit(span_sub(s, hit->from, hit->from + 24)))
+		return false;
+	*place_r = (struct text_range){hit->from, box_end(s, hit->from)};
+	return true;
+}
+
+struct text_range address_find(struct span s, const struct phrase_hits *hits)
 {
 	struct text_range place = {0, 0}, footer = {0, 0};
 	struct span rest = s, line;
+	size_t mark = next_mark(hits, 0);
 	while (span_next_line(&rest, &line)) {
-		size_t base = (size_t)(line.p - s.p);
-		if (line.n < 6)
-			continue;
-		bool wide = false, label = memchr(line.p, ':', line.n) != NULL;
+		size_t base = (size_t)(line.p - s.p), first = SIZE_MAX;
+		bool wide = false;
 		for (size_t i = 0; i < line.n; i++) {
 			unsigned char c = (unsigned char)line.p[i];
 			wide |= c >= 0xe3 && c <= 0xed;
 			if (!ascii_is_digit(line.p[i]) || (i && is_word_char(line.p[i - 1])))
 				continue;
+			first = first < i ? first : i;
 			if (north_american(s, base + i, base + line.n, &place) ||
 			    european(s, base + i, &place))
 				return place;
 		}
+		for (; mark < hits->n && hits->v[mark].from < base + line.n;
+		     mark = next_mark(hits, mark + 1))
+			if (hits->v[mark].from >= base &&
+			    marked(s, line, base, &hits->v[mark], &place))
+				return place;
 		struct span head = span_sub(line, 0, 4000);
-		if ((wide || label) && (chinese(head, &place) || asian_line(head, &place)))
+		if (wide && (chinese(head, &place) || asian_line(head, &place)))
 			return (struct text_range){base + place.from, base + place.to};
+		if (first == SIZE_MAX && !has_digit(head))
+			continue;
 		if (latin_line(s, head, base, &place))
 			return place;
 		if (!footer.to && footer_line(s, head, base, &place))

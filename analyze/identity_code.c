@@ -30,7 +30,7 @@ bool credit_code_valid(struct span code)
 struct text_range credit_code_find(struct span s)
 {
 	for (size_t i = 0; i < s.n;) {
-		if (!ascii_is_digit(s.p[i]) && !ascii_is_alpha(s.p[i])) {
+		if (!ascii_is_digit(s.p[i]) || (i && ascii_is_alpha(s.p[i - 1]))) {
 			i++;
 			continue;
 		}
@@ -45,30 +45,22 @@ struct text_range credit_code_find(struct span s)
 	return (struct text_range){0, 0};
 }
 
-/* "京ICP备12345678号-1": folded "icp" with 备 or 证 and digits behind, a province before. */
-struct text_range icp_find(struct span s)
+/* "京ICP备12345678号-1": the mark with digits behind, a province before. */
+struct text_range icp_find(struct span s, const struct phrase_hits *hits)
 {
-	for (size_t i = 0; i + 9 < s.n; i++) {
-		const char *p = memchr(s.p + i, 'i', s.n - i - 9);
-		if (!p)
-			break;
-		i = (size_t)(p - s.p);
-		struct span rest = span_sub(s, i, s.n);
-		if (!span_starts(rest, SPAN("icp")))
+	for (size_t k = 0; k < hits->n; k++) {
+		size_t from = hits->v[k].from, at = hits->v[k].to, digits = 0;
+		if (hits->v[k].kind != PHRASE_FILING)
 			continue;
-		size_t at = rest.n > 3 && rest.p[3] == ' ' ? 4 : 3;
-		struct span mark = span_sub(rest, at, at + 3);
-		if (!span_eq(mark, SPAN("备")) && !span_eq(mark, SPAN("证")))
-			continue;
-		for (at += 3; at < rest.n && !ascii_is_digit(rest.p[at]) && at < 12;)
+		while (at < s.n && !ascii_is_digit(s.p[at]) && at < hits->v[k].to + 6)
 			at++;
-		size_t digits = 0;
-		while (at + digits < rest.n && ascii_is_digit(rest.p[at + digits]))
+		while (at + digits < s.n && ascii_is_digit(s.p[at + digits]))
 			digits++;
 		if (digits < 5 || digits > 10)
 			continue;
-		size_t from = i >= 3 && (unsigned char)s.p[i - 3] >= 0xe4 ? i - 3 : i,
-		       to = i + at + digits;
+		if (from >= 3 && (unsigned char)s.p[from - 3] >= 0xe4)
+			from -= 3;
+		size_t to = at + digits;
 		if (span_starts(span_sub(s, to, s.n), SPAN("号")))
 			to += 3;
 		return (struct text_range){from, to};

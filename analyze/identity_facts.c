@@ -187,7 +187,7 @@ static void find_written_email(struct content *c, const struct txn *txn)
 void identity_find(struct content *c)
 {
 	struct span s = c->shown.text.text;
-	struct text_range address = address_find(s);
+	struct text_range address = address_find(s, &c->shown.hits);
 	c->identity.name = at_place(c, sender_name_find(c, address));
 	struct text_range phone = phone_find(s);
 	c->identity.phone = at_place(c, phone);
@@ -197,7 +197,7 @@ void identity_find(struct content *c)
 			c->identity.phone_digits = span_trim(span_sub(s, phone.from, phone.to));
 	c->identity.address = at_place(c, address);
 	c->identity.credit_code = at_place(c, credit_code_find(s));
-	c->identity.icp = at_place(c, icp_find(s));
+	c->identity.icp = at_place(c, icp_find(s, &c->shown.hits));
 }
 
 static void set_found_as(const struct content *c, struct facts *f, enum fact_id id,

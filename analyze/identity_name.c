@@ -86,25 +86,6 @@ static struct text_range behind_copyright(struct span s, size_t at)
 	return end >= 2 ? (struct text_range){at, at + end} : (struct text_range){0, 0};
 }
 
-/* Marks looked at of each kind: a page of nothing else says no more. */
-#define MARKS 50
-
-static void find_copyright(struct name_pick *pick, const struct name_hints *hints, struct span s)
-{
-	static const char *const marks[] = {"paid for by", "©", "copyright", "(c) 1", "(c) 2"};
-	for (size_t k = 0; k < sizeof(marks) / sizeof(marks[0]); k++) {
-		struct span mark = span_of(marks[k]);
-		for (size_t from = 0, n = 0; n < MARKS; n++) {
-			size_t at = span_find(span_sub(s, from, s.n), mark);
-			if (at == SIZE_MAX)
-				break;
-			name_offer(pick, hints, s, behind_copyright(s, from + at),
-				   k == 0 ? NAME_SCORE_PAYER : NAME_SCORE_COPYRIGHT);
-			from += at + mark.n;
-		}
-	}
-}
-
 /* --- East Asian forms --------------------------------------------------------------- */
 
 /* Bytes of the character that ends at `at`, when names have it: ideographs, kana, hangul, letters,
@@ -161,7 +142,7 @@ static struct text_range before_form(struct span s, size_t at, size_t form, size
 	while (chars++ < WIDE_CHARS && (n = name_char_before(s, from)))
 		from -= n;
 	from = behind_sentence(s, from, at);
-	if (form == strlen("公司"))
+	if (form == strlen("公司") && least > 6)
 		from = behind_counting(s, from, at);
 	while (from < at && (s.p[from] == ')' || ascii_is_digit(s.p[from])))
 		from++;
@@ -181,46 +162,15 @@ static struct text_range behind_form(struct span s, size_t at, size_t form)
 }
 
 /* ...有限公司, ...集团; 株式会社... and 주식회사... stand on either side. */
-static void find_wide_company(struct name_pick *pick, const struct name_hints *hints,
-			      struct span s)
+static struct text_range wide_company(struct span s, const struct phrase_hit *hit)
 {
-	static const struct {
-		const char *form;
-		bool either_side;
-		uint8_t least; /* bytes of the name before it */
-		uint8_t score;
-	} forms[] = {
-		{"有限公司", false, 6, NAME_SCORE_WIDE},     {"有限责任公司", false, 6, NAME_SCORE_WIDE},
-		{"股份公司", false, 6, NAME_SCORE_WIDE},     {"公司", false, 12, NAME_SCORE_BARE},
-		{"集团", false, 6, NAME_SCORE_BARE},         {"集團", false, 6, NAME_SCORE_BARE},
-		{"事务所", false, 6, NAME_SCORE_BARE},       {"工厂", false, 6, NAME_SCORE_BARE},
-		{"器材厂", false, 6, NAME_SCORE_BARE},       
-		       {"编辑部", false, 6, NAME_SCORE_BARE},
-		{"出版社", false, 6, NAME_SCORE_BARE},       {"研究院", false, 6, NAME_SCORE_BARE},
-		{"旗舰店", false, 6, NAME_SCORE_BARE},       {"旅行社", false, 6, NAME_SCORE_BARE},
-		{"株式会社", true, 6, NAME_SCORE_WIDE},      {"有限会社", true, 6, NAME_SCORE_WIDE},
-		{"合同会社", true, 6, NAME_SCORE_WIDE},      {"주식회사", true, 6, NAME_SCORE_WIDE},
-		{"(주)", true, 6, NAME_SCORE_WIDE},          {"㈜", true, 6, NAME_SCORE_WIDE},
-	};
-	bool wide = false;
-	for (size_t i = 0; i < s.n && !wide; i++)
-		wide = (unsigned char)s.p[i] >= 0xe3 && (unsigned char)s.p[i] <= 0xed;
-	for (size_t k = 0; wide && k < sizeof(forms) / sizeof(forms[0]); k++) {
-		struct span form = span_of(forms[k].form);
-		for (size_t base = 0, n = 0; n < MARKS; n++) {
-			size_t at = span_find(span_sub(s, base, s.n), form);
-			if (at == SIZE_MAX)
-				break;
-			at += base;
-			struct text_range r = {0, 0};
-			if (forms[k].either_side)
-				r = behind_form(s, at, form.n);
-			if (!r.to)
-				r = before_form(s, at, form.n, forms[k].least);
-			name_offer(pick, hints, s, r, forms[k].score);
-			base = at + form.n;
-		}
-	}
+	size_t form = hit->to - hit->from;
+	struct text_range r = {0, 0};
+	if (hit->kind == PHRASE_KAISHA)
+		r = behind_form(s, hit->from, form);
+	if (!r.to) /* bare 公司 needs a longer name */
+		r = before_form(s, hit->from, form, form == strlen("公司") ? 12 : 6);
+	return r;
 }
 
 /* --- forms in letters ------------------------------------------------------------------ */
@@ -231,69 +181,64 @@ static bool capital(struct span original, size_t at)
 				   ascii_is_digit(original.p[at]) || (original.p[at] & 0x80));
 }
 
-/* Bytes of the legal form that begins at s.p[i]; 0: none. */
-static size_t legal_form(struct span s, struct span original, const uint32_t *map, size_t i)
-{
-	static const char *const forms[] = {
-		"inc",   "llc",    "ltd",    "corp",         "corporation", "limited", "gmbh",
-		"ag",    "plc",    "s.a",    "s.r.l",        "srl",         "sarl",    "b.v",
-		"bv",    "pty",    "co., ltd", "incorporated", "l.l.c",     "n.v",     "nv",
-		"s.p.a", "spa",    "s.l",    "sas",          "s.a.s",       "ltda",    "oy",
-		"ab",    "a/s",    "aps",    "kg",           "ohg",         "e.v",     "llp",
-		"pvt",   "sdn",    "pte",    "s.r.o",        "sp. z o.o",   "kft",     "co.,ltd",
-		"s.a.s", "lda",    "eurl",   "s.c",          "sl",          "sa"};
-	struct span rest = span_sub(s, i, i + 16);
-	size_t end = 0;
-	for (size_t k = 0; k < sizeof(forms) / sizeof(forms[0]); k++) {
-		if (*forms[k] != rest.p[0])
-			continue;
-		struct span form = span_of(forms[k]);
-		if (span_starts(rest, form) && form.n > end &&
-		    (rest.n == form.n || !word_byte(rest.p[form.n]) || rest.p[form.n] == '.'))
-			end = form.n;
-	}
-	/* two letters are a form in capitals alone: "Muster AG" */
-	if (end == 2 && !(original.p[map[i] + 1] >= 'A' && original.p[map[i] + 1] <= 'Z'))
-		return 0;
-	return end;
-}
-
 /* Words with a capital before "Inc.", "Ltd", "GmbH" and their like. */
-static void find_latin_company(struct name_pick *pick, const struct name_hints *hints,
-			       struct span s, struct span original, const uint32_t *map)
+static struct text_range latin_company(struct span s, struct span original, const uint32_t *map,
+				       const struct phrase_hit *hit)
 {
-	for (size_t i = 1, found = 0; i < s.n && found < MARKS; i++) {
-		if ((s.p[i - 1] != ' ' && s.p[i - 1] != ',') || !ascii_is_alpha(s.p[i]) ||
-		    !capital(original, map[i]))
-			continue;
-		size_t end = legal_form(s, original, map, i), from = i, words = 0;
-		while (end && words < 6) {
-			size_t at = from;
-			while (at > 0 && (s.p[at - 1] == ' ' || s.p[at - 1] == ','))
-				at--;
-			size_t stop = at;
-			while (at > 0 && word_byte(s.p[at - 1]) && stop - at < 30)
-				at--;
-			struct span word = span_sub(s, at, stop);
-			bool joins = span_eq(word, SPAN("of")) || span_eq(word, SPAN("and")) ||
-				     span_eq(word, SPAN("&"));
-			if (at == stop || (!capital(original, map[at]) && !joins) ||
-			    s.p[stop - 1] == '.')
-				break;
-			from = at;
-			words++;
-		}
-		if (!words)
-			continue;
-		name_offer(pick, hints, s, (struct text_range){from, i + end}, NAME_SCORE_LEGAL);
-		found++;
+	struct text_range none = {0, 0};
+	size_t i = hit->from, from = i, words = 0;
+	if (!i || (s.p[i - 1] != ' ' && s.p[i - 1] != ',') || !capital(original, map[i]))
+		return none;
+	/* two letters are a form in capitals alone: "Muster AG" */
+	char second = map[i] + 1 < original.n ? original.p[map[i] + 1] : ' ';
+	if (hit->to - i == 2 && !(second >= 'A' && second <= 'Z'))
+		return none;
+	if (hit->to < s.n && word_byte(s.p[hit->to]) && s.p[hit->to] != '.')
+		return none;
+	while (words < 6) {
+		size_t at = from;
+		while (at > 0 && (s.p[at - 1] == ' ' || s.p[at - 1] == ','))
+			at--;
+		size_t stop = at;
+		while (at > 0 && word_byte(s.p[at - 1]) && stop - at < 30)
+			at--;
+		struct span word = span_sub(s, at, stop);
+		bool joins = span_eq(word, SPAN("of")) || span_eq(word, SPAN("and")) ||
+			     span_eq(word, SPAN("&"));
+		if (at == stop || (!capital(original, map[at]) && !joins) || s.p[stop - 1] == '.')
+			break;
+		from = at;
+		words++;
 	}
+	return words ? (struct text_range){from, hit->to} : none;
 }
 
 void company_find(struct name_pick *pick, const struct name_hints *hints, struct span s,
-		  struct span original, const uint32_t *map)
+		  struct span original, const uint32_t *map, const struct phrase_hits *hits)
 {
-	find_copyright(pick, hints, s);
-	find_wide_company(pick, hints, s);
-	find_latin_company(pick, hints, s, original, map);
+	for (size_t i = 0; i < hits->n; i++) {
+		const struct phrase_hit *hit = &hits->v[i];
+		struct text_range r = {0, 0};
+		int score = 0;
+		switch ((enum phrase_kind)hit->kind) {
+		case PHRASE_PAYER:
+		case PHRASE_OWNER:
+			r = behind_copyright(s, hit->from);
+			score = hit->kind == PHRASE_PAYER ? NAME_SCORE_PAYER : NAME_SCORE_COPYRIGHT;
+			break;
+		case PHRASE_COMPANY:
+		case PHRASE_KAISHA:
+		case PHRASE_HOUSE:
+			r = wide_company(s, hit);
+			score = hit->kind == PHRASE_HOUSE ? NAME_SCORE_BARE : NAME_SCORE_WIDE;
+			break;
+		case PHRASE_FORM:
+			r = latin_company(s, original, map, hit);
+			score = NAME_SCORE_LEGAL;
+			break;
+		default:
+			continue;
+		}
+		name_offer(pick, hints, s, r, score);
+	}
 }

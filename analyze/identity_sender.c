@@ -174,35 +174,25 @@ static void offer_addressee(struct name_pick *pick, const struct name_hints *hin
 static void offer_signature(struct name_pick *pick, const struct name_hints *hints,
 			    const struct reading *r)
 {
-	static const char *const closings[] = {
-		"sincerely", "regards", "cheers", "best wishes", "thank you", "thanks", "yours truly",
-		"best,", "freundlichen grussen", "viele grusse", "cordialement", "saludos",
-		"atentamente", "atenciosamente", "cordiali saluti", "distinti saluti", "groet",
-		"с уважением"};
 	struct span s = r->text.text;
-	for (size_t k = 0; k < sizeof(closings) / sizeof(closings[0]); k++) {
-		struct span closing = span_of(closings[k]);
-		for (size_t base = 0, n = 0; n < 10; n++) {
-			size_t at = span_find(span_sub(s, base, s.n), closing);
-			if (at == SIZE_MAX)
-				break;
-			base += at + closing.n;
-			size_t from = base;
-			while (from < s.n && memchr(" ,.!-", s.p[from], 5))
-				from++;
-			if (from < s.n && s.p[from] == '\n')
-				from++;
-			while (from < s.n && memchr(" -", s.p[from], 2))
-				from++;
-			size_t to = from;
-			while (to < s.n && to - from <= LABEL_BYTES && s.p[to] != '\n')
-				to++;
-			while (to > from && memchr(" .,", s.p[to - 1], 3))
-				to--;
-			if (looks_named(r, from, to))
-				name_offer(pick, hints, s, (struct text_range){from, to},
-					   NAME_SCORE_SIGNATURE);
-		}
+	for (size_t k = 0; k < r->hits.n; k++) {
+		if (r->hits.v[k].kind != PHRASE_CLOSING)
+			continue;
+		size_t from = r->hits.v[k].to;
+		while (from < s.n && memchr(" ,.!-", s.p[from], 5))
+			from++;
+		if (from < s.n && s.p[from] == '\n')
+			from++;
+		while (from < s.n && memchr(" -", s.p[from], 2))
+			from++;
+		size_t to = from;
+		while (to < s.n && to - from <= LABEL_BYTES && s.p[to] != '\n')
+			to++;
+		while (to > from && memchr(" .,", s.p[to - 1], 3))
+			to--;
+		if (looks_named(r, from, to))
+			name_offer(pick, hints, s, (struct text_range){from, to},
+				   NAME_SCORE_SIGNATURE);
 	}
 }
 
@@ -225,7 +215,7 @@ struct text_range sender_name_find(struct content *c, struct text_range address)
 		for (struct span rest = display; next_name_word(&rest, &word);)
 			add_hint(&hints, word);
 	}
-	company_find(&pick, &hints, s, view_text(&r->view), r->text.from);
+	company_find(&pick, &hints, s, view_text(&r->view), r->text.from, &r->hits);
 	const struct name_hints none = {.n = 0}; /* what follows is From's own or has its score */
 	if (display.n) {
 		name_offer(&pick, &none, s, written_name(s, display), NAME_SCORE_DISPLAY);

@@ -38,7 +38,17 @@
 	P(FRAUD, "fraud", "lexicon: typical fraud") \
 	P(MEDICAL, "medical", "lexicon: miracle medicine") \
 	P(INVOICES, "invoices", "lexicon: trade in invoices") \
-	P(MINORS, "minors", "an age notice")
+	P(MINORS, "minors", "an age notice") \
+	P(OWNER, "owner", "before the name of who owns the rights") \
+	P(PAYER, "payer", "before the name of who pays") \
+	P(COMPANY, "company", "legal form behind a name of ideographs") \
+	P(HOUSE, "house", "word behind the name of a house, weaker than a legal form") \
+	P(KAISHA, "kaisha", "legal form on either side of a name") \
+	P(FORM, "form", "legal form behind a name in letters") \
+	P(CLOSING, "closing", "above a signature") \
+	P(PLACE, "place", "before a postal address") \
+	P(POSTBOX, "postbox", "a box at a post office") \
+	P(FILING, "filing", "in an ICP filing number")
 
 enum phrase_kind {
 #define P(id, name, meaning) PHRASE_##id,

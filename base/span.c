@@ -1,19 +1,5 @@
 #include "base/span.h"
 
-struct span span_sub(struct span s, size_t from, size_t to)
-{
-	if (to > s.n)
-		to = s.n;
-	if (from > to)
-		from = to;
-	return (struct span){s.p ? s.p + from : NULL, to - from};
-}
-
-bool span_eq(struct span a, struct span b)
-{
-	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
-}
-
 bool span_case_eq(struct span a, struct span b)
 {
 	if (a.n != b.n)
@@ -22,11 +8,6 @@ bool span_case_eq(struct span a, struct span b)
 		if (ascii_lower(a.p[i]) != ascii_lower(b.p[i]))
 			return false;
 	return true;
-}
-
-bool span_starts(struct span s, struct span prefix)
-{
-	return s.n >= prefix.n && span_eq(span_sub(s, 0, prefix.n), prefix);
 }
 
 bool span_case_starts(struct span s, struct span prefix)

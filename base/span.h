@@ -30,12 +30,27 @@ static inline struct span span_of(const char *cstr)
 }
 
 /* From `from` up to, not including, `to`; both are cut to the span. */
-struct span span_sub(struct span s, size_t from, size_t to);
+static inline struct span span_sub(struct span s, size_t from, size_t to)
+{
+	if (to > s.n)
+		to = s.n;
+	if (from > to)
+		from = to;
+	return (struct span){s.p ? s.p + from : NULL, to - from};
+}
 
-bool span_eq(struct span a, struct span b);
+static inline bool span_eq(struct span a, struct span b)
+{
+	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
+}
+
 /* ASCII letters without case. */
 bool span_case_eq(struct span a, struct span b);
-bool span_starts(struct span s, struct span prefix);
+static inline bool span_starts(struct span s, struct span prefix)
+{
+	return s.n >= prefix.n && (prefix.n == 0 || memcmp(s.p, prefix.p, prefix.n) == 0);
+}
+
 bool span_case_starts(struct span s, struct span prefix);
 bool span_ends(struct span s, struct span suffix);
 bool span_case_ends(struct span s, struct span suffix);

@@ -33,13 +33,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 		assert(hits.v[i].from < hits.v[i].to && hits.v[i].to <= f.text.n);
 	struct text_range p = phone_find(f.text);
 	assert(p.from <= p.to && p.to <= f.text.n);
-	p = address_find(f.text);
+	p = address_find(f.text, &hits);
 	assert(p.from <= p.to && p.to <= f.text.n);
 	struct name_pick pick = {.score = 0};
 	const struct name_hints hints = {.words = {SPAN("bank")}, .n = 1};
-	company_find(&pick, &hints, f.text, view_text(&v), f.from);
+	company_find(&pick, &hints, f.text, view_text(&v), f.from, &hits);
 	assert(pick.range.from <= pick.range.to && pick.range.to <= f.text.n);
-	p = icp_find(f.text);
+	p = icp_find(f.text, &hits);
 	assert(p.from <= p.to && p.to <= f.text.n);
 	(void)credit_code_find(f.text);
 	arena_free(&a);
