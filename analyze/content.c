@@ -93,37 +93,74 @@ static struct scripts count_scripts(struct span s)
 	return n;
 }
 
-/* By the words that every text of a language has. */
+/* Words of at most seven letters that every text of a language has, found by a hash of their
+ * octets; a word may be of several languages. */
+#define LANGUAGES 7
+#define WORD_SLOTS 256u
+static const struct {
+	const char *language, *words;
+} language_words[LANGUAGES] = {
+	{"en", "the and you for this with your from are have that"},
+	{"de", "der die und sie nicht mit ist ein das fur auf von"},
+	{"fr", "les des vous est pour une dans votre avec sur pas"},
+	{"es", "los del para con una por las que usted nuestro su"},
+	{"pt", "voce para com uma dos nao seu sua mais por que"},
+	{"it", "che per con una del sono della non alla il di"},
+	{"nl", "het een van voor niet met zijn deze naar ook uw"},
+};
+static struct {
+	bool ready;
+	uint64_t word[WORD_SLOTS];
+	uint8_t languages[WORD_SLOTS]; /* a bit each */
+} word_table;
+
+static uint64_t word_key(struct span word)
+{
+	uint64_t key = 0;
+	memcpy(&key, word.p, word.n);
+	return key;
+}
+
+static size_t word_slot(uint64_t key)
+{
+	size_t i = key * 0x9e3779b97f4a7c15u >> 56;
+	while (word_table.word[i] && word_table.word[i] != key)
+		i = (i + 1) % WORD_SLOTS;
+	return i;
+}
+
+static void make_word_table(void)
+{
+	word_table.ready = true;
+	for (unsigned k = 0; k < LANGUAGES; k++) {
+		struct span rest = span_of(language_words[k].words), word;
+		while (span_next_word(&rest, &word)) {
+			size_t i = word_slot(word_key(word));
+			word_table.word[i] = word_key(word);
+			word_table.languages[i] |= (uint8_t)(1u << k);
+		}
+	}
+}
+
 static const char *latin_language(struct span folded)
 {
-	static const struct {
-		const char *language, *words;
-	} rows[] = {
-		{"en", " the and you for this with your from are have that "},
-		{"de", " der die und sie nicht mit ist ein das fur auf von "},
-		{"fr", " les des vous est pour une dans votre avec sur pas "},
-		{"es", " los del para con una por las que usted nuestro su "},
-		{"pt", " voce para com uma dos nao seu sua mais por que "},
-		{"it", " che per con una del sono della non alla il di "},
-		{"nl", " het een van voor niet met zijn deze naar ook uw "},
-	};
-	size_t hits[sizeof(rows) / sizeof(rows[0])] = {0}, best = 0, words = 0;
+	size_t hits[LANGUAGES] = {0}, best = 0, words = 0;
+	if (!word_table.ready)
+		make_word_table();
 	folded = span_sub(folded, 0, 1200); /* some 200 words tell */
 	struct span word;
 	while (span_next_word(&folded, &word)) {
-		char padded[10] = " ";
 		if (word.n < 2 || word.n > 7)
 			continue;
-		memcpy(padded + 1, word.p, word.n);
-		padded[word.n + 1] = ' ';
 		words++;
-		for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-			hits[i] += strstr(rows[i].words, padded) != NULL;
+		unsigned languages = word_table.languages[word_slot(word_key(word))];
+		for (unsigned k = 0; languages >> k; k++)
+			hits[k] += languages >> k & 1;
 	}
-	for (size_t i = 1; i < sizeof(rows) / sizeof(rows[0]); i++)
+	for (size_t i = 1; i < LANGUAGES; i++)
 		if (hits[i] > hits[best])
 			best = i;
-	return hits[best] * 12 >= words && hits[best] >= 2 ? rows[best].language : "";
+	return hits[best] * 12 >= words && hits[best] >= 2 ? language_words[best].language : "";
 }
 
 static void find_language(struct content *c)
@@ -200,6 +237,9 @@ struct content *content_read(const struct message *m, struct arena *a)
 		return NULL;
 	c->message = m;
 	c->arena = a;
+	c->mark = ARENA_NEW(a, struct line_mark);
+	if (!c->mark)
+		return NULL;
 	for (size_t i = 0; i < m->n_parts; i++) {
 		c->readable |= is_text(&m->parts[i]);
 		c->has_other |= is_text(&m->parts[i]) && is_alternative(m, i);

@@ -27,6 +27,20 @@ static bool unencoded(const struct part *p)
 	       span_eq(p->encoding, SPAN("8bit")) || span_eq(p->encoding, SPAN("binary"));
 }
 
+/* Line ends before `offset`, counted from the place that was asked for before. */
+static size_t lines_before(struct line_mark *mark, struct span text, uint16_t part, uint32_t offset)
+{
+	if (mark->part != part || offset < mark->offset)
+		*mark = (struct line_mark){.part = part};
+	const char *at = text.p + mark->offset, *end = text.p + offset;
+	while (at < end && (at = memchr(at, '\n', (size_t)(end - at)))) {
+		mark->lines++;
+		at++;
+	}
+	mark->offset = offset;
+	return mark->lines;
+}
+
 /* Octets compared to be sure that a place is the one meant: charsets move places. */
 #define PROBE_BYTES 24
 
@@ -38,9 +52,7 @@ void content_evidence(const struct content *c, struct fact *fact, struct span te
 	size_t length = 0;
 	if (part < m->n_parts && unencoded(&m->parts[part]) && offset < m->parts[part].text.n) {
 		const struct part *p = &m->parts[part];
-		size_t lines = 0;
-		for (size_t i = 0; i < offset; i++)
-			lines += p->text.p[i] == '\n';
+		size_t lines = lines_before(c->mark, p->text, part, offset);
 		struct span want = span_sub(p->text, offset, offset + PROBE_BYTES);
 		size_t nl = span_find_char(want, '\n');
 		want = span_sub(want, 0, nl == SIZE_MAX ? want.n : nl);

@@ -62,9 +62,17 @@ struct classification {
 	size_t n_reasons;
 };
 
+/* Line ends counted up to a place of a part; see content_evidence(). */
+struct line_mark {
+	uint16_t part;
+	uint32_t offset;
+	size_t lines;
+};
+
 struct content {
 	const struct message *message;
 	struct arena *arena;
+	struct line_mark *mark;
 	struct reading shown, other;
 	bool has_other, readable; /* readable: some text or HTML part was read */
 	bool partial;             /* a limit cut what was read */

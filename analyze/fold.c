@@ -66,6 +66,14 @@ static size_t fold(char *out, uint32_t *from, struct span s)
 	bool blank = true;
 	for (size_t i = 0; i < s.n;) {
 		unsigned char c = (unsigned char)s.p[i];
+		if (c > ' ' && c < 0x80) { /* most of most texts */
+			if (from)
+				from[n] = (uint32_t)i;
+			out[n++] = ascii_lower((char)c);
+			blank = false;
+			i++;
+			continue;
+		}
 		size_t taken = 1, made;
 		char one[4];
 		if (c < 0x80) {
@@ -102,9 +110,11 @@ static size_t fold(char *out, uint32_t *from, struct span s)
 
 struct folded fold_text(struct arena *a, struct span original)
 {
-	char *out = arena_alloc(a, original.n + 1);
-	uint32_t *from = ARENA_ARRAY(a, uint32_t, original.n + 1);
-	if (!out || !from || original.n > UINT32_MAX)
+	if (original.n > UINT32_MAX / 8)
+		return (struct folded){{NULL, 0}, NULL};
+	char *out = arena_room(a, original.n + 1);
+	uint32_t *from = arena_room(a, (original.n + 1) * sizeof(*from));
+	if (!out || !from)
 		return (struct folded){{NULL, 0}, NULL};
 	size_t n = fold(out, from, original);
 	return (struct folded){{out, n}, from};

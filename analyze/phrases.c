@@ -35,6 +35,7 @@ static struct {
 	uint16_t *next;	   /* [node * classes + class] */
 	int32_t *ends;	   /* first piece that ends at the node, index + 1 */
 	uint16_t *shorter; /* nearest suffix node with an end */
+	uint16_t *hit;	   /* the node itself when it has an end, else `shorter`; 0: none */
 	size_t n_nodes, cap_nodes;
 	struct piece *pieces;
 	size_t n_pieces, cap_pieces;
@@ -195,13 +196,16 @@ static void machine_make(struct span list)
 	machine.next = calloc(machine.cap_nodes * machine.classes, sizeof(*machine.next));
 	machine.ends = calloc(machine.cap_nodes, sizeof(*machine.ends));
 	machine.shorter = calloc(machine.cap_nodes, sizeof(*machine.shorter));
-	if (!machine.next || !machine.ends || !machine.shorter)
+	machine.hit = calloc(machine.cap_nodes, sizeof(*machine.hit));
+	if (!machine.next || !machine.ends || !machine.shorter || !machine.hit)
 		return;
 	machine.n_nodes = 1;
 	while (span_next_line(&rest, &line))
 		if (read_line(line, &kind, &language, &phrase, &bad))
 			add_phrase(kind, language, phrase);
 	link_nodes();
+	for (size_t node = 0; node < machine.n_nodes; node++)
+		machine.hit[node] = machine.ends[node] ? (uint16_t)node : machine.shorter[node];
 }
 
 /* How far each phrase has come. */
@@ -244,15 +248,15 @@ void phrases_find(struct span s, struct arena *a, struct phrase_hits *hits)
 	*hits = (struct phrase_hits){.n = 0};
 	if (!machine.ready)
 		machine_make(table_phrases());
-	struct progress *progress = ARENA_ARRAY(a, struct progress, machine.n_rows);
+	struct progress *progress = s.n ? ARENA_ARRAY(a, struct progress, machine.n_rows) : NULL;
 	if (machine.n_nodes < 2 || !progress)
 		return;
-	size_t node = 0;
+	const uint16_t *next = machine.next, *hit = machine.hit;
+	const uint8_t *class_of = machine.class_of;
+	size_t node = 0, classes = machine.classes;
 	for (size_t i = 0; i < s.n; i++) {
-		node = machine.next[node * machine.classes +
-				    machine.class_of[(unsigned char)s.p[i]]];
-		for (size_t end = machine.ends[node] ? node : machine.shorter[node]; end;
-		     end = machine.shorter[end])
+		node = next[node * classes + class_of[(unsigned char)s.p[i]]];
+		for (size_t end = hit[node]; end; end = machine.shorter[end])
 			for (int32_t k = machine.ends[end]; k; k = machine.pieces[k - 1].next) {
 				const struct piece *piece = &machine.pieces[k - 1];
 				size_t from = i + 1 - piece->bytes;

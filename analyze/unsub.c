@@ -50,6 +50,23 @@ static bool dead(struct span t)
 /* Where in a target the cue stands; tracking tokens follow behind. */
 #define LINK_CUE_BYTES 300
 
+/* No cue is shorter. */
+#define CUE_LEAST 4
+
+static unsigned first_hash(const char *p)
+{
+	uint32_t four;
+	memcpy(&four, p, sizeof(four));
+	return four * 0x9e3779b1u >> 22;
+}
+
+static void mark_first(uint64_t *bits, const char *cue)
+{
+	unsigned h = first_hash(cue);
+	bits[h / 64] |= 1ull << h % 64;
+	bits[0] |= 1; /* made */
+}
+
 /* The target itself says it. */
 static bool target_says_it(struct span t)
 {
@@ -85,13 +102,24 @@ static bool target_says_it(struct span t)
 					   "uitschrij",
 					   "otpis",
 					   "wypis"};
+	/* Which first four octets cues have, by a hash: nearly all places fail there. */
+	static uint64_t first[16];
+	if (!first[0])
+		for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
+			mark_first(first, cues[i]);
 	char lower[LINK_CUE_BYTES];
 	size_t n = t.n < sizeof(lower) ? t.n : sizeof(lower);
 	for (size_t i = 0; i < n; i++)
 		lower[i] = ascii_lower(t.p[i]);
-	for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
-		if (span_find((struct span){lower, n}, span_of(cues[i])) != SIZE_MAX)
-			return true;
+	for (size_t at = 0; at + CUE_LEAST <= n; at++) {
+		unsigned h = first_hash(lower + at);
+		if (!(first[h / 64] >> h % 64 & 1))
+			continue;
+		struct span rest = {lower + at, n - at};
+		for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
+			if (span_starts(rest, span_of(cues[i])))
+				return true;
+	}
 	return false;
 }
 

@@ -6,9 +6,9 @@ void view_init(struct view *v, struct arena *arena, size_t bytes)
 	v->arena = arena;
 	/* Every byte that is written stands for at least one that was read: html_reference()
 	 * never grows, and a line break stands for its tag. */
-	v->text = arena_alloc(arena, bytes + 64);
-	v->hidden = arena_alloc(arena, bytes + 64);
-	v->alt = arena_alloc(arena, bytes + 64);
+	v->text = arena_room(arena, bytes + 64);
+	v->hidden = arena_room(arena, bytes + 64);
+	v->alt = arena_room(arena, bytes + 64);
 	v->capacity = v->text && v->hidden && v->alt ? bytes + 64 : 0;
 }
 
@@ -54,10 +54,13 @@ static bool ends_address(unsigned char c)
 	return c <= ' ' || c == '<' || c == '>' || c == '"' || c >= 0x80;
 }
 
+/* Characters of a local part as they are seen in mail (RFC 5322 atext has more). */
 static bool is_local_char(char c)
 {
-	return ascii_is_alpha(c) || ascii_is_digit(c) || c == '.' || c == '_' || c == '-' ||
-	       c == '+' || c == '%' || c == '=';
+	unsigned char u = (unsigned char)c;
+	if ((unsigned)((u | 0x20) - 'a') < 26 || (unsigned)(u - '0') < 10)
+		return true;
+	return c == '.' || c == '_' || c == '-' || c == '+' || c == '%' || c == '=';
 }
 
 /* Where found addresses go: the links of a plain part, or `written`. */
@@ -94,11 +97,17 @@ static void find_addresses(struct found_links *f, struct span line)
 	size_t word = 0; /* where the characters of a local part began */
 	for (size_t i = 0; i < line.n; i++) {
 		char c = line.p[i];
-		struct span rest = span_sub(line, i, line.n);
-		bool url = (c == 'h' || c == 'H') && (span_case_starts(rest, SPAN("http://")) ||
-						      span_case_starts(rest, SPAN("https://")));
-		url |= (c == 'w' || c == 'W') && i == word && span_case_starts(rest, SPAN("www."));
-		url |= (c == 'm' || c == 'M') && span_case_starts(rest, SPAN("mailto:"));
+		char second = i + 1 < line.n ? ascii_lower(line.p[i + 1]) : ' ';
+		bool url = false;
+		if ((second == 't' && (c == 'h' || c == 'H')) ||
+		    (second == 'w' && (c == 'w' || c == 'W') && i == word) ||
+		    (second == 'a' && (c == 'm' || c == 'M'))) {
+			struct span rest = span_sub(line, i, line.n);
+			url = span_case_starts(rest, SPAN("http://")) ||
+			      span_case_starts(rest, SPAN("https://")) ||
+			      span_case_starts(rest, SPAN("www.")) ||
+			      span_case_starts(rest, SPAN("mailto:"));
+		}
 		size_t from = i;
 		if (url) {
 			while (i < line.n && !ends_address((unsigned char)line.p[i]))

@@ -137,6 +137,24 @@ static void add_text(struct walk *w, struct span raw, size_t offset)
 	size_t start = SIZE_MAX, first = 0;
 	struct span rest = raw;
 	while (rest.n) {
+		/* A word of ASCII as it stands. */
+		size_t plain = 0;
+		while (plain < rest.n && (unsigned char)rest.p[plain] > ' ' &&
+		       (unsigned char)rest.p[plain] < 0x80 && rest.p[plain] != '&')
+			plain++;
+		if (plain) {
+			if (*space && *n)
+				out[(*n)++] = *space;
+			*space = '\0';
+			if (start == SIZE_MAX) {
+				start = *n;
+				first = (size_t)(rest.p - raw.p);
+			}
+			memcpy(out + *n, rest.p, plain);
+			*n += plain;
+			rest = span_sub(rest, plain, rest.n);
+			continue;
+		}
 		char utf8[8];
 		struct span one = rest;
 		size_t k = rest.p[0] == '&' ? html_reference(&rest, utf8) : 0;

@@ -74,7 +74,7 @@ static bool add_block(struct arena *a, size_t bytes)
 	return true;
 }
 
-void *arena_alloc(struct arena *a, size_t bytes)
+void *arena_room(struct arena *a, size_t bytes)
 {
 	const size_t align = _Alignof(max_align_t);
 	if (bytes > SIZE_MAX - align) {
@@ -88,7 +88,13 @@ void *arena_alloc(struct arena *a, size_t bytes)
 	}
 	void *p = a->at;
 	a->at += bytes;
-	return memset(p, 0, bytes);
+	return p;
+}
+
+void *arena_alloc(struct arena *a, size_t bytes)
+{
+	void *p = arena_room(a, bytes);
+	return p ? memset(p, 0, bytes) : NULL;
 }
 
 struct span arena_copy(struct arena *a, struct span s)

@@ -31,6 +31,8 @@ void arena_reset(struct arena *a);
 
 /* Zeroed, aligned for any type. NULL when the limit is reached. */
 void *arena_alloc(struct arena *a, size_t bytes);
+/* The same, not zeroed: for large buffers whose every octet is written before it is read. */
+void *arena_room(struct arena *a, size_t bytes);
 #define ARENA_NEW(a, type) ((type *)arena_alloc((a), sizeof(type)))
 #define ARENA_ARRAY(a, type, n) \
 	((n) > SIZE_MAX / sizeof(type) ? NULL : (type *)arena_alloc((a), (n) * sizeof(type)))
