@@ -26,7 +26,8 @@ static const struct command commands[] = {
 	{"complain", cmd_complain, "[--kind K] [--rcpt ADDR] [--way W] FILE", "take a complaint, tell the sender"},
 	{"bounce", cmd_bounce, "[--rcpt ADDR] FILE", "a mail that came back to a report's address"},
 	{"queue", cmd_queue, "list | retry [ID] | drop ID | addresses | run", "reports on their way to senders"},
-	{"report", cmd_report, "[SENDER] [--json]", "what senders sent, returns, complaints"},
+	{"report", cmd_report, "[SENDER] [--by WHAT] [--recipient ADDRESS] [--json]",
+	 "what senders sent, returns, complaints"},
 	{"rebuild", cmd_rebuild, "", "make the books in Redis again from the event log"},
 	{NULL, NULL, NULL, NULL},
 };

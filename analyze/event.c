@@ -32,6 +32,7 @@ static void write_sender(const struct sender *s, struct json *j)
 	json_text(j, "registered", s->registered ? s->registered->key : SPAN_NONE);
 	json_close(j, '}');
 	json_text(j, "list", s->list);
+	json_text(j, "campaign", s->campaign);
 }
 
 static void write_class(const struct facts *f, struct json *j)

@@ -232,6 +232,19 @@ static bool identify_registered(struct sender *s, const struct sender_table *tab
 	return s->registered != NULL;
 }
 
+/* "campaign:customer:type:sender", of which the first may be empty. */
+static struct span feedback_campaign(const struct message *m)
+{
+	struct header *h = message_header(m, "Feedback-ID", NULL);
+	struct span text, campaign;
+	if (!h)
+		return SPAN_NONE;
+	text = span_trim(message_header_text(m, h));
+	if (!span_next_field(&text, ':', &campaign) || !span_trim(campaign).n)
+		return SPAN_NONE;
+	return span_trim(campaign);
+}
+
 static struct span list_of(const struct message *m, struct arena *arena)
 {
 	struct header *h = message_header(m, "List-Id", NULL);
@@ -245,19 +258,26 @@ static struct span list_of(const struct message *m, struct arena *arena)
 		if (text.n)
 			return arena_lower(arena, text);
 	}
-	h = message_header(m, "Feedback-ID", NULL);
-	if (h) {
-		struct span text = span_trim(message_header_text(m, h)), campaign;
-		if (span_next_field(&text, ':', &campaign) && span_trim(campaign).n)
-			return span_trim(campaign);
+	return feedback_campaign(m);
+}
+
+static struct span campaign_of(const struct message *m)
+{
+	static const char *const names[] = {"X-Campaign-ID", "X-CampaignID", "X-Campaign"};
+	struct span campaign = feedback_campaign(m);
+	for (size_t i = 0; !campaign.n && i < sizeof(names) / sizeof(*names); i++) {
+		struct header *h = message_header(m, names[i], NULL);
+		if (h)
+			campaign = span_trim(message_header_text(m, h));
 	}
-	return SPAN_NONE;
+	return campaign.n ? campaign : SPAN_NONE;
 }
 
 void sender_identify(struct sender *s, const struct sender_table *table, const struct auth *auth,
 		     const struct message *m, const struct txn *txn, struct arena *arena)
 {
-	*s = (struct sender){.list = m ? list_of(m, arena) : SPAN_NONE};
+	*s = (struct sender){.list = m ? list_of(m, arena) : SPAN_NONE,
+			     .campaign = m ? campaign_of(m) : SPAN_NONE};
 	if (identify_registered(s, table, auth, txn)) {
 		s->registered_known = true;
 		return;

@@ -49,6 +49,7 @@ struct sender {
 	const struct sender_entry *registered; /* NULL: not registered or not active */
 	bool registered_known; /* false: a temperror hides an identity that is filed */
 	struct span list; /* List-Id, else Feedback-ID's campaign; .p NULL: none */
+	struct span campaign; /* Feedback-ID's first field, else X-Campaign(-)ID; .p NULL: none */
 };
 
 void sender_identify(struct sender *s, const struct sender_table *table, const struct auth *auth,

@@ -89,16 +89,21 @@ static uint64_t field(const struct redis_answer *counts, const char *name)
 /* Hours back from now that are read: all that may hold a recipient younger than the window. */
 #define HOURS (LIMIT_RETRY_WINDOW_US / US_PER_S / 3600 + 1)
 
+static void add_counts(const struct redis_answer *counts, struct books_row *row)
+{
+	row->transactions += field(counts, "transactions");
+	row->sent += field(counts, "sent");
+	row->accepted += field(counts, "accepted");
+	row->hard += field(counts, "hard");
+	row->complaints += field(counts, "complaints");
+	row->reports += field(counts, "reports");
+}
+
 static void add_bucket(const struct redis_answer *a, struct books_row *row)
 {
 	const struct redis_answer *total = redis_answer_at(a, 0);
 	uint64_t open = field(total, "open"), pending = 0;
-	row->transactions += field(total, "transactions");
-	row->sent += field(total, "sent");
-	row->accepted += field(total, "accepted");
-	row->hard += field(total, "hard");
-	row->complaints += field(total, "complaints");
-	row->reports += field(total, "reports");
+	add_counts(total, row);
 	for (size_t i = 1; i < redis_answer_count(a); i++) {
 		const struct redis_answer *hour = redis_answer_at(a, i);
 		pending += field(redis_answer_at(hour, 1), "open");
@@ -131,33 +136,60 @@ int books_window(struct redis *r, const char *row, int64_t now_us, struct books_
 	return result;
 }
 
-int books_read(struct redis *r, const char *row, int64_t now_us, struct books_row *row_r)
+/* assay_row or assay_names of every bucket, with a first and a last hour or day. */
+static int call_range(struct redis *r, const char *function, const char *what, int64_t first_n,
+		      int64_t last_n)
 {
 	char first[24], last[24];
+	snprintf(first, sizeof(first), "%lld", (long long)first_n);
+	snprintf(last, sizeof(last), "%lld", (long long)last_n);
+	const struct span args[] = {span_of(what), span_of(first), span_of(last)};
+	return call_all(r, function, args, 3);
+}
+
+int books_read(struct redis *r, const char *row, int64_t now_us, struct books_row *row_r)
+{
 	int64_t hour = now_us / US_PER_S / 3600;
-	snprintf(first, sizeof(first), "%lld", (long long)(hour - HOURS));
-	snprintf(last, sizeof(last), "%lld", (long long)hour);
-	const struct span args[] = {span_of(row), span_of(first), span_of(last)};
 	*row_r = (struct books_row){.sent = 0};
-	int result = call_all(r, "assay_row", args, 3);
+	int result = call_range(r, "assay_row", row, hour - HOURS, hour);
 	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++)
 		add_bucket(redis_answer(r, bucket), row_r);
 	return result == 0 ? books_window(r, row, now_us, &row_r->window) : result;
 }
 
-/* --- senders and marks --------------------------------------------------------------- */
+int books_hours(struct redis *r, const char *row, int64_t now_us,
+		struct books_row hours_r[BOOKS_HOURS])
+{
+	int64_t last = now_us / US_PER_S / 3600, first = last - BOOKS_HOURS + 1;
+	memset(hours_r, 0, BOOKS_HOURS * sizeof(*hours_r));
+	int result = call_range(r, "assay_row", row, first, last);
+	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++) {
+		const struct redis_answer *a = redis_answer(r, bucket);
+		for (size_t i = 1; i < redis_answer_count(a); i++) {
+			const struct redis_answer *hour = redis_answer_at(a, i);
+			int64_t at = redis_answer_int(redis_answer_at(hour, 0)) - first;
+			if (at < 0 || at >= BOOKS_HOURS)
+				continue;
+			add_counts(redis_answer_at(hour, 1), &hours_r[at]);
+			hours_r[at].pending += field(redis_answer_at(hour, 1), "open");
+		}
+	}
+	return result;
+}
+
+/* --- names and marks --------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b)
 {
 	return span_cmp(*(const struct span *)a, *(const struct span *)b);
 }
 
-int books_senders(struct redis *r, struct arena *arena, struct span **senders_r, size_t *n_r)
+/* The texts of every bucket's answer, each once, in order. */
+static int take_names(struct redis *r, struct arena *arena, struct span **names_r, size_t *n_r)
 {
 	struct span *v = NULL;
 	size_t n = 0, cap = 0, kept = 0;
-	int result = call_all(r, "assay_senders", NULL, 0);
-	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++) {
+	for (unsigned bucket = 0; bucket < BOOKS_BUCKETS; bucket++) {
 		const struct redis_answer *a = redis_answer(r, bucket);
 		for (size_t i = 0; i < redis_answer_count(a); i++) {
 			if (!arena_grow(arena, (void **)&v, n, &cap, sizeof(*v)))
@@ -171,9 +203,23 @@ int books_senders(struct redis *r, struct arena *arena, struct span **senders_r,
 	for (size_t i = 0; i < n; i++)
 		if (i == 0 || !span_eq(v[i], v[kept - 1]))
 			v[kept++] = v[i];
-	*senders_r = v;
+	*names_r = v;
 	*n_r = kept;
-	return result == 0 && arena->overflowed ? -ENOMEM : result;
+	return arena->overflowed ? -ENOMEM : 0;
+}
+
+int books_senders(struct redis *r, struct arena *arena, struct span **senders_r, size_t *n_r)
+{
+	int result = call_all(r, "assay_senders", NULL, 0);
+	return result ? result : take_names(r, arena, senders_r, n_r);
+}
+
+int books_names(struct redis *r, struct arena *arena, const char *kind, int64_t now_us, int days,
+		struct span **names_r, size_t *n_r)
+{
+	int64_t today = now_us / US_PER_S / 86400;
+	int result = call_range(r, "assay_names", kind, today - days, today);
+	return result ? result : take_names(r, arena, names_r, n_r);
 }
 
 int books_marks(struct redis *r, const char *gateway, struct eventlog_position *marks_r)

@@ -44,12 +44,23 @@ struct books_row {
 __attribute__((warn_unused_result)) int books_window(struct redis *r, const char *row,
 						     int64_t now_us, struct books_window *window_r);
 
-/* One row: "s:SENDER", "t". `now_us` parts pending from soft and ends the windows. */
+/* One row: "s:SENDER", "t", "l:SENDER/LIST", "c:SENDER/CAMPAIGN", "i:IP", "k:KIND", "r:HASH" (a
+ * recipient, what was returned to it alone). `now_us` parts pending from soft and ends the windows. */
 __attribute__((warn_unused_result)) int books_read(struct redis *r, const char *row,
 						   int64_t now_us, struct books_row *row_r);
 /* All senders in order of name, from `arena`. */
 __attribute__((warn_unused_result)) int books_senders(struct redis *r, struct arena *arena,
 						      struct span **senders_r, size_t *n_r);
+/* What has a row of that kind ("l:", "c:", "i:") in the last `days`, in order of name. */
+__attribute__((warn_unused_result)) int books_names(struct redis *r, struct arena *arena,
+						    const char *kind, int64_t now_us, int days,
+						    struct span **names_r, size_t *n_r);
+/* The last 24 hours of a row, the present one last; they have no windows, and pending is what was
+ * answered 4xx in that hour and not otherwise since. */
+#define BOOKS_HOURS 24
+__attribute__((warn_unused_result)) int books_hours(struct redis *r, const char *row,
+						    int64_t now_us,
+						    struct books_row hours_r[BOOKS_HOURS]);
 /* How far each bucket has this gateway's log. */
 struct eventlog_position;
 __attribute__((warn_unused_result)) int books_marks(struct redis *r, const char *gateway,

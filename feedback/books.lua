@@ -7,19 +7,24 @@
 --   marks          hash  gateway -> position in its event log up to which this bucket has it
 --   senders        set   of sender keys with a row here
 --   T:s:SENDER     hash  field -> count, for good; D17000:s:SENDER a day, H412000:s:SENDER an hour
---   ..:i:IP  ..:l:SENDER/LIST  ..:k:KIND  ..:t   the same for address, list, class and all
+--   ..:i:IP  ..:l:SENDER/LIST  ..:c:SENDER/CAMPAIGN  ..:k:KIND  ..:t   the same for address, list,
+--                        campaign, class and all
+--   ..:r:HASH            the same for a recipient that something was returned to: hard and open
+--   D17000:names:l set   of what has a row of that kind and day (i, l, c)
 --   u:HASH         a recipient answered 4xx and not yet otherwise, for the length of retries
 --   m:HASH         hash  event id -> receipt of the transactions with that Message-ID
 --   o:ID           this event has been counted
 --   W:s:SENDER     hash  minute -> transactions, for windows that slide: a minute, an hour, a day
 --   W:i:IP         the same for an address
 --
--- A tuple is "hour\nsender\nip\nlist\nkind": the rows that one count goes into.
+-- A tuple is "hour\nsender\nip\nlist\nkind\ncampaign": the rows that one count goes into.
 -- Fields: transactions sent accepted hard open complaints reports. `open` counts recipients
 -- answered 4xx and not 2xx or 5xx later; readers part them into pending and soft by age.
 
 local DAY = 86400
 local KEEP = {H = 8 * DAY, D = 400 * DAY}
+-- Totals of what has no end of names live on from their last count only.
+local KEEP_TOTAL = {i = 400 * DAY, r = 40 * DAY}
 local KEEP_RETRY = 5 * DAY   -- the longest that queues of MTAs try
 local KEEP_RECEIPT = 30 * DAY
 local KEEP_ONCE = 30 * DAY
@@ -40,37 +45,50 @@ local function prefix(key)
 	return string.match(key, '^{.-}') .. (redis.call('GET', key) or '0') .. ':'
 end
 
--- The counters of a tuple's rows in this call; made once for each tuple.
+local function row_of(book, name)
+	local row = book.rows[name]
+	if not row then
+		row = {}
+		book.rows[name] = row
+	end
+	return row
+end
+
+-- The counters of a tuple's rows in this call; made once for each tuple. An older server's tuple
+-- has no campaign.
 local function rows_of(book, tuple)
 	local rows = book.tuples[tuple]
 	if rows then
 		return rows
 	end
-	local hour, sender, ip, list, kind =
-		string.match(tuple, '^(%-?%d+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)$')
+	local hour, sender, ip, list, kind, campaign =
+		string.match(tuple, '^(%-?%d+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n?([^\n]*)$')
 	local h = 'H' .. hour .. ':'
 	local d = 'D' .. math.floor(tonumber(hour) / 24) .. ':'
-	local names = {'T:t', d .. 't', h .. 't',
-		'T:s:' .. sender, d .. 's:' .. sender, h .. 's:' .. sender}
+	rows = {}
+	local function count_in(kind_of_row, name, listed)
+		for _, period in ipairs({'T:', d, h}) do
+			rows[#rows + 1] = row_of(book, period .. kind_of_row .. name)
+		end
+		if listed then
+			local names = d .. 'names:' .. kind_of_row
+			book.names[names] = book.names[names] or {}
+			book.names[names][name] = true
+		end
+	end
+	count_in('t', '')
+	count_in('s:', sender)
 	if ip ~= '' then
-		names[#names + 1] = d .. 'i:' .. ip
-		names[#names + 1] = h .. 'i:' .. ip
+		count_in('i:', ip, true)
 	end
 	if list ~= '' then
-		names[#names + 1] = 'T:l:' .. sender .. '/' .. list
-		names[#names + 1] = d .. 'l:' .. sender .. '/' .. list
+		count_in('l:', sender .. '/' .. list, true)
+	end
+	if campaign ~= '' then
+		count_in('c:', sender .. '/' .. campaign, true)
 	end
 	if kind ~= '' then
-		names[#names + 1] = d .. 'k:' .. kind
-	end
-	rows = {}
-	for i, name in ipairs(names) do
-		local row = book.rows[name]
-		if not row then
-			row = {}
-			book.rows[name] = row
-		end
-		rows[i] = row
+		count_in('k:', kind)
 	end
 	book.senders[sender] = true
 	book.tuples[tuple] = rows
@@ -124,10 +142,18 @@ local function write(book)
 				redis.call('HINCRBY', p .. name, field, string.format('%d', delta))
 			end
 		end
-		local keep = KEEP[string.sub(name, 1, 1)]
+		local keep, total = KEEP[string.sub(name, 1, 1)], KEEP_TOTAL[string.sub(name, 3, 3)]
 		if keep then
 			redis.call('EXPIRE', p .. name, keep, 'NX')
+		elseif total and string.sub(name, 4, 4) == ':' then
+			redis.call('EXPIRE', p .. name, total)
 		end
+	end
+	for key, names in pairs(book.names) do
+		for name in pairs(names) do
+			redis.call('SADD', p .. key, name)
+		end
+		redis.call('EXPIRE', p .. key, KEEP.D, 'NX')
 	end
 	for sender in pairs(book.senders) do
 		redis.call('SADD', p .. 'senders', sender)
@@ -181,22 +207,37 @@ local function unit_find(book, k1, k2, time)
 	return nil
 end
 
-local function unit_seen(book, pending, k1, k2, time, tuple)
-	local old = unit_find(book, k1, k2, time)
+-- What a recipient (under its hash) was returned, in all and by the hour.
+local function returned(book, hash, tuple, field, delta)
+	if hash ~= '' then
+		local hour = string.match(tuple, '^%-?%d+')
+		for _, period in ipairs({'T:', 'H' .. hour .. ':'}) do
+			local row = row_of(book, period .. 'r:' .. hash)
+			row[field] = (row[field] or 0) + delta
+			row.sent = (row.sent or 0) + delta
+		end
+	end
+end
+
+local function unit_seen(book, unit)
+	local old = unit_find(book, unit.k1, unit.k2, unit.time)
 	if old then
 		add(book, old.tuple, 'sent', -1)
 		add(book, old.tuple, 'open', -1)
+		returned(book, old.rcpt or '', old.tuple, 'open', -1)
 		unit_drop(book, old.k1)
 		local by_network = unit_get(book, old.k2)
 		if by_network and by_network.k1 == old.k1 then
 			unit_drop(book, old.k2)
 		end
-		k1 = k1 ~= '' and k1 or old.k1
+		unit.k1 = unit.k1 ~= '' and unit.k1 or old.k1
 	end
-	if pending then
-		local unit = {time = time, k1 = k1, k2 = k2, tuple = tuple}
-		unit_put(book, k1, unit)
-		unit_put(book, k2, unit)
+	if unit.state == 'p' then
+		returned(book, unit.rcpt, unit.tuple, 'open', 1)
+		unit_put(book, unit.k1, unit)
+		unit_put(book, unit.k2, unit)
+	elseif unit.state == 'h' then
+		returned(book, unit.rcpt, unit.tuple, 'hard', 1)
 	end
 end
 
@@ -224,7 +265,7 @@ end
 
 -- args: gateway, mark before, mark after, then operations, each with a letter in front:
 --   n tuple count {field delta}         counts
---   u a|p k1 k2 time tuple              a recipient that was answered finally (a) or 4xx (p)
+--   u a|h|p k1 k2 time tuple hash       a recipient that was answered 2xx, 5xx or 4xx
 --   m hash id value                     a receipt
 --   o id tuple field                    one count, once for this id
 -- Returns 1, or the mark that this bucket really has, and then nothing was done.
@@ -237,7 +278,8 @@ local function record(keys, args)
 	if mark ~= args[2] then
 		return mark
 	end
-	local book = {prefix = p, tuples = {}, rows = {}, senders = {}, units = {}, windows = {}}
+	local book = {prefix = p, tuples = {}, rows = {}, senders = {}, names = {}, units = {},
+		windows = {}}
 	local seen, names = {}, {}
 	local i = 4
 	while i <= #args do
@@ -254,7 +296,7 @@ local function record(keys, args)
 				names[#names + 1] = args[i + 2]
 			end
 			names[#names + 1] = args[i + 3]
-			i = i + 6
+			i = i + 7
 		elseif op == 'w' then
 			window_add(book, 's:' .. args[i + 1], args[i + 3])
 			if args[i + 2] ~= '' then
@@ -275,8 +317,8 @@ local function record(keys, args)
 	end
 	units_fetch(book, names)
 	for _, at in ipairs(seen) do
-		unit_seen(book, args[at + 1] == 'p', args[at + 2], args[at + 3],
-			tonumber(args[at + 4]), args[at + 5])
+		unit_seen(book, {state = args[at + 1], k1 = args[at + 2], k2 = args[at + 3],
+			time = tonumber(args[at + 4]), tuple = args[at + 5], rcpt = args[at + 6]})
 	end
 	write(book)
 	redis.call('HSET', p .. 'marks', args[1], args[3])
@@ -291,6 +333,15 @@ end
 
 local function senders(keys)
 	return redis.call('SMEMBERS', prefix(keys[1]) .. 'senders')
+end
+
+-- args: kind of row ("l:"), the first and the last day. Returns the names with a row in them.
+local function names(keys, args)
+	local p, sets = prefix(keys[1]), {}
+	for day = tonumber(args[2]), tonumber(args[3]) do
+		sets[#sets + 1] = p .. 'D' .. day .. ':names:' .. args[1]
+	end
+	return redis.call('SUNION', unpack(sets))
 end
 
 -- args: row ("s:SENDER"), the first and the last hour. Returns {total, {hour, counts} ...}.
@@ -352,6 +403,7 @@ register('renew', renew, {})
 register('sweep', sweep, {})
 register('mark', mark, {'no-writes'})
 register('senders', senders, {'no-writes'})
+register('names', names, {'no-writes'})
 register('row', row, {'no-writes'})
 register('window', window, {'no-writes'})
 register('receipts', receipts, {'no-writes'})

@@ -1,6 +1,8 @@
 /*
- * assay report [SENDER] [--json]: the books in numbers, one row a sender.
+ * assay report [SENDER] [--by list|campaign|ip|hour] [--recipient ADDRESS] [--json]: the books in
+ * numbers, one row a sender, or what of it was asked for.
  */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,16 +14,36 @@
 #include "feedback/recorder.h"
 #include "feedback/state_folder.h"
 
+#define DAYS 30 /* lists, campaigns and addresses that were seen in so many days are shown */
+
+enum by { BY_SENDER, BY_LIST, BY_CAMPAIGN, BY_IP, BY_HOUR, BY_RECIPIENT };
+static const char *const by_names[] = {"sender", "list", "campaign", "ip", "hour", "recipient"};
+static const char *const by_rows[] = {"s:", "l:", "c:", "i:"};
+
+struct report {
+	struct redis *redis;
+	const char *sender; /* NULL: all */
+	const char *recipient;
+	enum by by;
+	bool json;
+	int64_t now_us;
+	struct buf out;
+};
+
 static double share(uint64_t part, uint64_t whole)
 {
 	return whole ? 100.0 * (double)part / (double)whole : 0.0;
 }
 
-static void write_json(struct buf *out, struct span sender, const struct books_row *row)
+/* `name` is the sender of a row by sender, list, campaign; what the row is about is `what`. */
+static void write_json(struct report *r, struct span name, struct span what,
+		       const struct books_row *row)
 {
-	struct json j = JSON_INIT(out);
+	struct json j = JSON_INIT(&r->out);
 	json_open(&j, NULL, '{');
-	json_text(&j, "sender", sender.n ? sender : SPAN_NONE);
+	json_text(&j, "sender", name.n ? name : SPAN_NONE);
+	if (r->by != BY_SENDER)
+		json_text(&j, by_names[r->by], what);
 	json_int(&j, "transactions", (int64_t)row->transactions);
 	json_int(&j, "sent", (int64_t)row->sent);
 	json_int(&j, "accepted", (int64_t)row->accepted);
@@ -30,105 +52,202 @@ static void write_json(struct buf *out, struct span sender, const struct books_r
 	json_int(&j, "pending", (int64_t)row->pending);
 	json_int(&j, "complaints", (int64_t)row->complaints);
 	json_int(&j, "reports", (int64_t)row->reports);
-	json_number(&j, "minute", row->window.minute);
-	json_number(&j, "hour", row->window.hour);
-	json_number(&j, "day", row->window.day);
-	json_number(&j, "return_rate", share(row->hard + row->soft, row->sent));
-	json_number(&j, "complaint_rate", share(row->complaints, row->accepted));
+	if (r->by == BY_SENDER || r->by == BY_IP) {
+		json_number(&j, "minute", row->window.minute);
+		json_number(&j, "hour", row->window.hour);
+		json_number(&j, "day", row->window.day);
+	}
+	if (r->by != BY_RECIPIENT) { /* what came through to it is not counted */
+		json_number(&j, "return_rate", share(row->hard + row->soft, row->sent));
+		json_number(&j, "complaint_rate", share(row->complaints, row->accepted));
+	}
 	json_close(&j, '}');
-	buf_addc(out, '\n');
+	buf_addc(&r->out, '\n');
 }
 
-static void write_heading(struct buf *out)
+static void write_heading(struct report *r)
 {
-	buf_addf(out, "%-30s %8s %9s %9s %7s %7s %7s %7s %7s %9s %9s %8s %8s\n", "sender", "transact",
-		 "sent", "accepted", "hard", "soft", "pending", "compl", "reports", "in 1 h",
-		 "in 24 h", "returned", "complain");
+	buf_addf(&r->out, "%-30s %8s %9s %9s %7s %7s %7s %7s %7s %9s %9s %8s %8s\n",
+		 by_names[r->by], "transact", "sent", "accepted", "hard", "soft", "pending",
+		 "compl", "reports", "in 1 h", "in 24 h", "returned", "complain");
 }
 
-static void write_row(struct buf *out, struct span sender, const struct books_row *row)
+static void write_text(struct report *r, struct span name, const struct books_row *row)
 {
-	buf_addf(out,
+	buf_addf(&r->out,
 		 "%-30.*s %8llu %9llu %9llu %7llu %7llu %7llu %7llu %7llu %9.0f %9.0f %7.2f%% "
 		 "%7.3f%%\n",
-		 SPAN_ARG(sender.n ? sender : SPAN("(unknown)")),
-		 (unsigned long long)row->transactions, (unsigned long long)row->sent,
-		 (unsigned long long)row->accepted, (unsigned long long)row->hard,
-		 (unsigned long long)row->soft, (unsigned long long)row->pending,
-		 (unsigned long long)row->complaints, (unsigned long long)row->reports, row->window.hour,
-		 row->window.day, share(row->hard + row->soft, row->sent),
-		 share(row->complaints, row->accepted));
+		 SPAN_ARG(name.n ? name : SPAN("(unknown)")), (unsigned long long)row->transactions,
+		 (unsigned long long)row->sent, (unsigned long long)row->accepted,
+		 (unsigned long long)row->hard, (unsigned long long)row->soft,
+		 (unsigned long long)row->pending, (unsigned long long)row->complaints,
+		 (unsigned long long)row->reports, row->window.hour, row->window.day,
+		 share(row->hard + row->soft, row->sent), share(row->complaints, row->accepted));
 }
 
-static int report_senders(struct redis *redis, const struct span *senders, size_t n, bool json,
-			  struct buf *out)
+/* `name` as the books have it: "SENDER", "SENDER/LIST", "IP". */
+static void write_row(struct report *r, struct span name, const struct books_row *row)
 {
-	int64_t now_us = clock_now_us();
-	if (!json)
-		write_heading(out);
+	struct span sender = name, what = name;
+	size_t slash = span_find_char(name, '/');
+	if (r->by == BY_LIST || r->by == BY_CAMPAIGN) {
+		sender = span_sub(name, 0, slash);
+		what = span_sub(name, slash + 1, name.n);
+	} else if (r->by != BY_SENDER) {
+		sender = span_of(r->sender);
+	}
+	if (r->json)
+		write_json(r, sender, what, row);
+	else
+		write_text(r, name, row);
+}
+
+static int report_rows(struct report *r, const struct span *names, size_t n)
+{
+	struct span prefix = span_of(r->sender);
 	for (size_t i = 0; i < n; i++) {
 		struct books_row row;
 		struct buf name = BUF_INIT;
-		buf_adds(&name, "s:");
-		buf_add(&name, senders[i]);
-		int r = books_read(redis, name.p, now_us, &row);
+		bool ours = !r->sender || r->by == BY_SENDER ||
+			    (names[i].n > prefix.n && span_starts(names[i], prefix) &&
+			     names[i].p[prefix.n] == '/');
+		if (!ours)
+			continue;
+		buf_adds(&name, by_rows[r->by]);
+		buf_add(&name, names[i]);
+		buf_addc(&name, '\0');
+		int result = name.failed ? -ENOMEM : books_read(r->redis, name.p, r->now_us, &row);
 		buf_free(&name);
-		if (r)
-			return r;
-		if (json)
-			write_json(out, senders[i], &row);
-		else
-			write_row(out, senders[i], &row);
+		if (result)
+			return result;
+		write_row(r, names[i], &row);
 	}
 	return 0;
 }
 
-int cmd_report(struct command_context *context, int argc, char **argv)
+static int report_hours(struct report *r)
+{
+	struct books_row hours[BOOKS_HOURS];
+	struct buf name = BUF_INIT;
+	int64_t now = r->now_us / US_PER_S / 3600;
+	buf_adds(&name, r->sender ? "s:" : "t");
+	if (r->sender)
+		buf_adds(&name, r->sender);
+	buf_addc(&name, '\0');
+	int result = name.failed ? -ENOMEM : books_hours(r->redis, name.p, r->now_us, hours);
+	buf_free(&name);
+	for (int i = 0; result == 0 && i < BOOKS_HOURS; i++) {
+		char text[CLOCK_TEXT_BYTES];
+		clock_rfc3339((now - BOOKS_HOURS + 1 + i) * 3600 * US_PER_S, text);
+		write_row(r, span_of(text), &hours[i]);
+	}
+	return result;
+}
+
+/* Recipients stand in the books under a keyed hash; only who has the state folder can ask. */
+static int report_recipient(struct report *r, const struct config *config)
+{
+	struct identity identity;
+	struct books_row row;
+	char hash[IDENTITY_HASH_BYTES], name[IDENTITY_HASH_BYTES + 2];
+	int result = identity_load(config, &identity);
+	if (result < 0)
+		return result;
+	snprintf(name, sizeof(name), "r:%s",
+		 books_rcpt_hash(&identity, span_of(r->recipient), hash));
+	if ((result = books_read(r->redis, name, r->now_us, &row)) == 0)
+		write_row(r, span_of(hash), &row);
+	return result;
+}
+
+static int report(struct report *r, const struct config *config)
+{
+	struct arena arena;
+	struct span one = span_of(r->sender), *names = &one;
+	size_t n = 1;
+	int result = 0;
+	if (!r->json)
+		write_heading(r);
+	if (r->by == BY_HOUR)
+		return report_hours(r);
+	if (r->by == BY_RECIPIENT)
+		return report_recipient(r, config);
+	arena_init(&arena, SIZE_MAX);
+	if (r->by != BY_SENDER)
+		result = books_names(r->redis, &arena, by_rows[r->by], r->now_us, DAYS, &names, &n);
+	else if (!r->sender)
+		result = books_senders(r->redis, &arena, &names, &n);
+	if (result == 0)
+		result = report_rows(r, names, n);
+	arena_free(&arena);
+	return result;
+}
+
+static int read_options(struct command_context *context, int argc, char **argv, struct report *r)
 {
 	struct options o = {.program = context->program, .argc = argc, .argv = argv};
-	const char *option, *word, *sender = NULL;
-	bool json = false;
+	const char *option, *word;
 	while ((option = options_next(&o, &word))) {
-		if (strcmp(option, "--json") == 0)
-			json = true;
-		else if (*option)
+		if (strcmp(option, "--json") == 0) {
+			r->json = true;
+		} else if (strcmp(option, "--recipient") == 0) {
+			if (!(r->recipient = options_value(&o)))
+				return EX_USAGE;
+			r->by = BY_RECIPIENT;
+		} else if (strcmp(option, "--by") == 0) {
+			const char *by = options_value(&o);
+			if (!by)
+				return EX_USAGE;
+			for (r->by = BY_SENDER; r->by < BY_RECIPIENT; r->by++)
+				if (strcmp(by, by_names[r->by]) == 0)
+					break;
+			if (r->by == BY_RECIPIENT)
+				return command_usage(context->program,
+						     "'--by' takes sender, list, campaign, ip or "
+						     "hour, not '%s'",
+						     by);
+		} else if (*option) {
 			return command_usage(context->program, "unknown option '%s'", option);
-		else if (sender)
+		} else if (r->sender) {
 			return command_usage(context->program, "one sender, not '%s' too", word);
-		else
-			sender = word;
+		} else {
+			r->sender = word;
+		}
 	}
-	int r = state_folder_enter(context->config);
-	if (r < 0)
-		return command_fail(context->program, exit_code(r), "%s: %s",
-				    context->config->state, strerror(-r));
-	struct redis *redis;
-	if ((r = redis_open(&redis, context->config, REDIS_MAY_START)) < 0)
+	if (r->sender && (r->by == BY_IP || r->by == BY_RECIPIENT))
+		return command_usage(context->program, "rows by %s are of all senders",
+				     by_names[r->by]);
+	return EX_OK;
+}
+
+int cmd_report(struct command_context *context, int argc, char **argv)
+{
+	struct report report_now = {.now_us = clock_now_us(), .out = BUF_INIT}, *r = &report_now;
+	int code = read_options(context, argc, argv, r);
+	if (code != EX_OK)
+		return code;
+	int result = state_folder_enter(context->config);
+	if (result < 0)
+		return command_fail(context->program, exit_code(result), "%s: %s",
+				    context->config->state, strerror(-result));
+	if ((result = redis_open(&r->redis, context->config, REDIS_MAY_START)) < 0)
 		return command_fail(context->program,
-				    exit_code(r) == EX_NOPERM ? EX_NOPERM : EX_TEMPFAIL, "%s: %s",
-				    context->config->state, redis_open_trouble());
-	r = recorder_catch_up(context->config);
-	if (r < 0) {
-		redis_close(redis);
+				    exit_code(result) == EX_NOPERM ? EX_NOPERM : EX_TEMPFAIL,
+				    "%s: %s", context->config->state, redis_open_trouble());
+	result = recorder_catch_up(context->config);
+	if (result < 0) {
+		redis_close(r->redis);
 		return command_fail(context->program, EX_TEMPFAIL,
-				    "the event log could not be applied: %s", strerror(-r));
+				    "the event log could not be applied: %s", strerror(-result));
 	}
-	struct arena arena;
-	struct buf out = BUF_INIT;
-	struct span one = span_of(sender), *senders = &one;
-	size_t n = 1;
-	arena_init(&arena, SIZE_MAX);
-	r = sender ? 0 : books_senders(redis, &arena, &senders, &n);
-	if (r == 0)
-		r = report_senders(redis, senders, n, json, &out);
-	int code = EX_OK;
-	if (r)
-		code = command_fail(context->program, EX_TEMPFAIL, "%s", books_trouble());
-	else if (out.failed || fwrite(out.p, 1, out.n, stdout) != out.n || fflush(stdout) != 0)
+	if ((result = report(r, context->config)))
+		code = command_fail(context->program, EX_TEMPFAIL, "%s",
+				    result == -ENOMEM ? strerror(ENOMEM) : books_trouble());
+	else if (r->out.failed || fwrite(r->out.p, 1, r->out.n, stdout) != r->out.n ||
+		 fflush(stdout) != 0)
 		code = command_fail(context->program, EX_IOERR, "standard output: %s",
 				    strerror(errno));
-	buf_free(&out);
-	arena_free(&arena);
-	redis_close(redis);
+	buf_free(&r->out);
+	redis_close(r->redis);
 	return code;
 }

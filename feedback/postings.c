@@ -78,7 +78,7 @@ static void add_word(struct buf *b, struct span s)
 }
 
 static void make_tuple(struct place *place, struct span sender, struct span ip, struct span list,
-		       struct span kind)
+		       struct span kind, struct span campaign)
 {
 	int64_t hour = place->time_us / US_PER_S / 3600;
 	buf_reset(&place->tuple);
@@ -87,6 +87,7 @@ static void make_tuple(struct place *place, struct span sender, struct span ip, 
 	add_word(&place->tuple, ip);
 	add_word(&place->tuple, list);
 	add_word(&place->tuple, kind);
+	add_word(&place->tuple, campaign);
 }
 
 /* --- transactions ------------------------------------------------------------------ */
@@ -145,15 +146,19 @@ static unsigned bucket_of(const struct envelope *e, struct span sender)
 static void add_unit(const struct place *place, const struct envelope *e, enum unit unit,
 		     struct span to)
 {
-	char k1[IDENTITY_HASH_BYTES] = "", k2[IDENTITY_HASH_BYTES], time[24];
+	static const char *const states[UNITS] = {
+		[UNIT_ACCEPTED] = "a", [UNIT_HARD] = "h", [UNIT_OPEN] = "p"};
+	char k1[IDENTITY_HASH_BYTES] = "", k2[IDENTITY_HASH_BYTES], rcpt[IDENTITY_HASH_BYTES];
+	char time[24];
 	const struct identity *id = place->p->identity;
 	if (e->message_id.n)
 		identity_hash(id, "unit", (struct span[]){e->mail_from, to, e->message_id}, 3, k1);
 	identity_hash(id, "unit-net", (struct span[]){e->mail_from, to, span_of(e->net)}, 3, k2);
 	snprintf(time, sizeof(time), "%lld", (long long)(place->time_us / US_PER_S));
-	struct span words[] = {SPAN("u"), unit == UNIT_OPEN ? SPAN("p") : SPAN("a"), span_of(k1),
-			       span_of(k2), span_of(time), buf_span(&place->tuple)};
-	operation(place, place->bucket, words, 6);
+	struct span words[] = {SPAN("u"), span_of(states[unit]), span_of(k1), span_of(k2),
+			       span_of(time), buf_span(&place->tuple),
+			       span_of(books_rcpt_hash(id, to, rcpt))};
+	operation(place, place->bucket, words, 7);
 }
 
 static void add_receipt(const struct place *place, const struct json_value *event,
@@ -231,7 +236,8 @@ static void add_txn(struct place *place, const struct json_value *event)
 	place->bucket = bucket_of(&e, key);
 	make_tuple(place, key, json_in_text(json_in_get(event, "peer")),
 		   json_in_text(json_in_get(event, "list")),
-		   json_in_text(json_in_get(json_in_get(event, "class"), "kind")));
+		   json_in_text(json_in_get(json_in_get(event, "class"), "kind")),
+		   json_in_text(json_in_get(event, "campaign")));
 	for (size_t i = 0; i < json_in_count(rcpts); i++) {
 		const struct json_value *rcpt = json_in_at(rcpts, i);
 		enum unit unit = unit_of(event, rcpt);
@@ -252,7 +258,7 @@ static void add_once(struct place *place, const struct json_value *event, struct
 		     const char *field)
 {
 	struct span sender = json_in_text(json_in_get(event, "sender"));
-	make_tuple(place, sender, SPAN_NONE, SPAN_NONE, SPAN_NONE);
+	make_tuple(place, sender, SPAN_NONE, SPAN_NONE, SPAN_NONE, SPAN_NONE);
 	struct span words[] = {SPAN("o"), id, buf_span(&place->tuple), span_of(field)};
 	operation(place, books_bucket(sender), words, 4);
 }
