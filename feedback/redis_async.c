@@ -127,16 +127,23 @@ static bool send_on(struct connection *c, size_t argc, const struct span *argv, 
 
 static void greet(struct connection *c);
 
+static void greeted(struct connection *c)
+{
+	c->ready = true;
+	c->failed = false;
+	c->owner->trouble[0] = '\0';
+}
+
 static void on_loaded(void *arg, const struct redis_answer *answer)
 {
 	struct connection *c = arg;
 	struct span error = redis_answer_error(answer);
 	if (!answer)
 		return;
-	if (!error.p)
-		c->ready = true, c->failed = false;
-	else
+	if (error.p)
 		trouble(c->owner, name_of(c), error.p);
+	else
+		greeted(c);
 }
 
 static void on_version(void *arg, const struct redis_answer *answer)
@@ -146,9 +153,7 @@ static void on_version(void *arg, const struct redis_answer *answer)
 	if (!answer)
 		return;
 	if (span_eq(redis_answer_text(answer), span_of(books_lua_version()))) {
-		c->ready = true;
-		c->failed = false;
-		c->owner->trouble[0] = '\0';
+		greeted(c);
 		return;
 	}
 	if (error.p && redis_refusal_of(error) != REDIS_NO_FUNCTION) {
