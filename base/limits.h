@@ -334,6 +334,11 @@
 /* Microseconds that a verdict waits for the history of a key that is seen for the first time. */
 #define LIMIT_RATE_WAIT_US (100 * 1000LL)
 
+/* Microseconds between two looks into the books for a sender's standing, and senders that are
+ * looked at: registered ones that send. */
+#define LIMIT_STANDING_US (600 * 1000000LL)
+#define LIMIT_STANDINGS 100000
+
 /* --- policy service (feedback/policy.c) ------------------------------------- */
 
 /* Octets of one request, and of answers that wait to be read: Postfix sends 30 attributes, a

@@ -335,6 +335,19 @@ local function senders(keys)
 	return redis.call('SMEMBERS', prefix(keys[1]) .. 'senders')
 end
 
+-- args: row, the first and the last day. Returns the sums of sent, accepted, hard, open, complaints.
+local function days(keys, args)
+	local p, sums = prefix(keys[1]), {0, 0, 0, 0, 0}
+	for day = tonumber(args[2]), tonumber(args[3]) do
+		local counts = redis.call('HMGET', p .. 'D' .. day .. ':' .. args[1], 'sent', 'accepted',
+			'hard', 'open', 'complaints')
+		for i, n in ipairs(counts) do
+			sums[i] = sums[i] + (tonumber(n or 0) or 0)
+		end
+	end
+	return sums
+end
+
 -- args: kind of row ("l:"), the first and the last day. Returns the names with a row in them.
 local function names(keys, args)
 	local p, sets = prefix(keys[1]), {}
@@ -403,6 +416,7 @@ register('renew', renew, {})
 register('sweep', sweep, {})
 register('mark', mark, {'no-writes'})
 register('senders', senders, {'no-writes'})
+register('days', days, {'no-writes'})
 register('names', names, {'no-writes'})
 register('row', row, {'no-writes'})
 register('window', window, {'no-writes'})

@@ -25,6 +25,7 @@ struct limiter {
 	struct ruleset *rules;
 	struct rates *rates;
 	struct rates_exchange *exchange; /* NULL: this gateway alone */
+	struct standings *standings;
 	struct limiter_hooks hooks;
 	struct counters counters[LIMIT_SCOPES];
 	int64_t longest_us; /* of limiter_refuses() */
@@ -45,6 +46,8 @@ int limiter_create(struct limiter **l_r, const struct config *c, struct ruleset 
 	}
 	l->rules = ruleset_ref(rules);
 	int r = loop ? rates_exchange_create(&l->exchange, l->rates, c, loop) : 0;
+	if (r == 0 && loop)
+		r = standing_create(&l->standings, c, loop);
 	if (r < 0) {
 		limiter_free(l);
 		return r;
@@ -58,6 +61,7 @@ void limiter_free(struct limiter *l)
 	if (!l)
 		return;
 	rates_exchange_free(l->exchange);
+	standing_free(l->standings);
 	rates_free(l->rates);
 	ruleset_unref(l->rules);
 	pthread_mutex_destroy(&l->lock);
@@ -142,6 +146,9 @@ static void bounds_of(const struct limiter *l, enum limit_scope scope,
 	    !l->hooks.sender(l->hooks.arg, q->sender, &s))
 		return;
 	struct limit_standing factors = ruleset_standing(l->rules);
+	bool matters = factors.relaxed != 1 || factors.tightened != 1;
+	if (s.standing == STANDING_USUAL && l->standings && matters)
+		s.standing = standing_of(l->standings, q->sender);
 	if (s.standing != STANDING_USUAL)
 		b->factor = s.standing == STANDING_GOOD ? factors.relaxed : factors.tightened;
 	if (s.filed.count) {

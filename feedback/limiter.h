@@ -25,6 +25,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "feedback/rates.h"
+#include "feedback/standing.h"
 
 struct event_base;
 struct limiter;
@@ -45,10 +46,9 @@ struct limiter_refusal {
 };
 
 /* What is known of a sender beside his rates; called from any thread, at once. */
-enum standing { STANDING_USUAL, STANDING_GOOD, STANDING_POOR };
 struct limiter_sender {
-	struct limit filed; /* count 0: none */
-	enum standing standing;
+	struct limit filed;     /* count 0: none */
+	enum standing standing; /* STANDING_USUAL: the books say (standing.h) */
 };
 struct limiter_hooks {
 	/* false: not registered */

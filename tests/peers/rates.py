@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""rates.py GATEWAY - the rates of two gateways on one Redis, in good times and in trouble.
+"""rates.py GATEWAY ASSAY - the rates of two gateways on one Redis, in good times and in trouble.
 
 GATEWAY is tests/tools/rates_gateway. Every number is compared with what this script counted
 itself. RATES_SECONDS makes outages longer (2 s; an hour's soak would take 60). Speaks TAP; without
@@ -18,7 +18,7 @@ import threading
 import time
 
 SECONDS = float(os.environ.get("RATES_SECONDS", "2"))
-tool = sys.argv[1]
+tool, assay = sys.argv[1:3]
 if not shutil.which("redis-server"):
     print("1..0 # SKIP redis-server is not here")
     sys.exit(0)
@@ -274,6 +274,31 @@ def history():
     redis.stop()
 
 
+def standing():
+    redis, now = Redis("standing"), time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    state = folder + "/books"
+    os.makedirs(state + "/log")
+    with open(state + "/log/20261123-080000-000000.jsonl", "w") as f:
+        n = 0
+        for sender, sent, hard in (("good.example", 1500, 20), ("poor.example", 300, 60), ("few.example", 50, 0)):
+            for i in range(sent):
+                n += 1
+                f.write(json.dumps({
+                    "event": "txn", "id": f"01KAS{n:021d}", "time": now, "source": "milter", "peer": "192.0.2.1",
+                    "mail_from": f"b@{i % 7}.{sender}", "rcpts": [{"to": f"u{n}@m.example", "code": 550 if i < hard else 250}],
+                    "reply": None, "complete": True, "message_id": f"<{n}@x>",
+                    "sender": {"by": "dkim", "key": sender}, "list": None, "class": None}) + "\n")
+    with open(folder + "/books.conf", "w") as f:
+        f.write(f"state {state}\nredis unix:{redis.path}\n")
+    subprocess.run([assay, "-c", folder + "/books.conf", "report"], check=True, stdout=subprocess.DEVNULL)
+    gateway = Gateway("unix:" + redis.path).ready()
+    want = {"good.example": "1", "poor.example": "2", "few.example": "0", "nobody.example": "0"}
+    ok = until(lambda: all(gateway.ask("standing " + s) == w for s, w in want.items()))
+    told(ok, "standing by the books", {s: gateway.ask("standing " + s) for s in want})
+    gateway.close()
+    redis.stop()
+
+
 class Policy:
     """A client of the policy service, as Postfix' smtpd is one."""
     def __init__(self, path):
@@ -352,6 +377,7 @@ def restart(redis):
 
 
 try:
+    standing()
     history()
     policy()
     counts()

@@ -11,6 +11,7 @@
  *                               passed refused longest_us
  *   judge SENDER IP             what an analysis would be told: sender.hour sender.day ip.hour
  *                               (- where unknown) and the microseconds it waited
+ *   standing SENDER             0 usual, 1 good, 2 poor, as the books say
  *   status                      JSON
  *
  * With a `listen policy` in CONF it serves that too.
@@ -39,6 +40,7 @@ static struct limiter *limiter;
 static struct history *history;
 static struct analyzer_hooks hooks;
 static struct policy *policy;
+static struct standings *standings;
 
 /* --- an analysis at its step "history" -------------------------------------------------- */
 
@@ -224,6 +226,8 @@ static void command(char *line)
 	} else if (strncmp(line, "judge ", 6) == 0 && words >= 2) {
 		judge(key, n);
 		return;
+	} else if (strncmp(line, "standing ", 9) == 0 && words >= 1) {
+		printf("%d\n", standing_of(standings, span_of(key)));
 	} else if (strncmp(line, "pump ", 5) == 0 && words >= 4) {
 		pump(key, (unsigned)atoi(n), atof(seconds), atof(threads));
 		return;
@@ -280,6 +284,7 @@ int main(int argc, char **argv)
 	rates = rates_create(1000000);
 	if (!rates || rates_exchange_create(&exchange, rates, &config, loop) < 0 ||
 	    limiter_create(&limiter, &config, rules, loop) < 0 ||
+	    standing_create(&standings, &config, loop) < 0 ||
 	    history_create(&history, &config, loop) < 0 || policy_open(&policy, &config) < 0 ||
 	    (policy && policy_start(policy, loop, limiter, config.milter.address != NULL) < 0))
 		return 1;
@@ -291,6 +296,7 @@ int main(int argc, char **argv)
 	bufferevent_free(in);
 	policy_close(policy);
 	history_free(history);
+	standing_free(standings);
 	rates_exchange_free(exchange);
 	rates_free(rates);
 	limiter_free(limiter);

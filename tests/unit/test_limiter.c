@@ -204,6 +204,28 @@ static void filings_and_standing(void **state)
 	assert_int_equal(passed(b, &q, 20, T0), 2);
 }
 
+static void standings(void **unused)
+{
+	(void)unused;
+	static const struct {
+		const char *what;
+		struct standing_counts counts;
+		enum standing want;
+	} rows[] = {
+		{"nothing", {0, 0, 0, 0, 0}, STANDING_USUAL},
+		{"a clean 1,000", {1000, 1000, 0, 0, 0}, STANDING_GOOD},
+		{"too few to say", {999, 999, 0, 0, 0}, STANDING_USUAL},
+		{"returns", {10000, 9400, 300, 300, 0}, STANDING_USUAL},
+		{"complaints", {10000, 10000, 0, 0, 11}, STANDING_USUAL},
+		{"3 of 500 prove nothing", {500, 500, 0, 0, 3}, STANDING_USUAL},
+		{"60 of 10,000 do", {10000, 10000, 0, 0, 60}, STANDING_POOR},
+		{"hard returns", {1000, 850, 150, 0, 0}, STANDING_POOR},
+	};
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++)
+		if (standing_judge(&rows[i].counts) != rows[i].want)
+			fail_msg("%s: %d", rows[i].what, standing_judge(&rows[i].counts));
+}
+
 static void *one_thread(void *arg)
 {
 	struct bench *b = arg;
@@ -233,7 +255,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(scopes), TEST(refused_ones_do_not_count), TEST(at_once_and_dry_run),
-		TEST(filings_and_standing), TEST(many_threads),
+		TEST(filings_and_standing), cmocka_unit_test(standings), TEST(many_threads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
