@@ -91,6 +91,7 @@ static enum step step_sender(struct analysis *a)
 	sender_identify(&a->sender, hooks->senders ? hooks->senders(hooks->arg) : &nobody, &a->auth,
 			m, a->txn, &a->txn->arena);
 	sender_facts(&a->sender, a->txn, &a->facts);
+	sender_filing_facts(&a->sender, &a->auth, m, a->txn, &a->facts);
 	return STEP_DONE;
 }
 
@@ -107,6 +108,7 @@ static enum step step_history(struct analysis *a)
 static enum step step_rules(struct analysis *a)
 {
 	const struct txn *t = a->txn;
+	sender_rate_facts(&a->sender, &a->facts);
 	bool partial = a->verdict.partial || a->message.partial || t->arena.overflowed ||
 		       (t->message.p && !t->complete) || t->flags & TXN_TRUNCATED;
 	ruleset_judge(a->rules, &a->facts, partial, &a->verdict);

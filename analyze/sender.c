@@ -6,8 +6,11 @@
 
 enum slot_kind { SLOT_FREE, SLOT_DKIM, SLOT_DOMAIN, SLOT_RANGE };
 
+enum slot_view { VIEW_ACTIVE, VIEW_INACTIVE, VIEW_WAITING };
+
 struct sender_slot {
 	enum slot_kind kind;
+	enum slot_view view;
 	struct span domain;
 	struct ip_prefix range;
 	const struct sender_entry *entry;
@@ -22,15 +25,17 @@ static uint64_t hash_add(uint64_t h, const void *bytes, size_t n)
 	return h;
 }
 
-static size_t hash_domain(enum slot_kind kind, struct span domain)
+static size_t hash_domain(const struct sender_slot *slot)
 {
-	uint64_t h = hash_add(14695981039346656037u + kind, domain.p, domain.n);
+	uint64_t h = hash_add(14695981039346656037u + slot->kind + 16 * slot->view, slot->domain.p,
+			      slot->domain.n);
 	return (size_t)(h ^ h >> 32);
 }
 
-static size_t hash_range(const struct ip_prefix *range)
+static size_t hash_range(const struct sender_slot *slot)
 {
-	uint64_t h = 14695981039346656037u + SLOT_RANGE;
+	const struct ip_prefix *range = &slot->range;
+	uint64_t h = 14695981039346656037u + SLOT_RANGE + 16 * slot->view;
 	for (size_t i = 0; i < sizeof(range->ip.bytes); i++)
 		h = (h ^ range->ip.bytes[i]) * 1099511628211u;
 	h = (h ^ range->bits ^ (uint64_t)range->ip.family << 8) * 1099511628211u;
@@ -39,7 +44,7 @@ static size_t hash_range(const struct ip_prefix *range)
 
 static bool slot_same(const struct sender_slot *a, const struct sender_slot *b)
 {
-	if (a->kind != b->kind)
+	if (a->kind != b->kind || a->view != b->view)
 		return false;
 	if (a->kind == SLOT_RANGE)
 		return a->range.bits == b->range.bits && ip_eq(&a->range.ip, &b->range.ip);
@@ -48,8 +53,7 @@ static bool slot_same(const struct sender_slot *a, const struct sender_slot *b)
 
 static size_t slot_hash(const struct sender_slot *slot)
 {
-	return slot->kind == SLOT_RANGE ? hash_range(&slot->range)
-					: hash_domain(slot->kind, slot->domain);
+	return slot->kind == SLOT_RANGE ? hash_range(slot) : hash_domain(slot);
 }
 
 static const struct sender_slot *slot_find(const struct sender_table *t,
@@ -97,11 +101,18 @@ static size_t list_bits(const bool used[129], unsigned max, uint8_t *bits)
 	return n;
 }
 
+static enum slot_view view_of(const struct sender_entry *e)
+{
+	return span_eq(e->state, SPAN("active"))    ? VIEW_ACTIVE
+	       : span_eq(e->state, SPAN("waiting")) ? VIEW_WAITING
+						    : VIEW_INACTIVE;
+}
+
 const struct sender_table *sender_table_build(const struct sender_entry *v, size_t n,
-					      struct arena *arena)
+					      size_t n_others, struct arena *arena)
 {
 	size_t n_slots = 16;
-	while (n_slots < 2 * count_items(v, n))
+	while (n_slots < 2 * count_items(v, n + n_others))
 		n_slots *= 2;
 	struct sender_table *t = ARENA_NEW(arena, struct sender_table);
 	struct sender_slot *slots = ARENA_ARRAY(arena, struct sender_slot, n_slots);
@@ -109,8 +120,9 @@ const struct sender_table *sender_table_build(const struct sender_entry *v, size
 	if (!t || !slots || !v4 || !v6)
 		return NULL;
 	bool used4[129] = {false}, used6[129] = {false};
-	for (size_t i = 0; i < n; i++) {
-		struct sender_slot slot = {.kind = SLOT_DKIM, .entry = &v[i]};
+	for (size_t i = 0; i < n + n_others; i++) {
+		struct sender_slot slot = {.kind = SLOT_DKIM, .view = view_of(&v[i]),
+					   .entry = &v[i]};
 		for (size_t k = 0; k < v[i].n_dkim_domains; k++) {
 			slot.domain = v[i].dkim_domains[k];
 			slot_put(slots, n_slots, slot);
@@ -134,12 +146,13 @@ const struct sender_table *sender_table_build(const struct sender_entry *v, size
 	return t;
 }
 
-static const struct sender_entry *by_name(const struct sender_table *table, enum slot_kind kind,
-					  struct span domain)
+static const struct sender_entry *by_name(const struct sender_table *table, enum slot_view view,
+					  enum slot_kind kind, struct span domain)
 {
 	while (table && domain.n) {
 		const struct sender_slot *slot =
-			slot_find(table, &(struct sender_slot){.kind = kind, .domain = domain});
+			slot_find(table, &(struct sender_slot){.kind = kind, .view = view,
+							       .domain = domain});
 		if (slot)
 			return slot->entry;
 		size_t dot = span_find_char(domain, '.');
@@ -152,27 +165,40 @@ static const struct sender_entry *by_name(const struct sender_table *table, enum
 
 const struct sender_entry *sender_by_dkim(const struct sender_table *table, struct span domain)
 {
-	return by_name(table, SLOT_DKIM, domain);
+	return by_name(table, VIEW_ACTIVE, SLOT_DKIM, domain);
 }
 
 const struct sender_entry *sender_by_domain(const struct sender_table *table, struct span domain)
 {
-	return by_name(table, SLOT_DOMAIN, domain);
+	return by_name(table, VIEW_ACTIVE, SLOT_DOMAIN, domain);
 }
 
-const struct sender_entry *sender_by_ip(const struct sender_table *table, const struct ip *ip)
+static const struct sender_entry *by_ip(const struct sender_table *table, enum slot_view view,
+					const struct ip *ip)
 {
 	if (!table || !ip->family)
 		return NULL;
 	const uint8_t *bits = ip->family == 4 ? table->v4_bits : table->v6_bits;
 	size_t n = ip->family == 4 ? table->n_v4_bits : table->n_v6_bits;
 	for (size_t i = 0; i < n; i++) {
-		struct sender_slot like = {.kind = SLOT_RANGE, .range = ip_prefix_of(ip, bits[i])};
+		struct sender_slot like = {.kind = SLOT_RANGE, .view = view,
+					   .range = ip_prefix_of(ip, bits[i])};
 		const struct sender_slot *slot = slot_find(table, &like);
 		if (slot)
 			return slot->entry;
 	}
 	return NULL;
+}
+
+const struct sender_entry *sender_by_ip(const struct sender_table *table, const struct ip *ip)
+{
+	return by_ip(table, VIEW_ACTIVE, ip);
+}
+
+bool domain_covers(struct span domain, struct span name)
+{
+	return domain.n && span_case_ends(name, domain) &&
+	       (name.n == domain.n || name.p[name.n - domain.n - 1] == '.');
 }
 
 /* RFC 7489 section 3.1.1 relaxed alignment, with what DMARC found out about the author. */
@@ -212,24 +238,35 @@ static bool hidden_by_temperror(const struct sender_table *table, const struct a
 	return auth->spf.result == AUTH_TEMPERROR && sender_by_domain(table, auth->spf.domain);
 }
 
-static bool identify_registered(struct sender *s, const struct sender_table *table,
-				const struct auth *auth, const struct txn *txn)
+/* In the order of RFC 6650 section 6; *by_r says what told. NULL: nobody. */
+static const struct sender_entry *identify(const struct sender_table *table, enum slot_view view,
+					   const struct auth *auth, const struct txn *txn,
+					   struct span *by_r)
 {
-	for (size_t i = 0; i < auth->n_dkim && !s->registered; i++)
+	const struct sender_entry *found = NULL;
+	*by_r = SPAN("dkim");
+	for (size_t i = 0; i < auth->n_dkim && !found; i++)
 		if (auth->dkim[i].result == AUTH_PASS)
-			s->registered = sender_by_dkim(table, auth->dkim[i].d);
-	s->by = SPAN("dkim");
-	if (!s->registered) {
-		s->registered = sender_by_ip(table, &txn->peer);
-		s->by = SPAN("ip");
+			found = by_name(table, view, SLOT_DKIM, auth->dkim[i].d);
+	if (!found) {
+		found = by_ip(table, view, &txn->peer);
+		*by_r = SPAN("ip");
 	}
-	if (!s->registered && auth->spf.result == AUTH_PASS) {
-		s->registered = sender_by_domain(table, auth->spf.domain);
-		s->by = SPAN("spf");
+	if (!found && auth->spf.result == AUTH_PASS) {
+		found = by_name(table, view, SLOT_DOMAIN, auth->spf.domain);
+		*by_r = SPAN("spf");
 	}
-	if (s->registered)
-		s->key = s->registered->key;
-	return s->registered != NULL;
+	return found;
+}
+
+/* An address of a sender who was revoked may be somebody else's by now. */
+static const struct sender_entry *identify_inactive(const struct sender_table *table,
+						    const struct auth *auth, const struct txn *txn)
+{
+	struct span by;
+	const struct sender_entry *found = identify(table, VIEW_INACTIVE, auth, txn, &by);
+	return found && span_eq(by, SPAN("ip")) && span_eq(found->state, SPAN("revoked")) ? NULL
+											   : found;
 }
 
 /* "campaign:customer:type:sender", of which the first may be empty. */
@@ -276,12 +313,17 @@ static struct span campaign_of(const struct message *m)
 void sender_identify(struct sender *s, const struct sender_table *table, const struct auth *auth,
 		     const struct message *m, const struct txn *txn, struct arena *arena)
 {
+	struct span by;
 	*s = (struct sender){.list = m ? list_of(m, arena) : SPAN_NONE,
 			     .campaign = m ? campaign_of(m) : SPAN_NONE};
-	if (identify_registered(s, table, auth, txn)) {
+	s->registered = identify(table, VIEW_ACTIVE, auth, txn, &s->by);
+	s->waiting = identify(table, VIEW_WAITING, auth, txn, &by);
+	if (s->registered) {
+		s->key = s->registered->key;
 		s->registered_known = true;
 		return;
 	}
+	s->inactive = identify_inactive(table, auth, txn);
 	s->registered_known = table && !hidden_by_temperror(table, auth);
 	const struct dkim_result *sig = best_signature(auth, m);
 	if (sig) {

@@ -232,6 +232,25 @@
  * complained about: the receipts are kept as long. */
 #define LIMIT_COMPLAINT_US (30 * 86400 * 1000000LL)
 
+/* Octets of a person's name in a decision. */
+#define LIMIT_PERSON_BYTES 200
+
+/* Octets of a file of filings (10,000 of them have 10 MB), and of all in memory. */
+#define LIMIT_FILINGS_BYTES ((size_t)128 << 20)
+#define LIMIT_REGISTRY_BYTES ((size_t)1 << 30)
+
+/* Microseconds for which an enrolment holds without being confirmed anew, and after which a proof
+ * is made again: DNS and mailboxes change hands. */
+#define LIMIT_ENROLMENT_US (366 * 86400 * 1000000LL)
+#define LIMIT_PROOF_US (90 * 86400 * 1000000LL)
+
+/* Microseconds between two mails with a token to one address. */
+#define LIMIT_TOKEN_US (86400 * 1000000LL)
+
+/* Addresses of one range whose reverse names are all asked for: a /20. A larger range is not
+ * proven but waived, with a reason. */
+#define LIMIT_PROOF_ADDRESSES 4096
+
 /* Microseconds after which a report that cannot be delivered is given up: what MTAs do
  * (RFC 5321 section 4.5.4.1 asks for 4 to 5 days). */
 #define LIMIT_QUEUE_US (5 * 86400 * 1000000LL)

@@ -1,22 +1,36 @@
-/* assay sender file F | list | show KEY | approve KEY | suspend KEY | revoke KEY | review KEY */
+/* assay sender VERB ...: the registry, for people. assay-sender(1) */
+#include <errno.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/json_in.h"
 #include "base/limits.h"
 #include "feedback/commands.h"
 #include "feedback/complaint_drop.h"
 #include "feedback/exit_code.h"
-#include "feedback/registry.h"
+#include "feedback/prove.h"
+#include "feedback/sender_show.h"
 #include "feedback/state_folder.h"
+
+struct request;
+struct verb {
+	const char *name, *operand;   /* operand: what it is called; NULL: none is needed */
+	bool by, reason;              /* needs --by, --reason */
+	bool reads;                   /* the operand is a file */
+	int (*run)(struct request *q); /* exit code */
+};
 
 struct request {
 	struct command_context *context;
 	struct registry *registry;
-	const char *verb, *operand, *by, *reason, *waive;
-	bool json;
+	const struct verb *verb;
+	const char *operand, *second;
+	const char *by, *reason, *waive, *token, *mail;
+	bool json, send;
+	struct file_view view; /* of the operand or of --mail, read before root is given up */
 };
 
 static int fail(const struct request *q, int r)
@@ -37,154 +51,25 @@ static int fail(const struct request *q, int r)
 				    "approve it with --waive REASON", key, key);
 	case REGISTRY_E_STATE:
 		return command_fail(program, EX_NOPERM, "'%s' is not in a state for '%s'", key,
-				    q->verb);
+				    q->verb->name);
 	case REGISTRY_E_OVERLAP:
-		return command_fail(program, EX_DATAERR, "'%s' is not filed", key);
+		return command_fail(program, EX_DATAERR, "nothing of '%s' is filed", key);
+	case REGISTRY_E_NAME:
+		return command_usage(program, "--by needs a person's name");
+	case REGISTRY_E_TOKEN:
+		return command_fail(program, EX_DATAERR, "no proof of '%s' waits for this token", key);
+	case REGISTRY_E_TAMPERED:
+		return command_fail(program, EX_DATAERR, "the audit is not as it was written: an "
+							 "entry was changed, taken out or put in");
+	case PROVE_E_ZONE:
+		return EX_CONFIG; /* said */
+	case PROVE_E_FROM:
+		return command_fail(program, EX_CONFIG, "'report from ADDRESS' is needed to send mail");
 	default:
 		return command_fail(program, exit_code(r), "the registry in %s: %s",
 				    q->context->config->state, trouble_text(r));
 	}
 }
-
-/* --- showing ---------------------------------------------------------------------- */
-
-static void write_texts(struct json *j, const char *key, const struct span *v, size_t n)
-{
-	json_open(j, key, '[');
-	for (size_t i = 0; i < n; i++)
-		json_text(j, NULL, v[i]);
-	json_close(j, ']');
-}
-
-static void write_filing(struct json *j, const struct filing *f)
-{
-	char ip[IP_TEXT_BYTES];
-	json_open(j, "org", '{');
-	for (size_t i = 0; i < FILING_ORG_FIELDS; i++)
-		json_text(j, filing_org_name((enum filing_org)i), f->org[i]);
-	json_close(j, '}');
-	json_open(j, "ip", '[');
-	for (size_t i = 0; i < f->n_ranges; i++) {
-		const struct filing_range *range = &f->ranges[i];
-		struct buf text = BUF_INIT;
-		buf_addf(&text, "%s/%u", ip_text(&range->prefix.ip, ip), range->prefix.bits);
-		json_open(j, NULL, '{');
-		json_text(j, "range", buf_span(&text));
-		json_text(j, "owner", range->owner);
-		json_text(j, "domain", range->domain);
-		json_text(j, "class", range->class);
-		json_close(j, '}');
-		buf_free(&text);
-	}
-	json_close(j, ']');
-	write_texts(j, "domain", f->domains, f->n_domains);
-	write_texts(j, "dkim", f->dkim, f->n_dkim);
-	json_open(j, "rate", '{');
-	json_int(j, "messages", (int64_t)f->rate);
-	json_text(j, "per", f->rate_per);
-	json_close(j, '}');
-	json_open(j, "feedback", '{');
-	json_text(j, "to", f->feedback.address);
-	json_bool(j, "complaint", f->feedback.complaint);
-	json_bool(j, "error", f->feedback.error);
-	json_close(j, '}');
-}
-
-static int print_json(const struct registry_sender *s, void *arg)
-{
-	struct buf line = BUF_INIT;
-	struct json j = JSON_INIT(&line);
-	char time[CLOCK_TEXT_BYTES];
-	(void)arg;
-	json_open(&j, NULL, '{');
-	json_text(&j, "key", s->key);
-	json_text(&j, "state", s->state);
-	json_text(&j, "name", s->filing.org[ORG_NAME]);
-	json_cstr(&j, "filed", clock_rfc3339(s->filed_us, time));
-	json_text(&j, "missing", s->missing);
-	json_text(&j, "waived", s->waived);
-	json_text(&j, "approved_by", s->approved_by);
-	json_bool(&j, "change", s->pending != NULL);
-	write_filing(&j, &s->filing);
-	json_close(&j, '}');
-	int r = line.failed || puts(line.p) < 0 ? -EIO : 0;
-	buf_free(&line);
-	return r;
-}
-
-static int print_line(const struct registry_sender *s, void *arg)
-{
-	(void)arg;
-	return printf("%-24.*s %-14.*s %.*s\n", SPAN_ARG(s->key), SPAN_ARG(s->state),
-		      SPAN_ARG(s->filing.org[ORG_NAME])) < 0 ? -EIO : 0;
-}
-
-static void print_sender(const struct registry_sender *s)
-{
-	printf("sender    %.*s\nstate     %.*s\n", SPAN_ARG(s->key), SPAN_ARG(s->state));
-	if (s->approved_by.p)
-		printf("approved  by %.*s; one more is needed\n", SPAN_ARG(s->approved_by));
-	if (s->missing.n)
-		printf("missing   %.*s\n", SPAN_ARG(s->missing));
-	if (s->waived.p)
-		printf("waived    %.*s\n", SPAN_ARG(s->waived));
-	printf("\n%.*s\n", SPAN_ARG(s->filing.source));
-	if (s->pending)
-		printf("\nwaiting for approval:\n%.*s\n", SPAN_ARG(s->pending->source));
-}
-
-static int print_audit(const struct registry_audit *e, void *arg)
-{
-	char time[CLOCK_TEXT_BYTES];
-	size_t *n = arg;
-	struct span rest = e->detail, first = SPAN("");
-	(*n)++;
-	span_next_line(&rest, &first);
-	return printf("%s  %-15.*s %-12.*s %.*s\n", clock_rfc3339(e->time_us, time),
-		      SPAN_ARG(e->action), SPAN_ARG(e->by), SPAN_ARG(first)) < 0 ? -EIO : 0;
-}
-
-static int review(struct request *q, const struct registry_sender *s)
-{
-	const struct filing *f = s->pending ? s->pending : &s->filing;
-	size_t n = 0;
-	print_sender(s);
-	puts("\nproofs");
-	for (size_t i = 0; i < f->n_domains + f->n_dkim; i++) {
-		struct span d = i < f->n_domains ? f->domains[i] : f->dkim[i - f->n_domains];
-		printf("  not made  _assay.%.*s TXT \"assay-token=%.*s\"\n", SPAN_ARG(d),
-		       SPAN_ARG(s->token));
-	}
-	for (size_t i = 0; i < f->n_ranges; i++) {
-		char ip[IP_TEXT_BYTES];
-		printf("  not made  PTR and back of every address of %s/%u\n",
-		       ip_text(&f->ranges[i].prefix.ip, ip), f->ranges[i].prefix.bits);
-	}
-	puts("\naudit");
-	int r = registry_audit(q->registry, s->key, print_audit, &n);
-	if (r == REGISTRY_E_STATE)
-		return command_fail(q->context->program, EX_DATAERR,
-				    "the audit's chain of hashes is broken");
-	return r;
-}
-
-static int show(struct request *q)
-{
-	struct arena arena;
-	struct registry_sender s;
-	arena_init(&arena, LIMIT_ARENA_BYTES);
-	int r = registry_get(q->registry, span_of(q->operand), &arena, &s);
-	if (r == 0 && strcmp(q->verb, "review") == 0)
-		r = review(q, &s);
-	else if (r == 0 && q->json)
-		r = print_json(&s, NULL);
-	else if (r == 0)
-		print_sender(&s);
-	arena_free(&arena);
-	return r > REGISTRY_E_OVERLAP ? r : fail(q, r);
-}
-
-/* --- deciding ------------------------------------------------------------------------ */
 
 /* Whoever sits at the terminal, when he does not say. */
 static const char *login_name(void)
@@ -193,70 +78,304 @@ static const char *login_name(void)
 	return user ? user->pw_name : "unknown";
 }
 
-/* `text` was read before root was given up. */
-static int file_filings(struct request *q, struct span text)
+/* --- filing ------------------------------------------------------------------------------ */
+
+static int file_text(struct request *q, struct span text, struct arena *arena)
 {
-	struct arena arena;
 	struct filings all;
 	struct diag diag = {.out = NULL};
 	struct buf said = BUF_INIT;
-	int code = EX_OK;
-	arena_init(&arena, LIMIT_ARENA_BYTES);
-	filings_read(&all, text, q->operand, &arena, &diag);
+	filings_read(&all, text, q->operand, arena, &diag);
+	if (arena->overflowed)
+		return fail(q, -ENOMEM);
 	if (all.faults)
-		code = EX_DATAERR;
-	for (size_t i = 0; code == EX_OK && i < all.n; i++) {
-		char key[80];
-		snprintf(key, sizeof(key), "%.*s", SPAN_ARG(all.v[i].key));
-		buf_reset(&said);
-		int r = registry_file(q->registry, &all.v[i], q->by ? q->by : login_name(), &said);
-		if (said.n)
-			fprintf(stderr, "%s: %s", q->context->program, said.p);
-		q->operand = key;
-		code = fail(q, r);
-		if (code == EX_OK)
-			printf("%s filed\n", key);
-	}
+		return EX_DATAERR;
+	int r = registry_file_all(q->registry, all.v, all.n, q->by ? q->by : login_name(), &said);
+	struct span rest = buf_span(&said), line;
+	while (span_next_line(&rest, &line))
+		fprintf(stderr, "%s: %.*s\n", q->context->program, SPAN_ARG(line));
 	buf_free(&said);
+	for (size_t i = 0; r == 0 && i < all.n; i++)
+		printf("%.*s filed\n", SPAN_ARG(all.v[i].key));
+	return fail(q, r);
+}
+
+static int run_file(struct request *q)
+{
+	struct arena arena;
+	arena_init(&arena, LIMIT_REGISTRY_BYTES);
+	int code = file_text(q, q->view.bytes, &arena);
 	arena_free(&arena);
 	return code;
 }
 
-static int decide(struct request *q)
+/* Lines of `export --json`: what counts of each is the text of its filing. */
+static int text_of_json(struct request *q, struct buf *text)
 {
+	struct span rest = q->view.bytes, line;
+	for (unsigned number = 1; span_next_line(&rest, &line); number++) {
+		const char *why = "no object with 'filing'";
+		struct json_value *v = span_trim(line).n ? json_in_parse(line, &why) : NULL;
+		struct span filing = json_in_text(json_in_get(v, "filing"));
+		if (filing.p) {
+			buf_add(text, filing);
+			buf_addc(text, '\n');
+		}
+		json_in_free(v);
+		if (!filing.p && span_trim(line).n)
+			return command_fail(q->context->program, EX_DATAERR, "%s:%u: %s", q->operand,
+					    number, why);
+	}
+	return text->failed ? fail(q, -ENOMEM) : EX_OK;
+}
+
+static int run_import(struct request *q)
+{
+	struct span start = span_trim(q->view.bytes);
+	if (!start.n || start.p[0] != '{')
+		return run_file(q);
+	struct arena arena;
+	struct buf text = BUF_INIT;
+	arena_init(&arena, LIMIT_REGISTRY_BYTES);
+	int code = text_of_json(q, &text);
+	if (code == EX_OK)
+		code = file_text(q, buf_span(&text), &arena);
+	arena_free(&arena);
+	buf_free(&text);
+	return code;
+}
+
+/* --- showing ------------------------------------------------------------------------------- */
+
+static int run_list(struct request *q)
+{
+	return fail(q, registry_list(q->registry, q->json ? sender_show_json : sender_show_line,
+				     NULL));
+}
+
+static int with_sender(struct request *q, int (*show)(struct request *q,
+						      const struct registry_sender *s))
+{
+	struct arena arena;
+	struct registry_sender s;
+	arena_init(&arena, LIMIT_ARENA_BYTES);
+	int r = registry_get(q->registry, span_of(q->operand), &arena, &s);
+	if (r == 0)
+		r = show(q, &s);
+	arena_free(&arena);
+	return fail(q, r);
+}
+
+static int show(struct request *q, const struct registry_sender *s)
+{
+	return q->json ? sender_show_json(s, NULL) : sender_show_text(s);
+}
+
+static int run_show(struct request *q)
+{
+	return with_sender(q, show);
+}
+
+static int export(struct request *q, const struct registry_sender *s)
+{
+	return q->json ? sender_export_json(s, NULL) : sender_export_text(s, NULL);
+}
+
+static int run_export(struct request *q)
+{
+	if (q->operand)
+		return with_sender(q, export);
+	return fail(q, registry_list(q->registry,
+				     q->json ? sender_export_json : sender_export_text, NULL));
+}
+
+static int print_entry(const struct registry_audit *e, void *arg)
+{
+	char time[CLOCK_TEXT_BYTES];
+	const bool *json = arg;
+	struct span rest = e->detail, first = SPAN("");
+	clock_rfc3339(e->time_us, time);
+	if (*json) {
+		struct buf line = BUF_INIT;
+		struct json j = JSON_INIT(&line);
+		json_open(&j, NULL, '{');
+		json_int(&j, "seq", e->seq);
+		json_cstr(&j, "time", time);
+		json_text(&j, "key", e->key);
+		json_text(&j, "action", e->action);
+		json_text(&j, "by", e->by);
+		json_text(&j, "detail", e->detail);
+		json_text(&j, "hash", e->hash);
+		json_close(&j, '}');
+		int r = line.failed || puts(line.p) < 0 ? -EIO : 0;
+		buf_free(&line);
+		return r;
+	}
+	span_next_line(&rest, &first);
+	return printf("%s  %-20.*s %-14.*s %-12.*s %.*s\n", time, SPAN_ARG(e->key),
+		      SPAN_ARG(e->action), SPAN_ARG(e->by), SPAN_ARG(first)) < 0 ? -EIO : 0;
+}
+
+static int run_audit(struct request *q)
+{
+	return fail(q, registry_audit(q->registry, span_of(q->operand ? q->operand : ""),
+				      print_entry, &q->json));
+}
+
+/* --- reviewing ------------------------------------------------------------------------------ */
+
+static int send_tokens(struct request *q)
+{
+	struct queue *queue;
+	unsigned sent = 0;
+	const struct config *config = q->context->config;
+	int r = queue_open(config->state, &queue);
+	if (r < 0)
+		return r;
+	r = prove_send(q->registry, queue, config, span_of(q->operand), &sent);
+	queue_close(queue);
+	if (sent)
+		fprintf(stderr, "%s: %u mails with tokens are in the queue\n", q->context->program,
+			sent);
+	return r;
+}
+
+static int review(struct request *q, const struct registry_sender *s)
+{
+	if (q->json)
+		return sender_show_json(s, NULL);
+	int r = sender_show_text(s);
+	puts("\nproofs");
+	if (r == 0)
+		r = sender_show_proofs(s);
+	puts("\naudit");
+	return r ? r : registry_audit(q->registry, s->key, print_entry, &q->json);
+}
+
+static int run_review(struct request *q)
+{
+	int r = prove_names(q->registry, q->context->config, span_of(q->operand));
+	if (r == 0 && q->send)
+		r = send_tokens(q);
+	return r ? fail(q, r) : with_sender(q, review);
+}
+
+static int run_confirm(struct request *q)
+{
+	struct buf what = BUF_INIT;
 	struct span key = span_of(q->operand);
-	const char *state = "suspended";
-	int r;
-	if (strcmp(q->verb, "approve") == 0)
-		r = registry_approve(q->registry, key, q->by, q->waive, &state);
-	else if (strcmp(q->verb, "suspend") == 0)
-		r = registry_suspend(q->registry, key, q->by, q->reason);
-	else
-		r = registry_revoke(q->registry, key, q->by, q->reason, &state);
+	int r = q->token ? registry_confirm(q->registry, key, span_of(q->token), &what)
+			 : prove_mail(q->registry, q->context->config, key, q->view.bytes, &what);
+	int code = r == PROVE_E_MAIL ? command_fail(q->context->program, EX_DATAERR, "%s", what.p)
+				     : fail(q, r);
+	if (r == 0)
+		printf("%s proven: %s\n", q->operand, what.p);
+	buf_free(&what);
+	return code;
+}
+
+/* --- deciding -------------------------------------------------------------------------------- */
+
+static int decided(struct request *q, int r, const char *state)
+{
 	if (r == 0)
 		printf("%s %s\n", q->operand, state);
 	return fail(q, r);
 }
 
+static int run_approve(struct request *q)
+{
+	const char *state = "";
+	int r = registry_approve(q->registry, span_of(q->operand), q->by, q->waive, &state);
+	return decided(q, r, state);
+}
+
+static int run_needs_info(struct request *q)
+{
+	const char *state = "";
+	int r = registry_needs_info(q->registry, span_of(q->operand), q->by, q->reason, &state);
+	return decided(q, r, state);
+}
+
+static int run_suspend(struct request *q)
+{
+	int r = registry_suspend(q->registry, span_of(q->operand), q->by, q->reason);
+	return decided(q, r, "suspended");
+}
+
+static int run_revoke(struct request *q)
+{
+	const char *state = "";
+	int r = registry_revoke(q->registry, span_of(q->operand), q->by, q->reason, &state);
+	return decided(q, r, state);
+}
+
+static int run_standing(struct request *q)
+{
+	for (int i = REGISTRY_USUAL; i <= REGISTRY_POOR; i++) {
+		const char *name = registry_standing_name((enum registry_standing)i);
+		if (q->second && strcmp(q->second, name) == 0)
+			return decided(q, registry_stand(q->registry, span_of(q->operand),
+							 (enum registry_standing)i, q->by,
+							 q->reason), name);
+	}
+	return command_usage(q->context->program, "standing needs KEY and usual, good or poor");
+}
+
+/* --- words ----------------------------------------------------------------------------------- */
+
+static const struct verb verbs[] = {
+	{"file", "a file", false, false, true, run_file},
+	{"import", "a file", false, false, true, run_import},
+	{"export", NULL, false, false, false, run_export},
+	{"list", NULL, false, false, false, run_list},
+	{"show", "a key", false, false, false, run_show},
+	{"review", "a key", false, false, false, run_review},
+	{"confirm", "a key", false, false, false, run_confirm},
+	{"audit", NULL, false, false, false, run_audit},
+	{"approve", "a key", true, false, false, run_approve},
+	{"needs-info", "a key", true, true, false, run_needs_info},
+	{"suspend", "a key", true, true, false, run_suspend},
+	{"revoke", "a key", true, true, false, run_revoke},
+	{"standing", "a key", true, true, false, run_standing},
+};
+#define VERBS (sizeof(verbs) / sizeof(verbs[0]))
+
 static int check_words(struct request *q)
 {
-	static const char *const verbs[] = {"file", "list", "show", "review", "approve", "suspend",
-					    "revoke"};
-	size_t at = 0;
+	const struct verb *verb = q->verb;
 	const char *program = q->context->program;
-	while (at < 7 && (!q->verb || strcmp(q->verb, verbs[at]) != 0))
-		at++;
-	if (at == 7)
-		return command_usage(program, "file F, list, show KEY, review KEY, approve KEY, "
-					      "suspend KEY or revoke KEY is needed");
-	if (at != 1 && !q->operand)
-		return command_usage(program, "%s needs %s", q->verb, at == 0 ? "a file" : "a key");
-	if (at >= 4 && (!q->by || !*q->by))
-		return command_usage(program, "%s needs --by NAME", q->verb);
-	if (at >= 5 && (!q->reason || !*q->reason))
-		return command_usage(program, "%s needs --reason TEXT", q->verb);
+	if (!verb)
+		return command_usage(program, "a verb is needed: file, import, export, list, show, "
+					      "review, confirm, audit, approve, needs-info, suspend, "
+					      "revoke or standing");
+	if (verb->operand && !q->operand)
+		return command_usage(program, "%s needs %s", verb->name, verb->operand);
+	if (verb->by && (!q->by || !*q->by))
+		return command_usage(program, "%s needs --by NAME", verb->name);
+	if (verb->reason && (!q->reason || !*q->reason))
+		return command_usage(program, "%s needs --reason TEXT", verb->name);
 	if (q->waive && !*q->waive)
 		return command_usage(program, "--waive needs a reason");
+	if (verb->run == run_confirm && !q->token == !q->mail)
+		return command_usage(program, "confirm needs --token TOKEN or --mail FILE");
+	return EX_OK;
+}
+
+static int take_word(struct request *q, const char *word)
+{
+	if (!q->verb) {
+		for (size_t i = 0; i < VERBS && !q->verb; i++)
+			if (strcmp(word, verbs[i].name) == 0)
+				q->verb = &verbs[i];
+		return q->verb ? EX_OK : command_usage(q->context->program, "unknown verb '%s'", word);
+	}
+	if (!q->operand)
+		q->operand = word;
+	else if (!q->second && q->verb->run == run_standing)
+		q->second = word;
+	else
+		return command_usage(q->context->program, "too many words: '%s'", word);
 	return EX_OK;
 }
 
@@ -264,57 +383,47 @@ static int read_words(struct request *q, int argc, char **argv)
 {
 	struct options o = {.program = q->context->program, .argc = argc, .argv = argv};
 	const char *operand, *option;
-	while ((option = options_next(&o, &operand))) {
+	int code = EX_OK;
+	while (code == EX_OK && (option = options_next(&o, &operand))) {
 		const char **value = strcmp(option, "--by") == 0       ? &q->by
 				     : strcmp(option, "--reason") == 0 ? &q->reason
 				     : strcmp(option, "--waive") == 0  ? &q->waive
+				     : strcmp(option, "--token") == 0  ? &q->token
+				     : strcmp(option, "--mail") == 0   ? &q->mail
 								       : NULL;
 		if (strcmp(option, "--json") == 0)
 			q->json = true;
+		else if (strcmp(option, "--send") == 0)
+			q->send = true;
 		else if (value && !(*value = options_value(&o)))
 			return EX_USAGE;
 		else if (*option && !value)
 			return command_usage(o.program, "unknown option '%s'", option);
-		else if (!*option && !q->verb)
-			q->verb = operand;
-		else if (!*option && !q->operand)
-			q->operand = operand;
 		else if (!*option)
-			return command_usage(o.program, "too many words: '%s'", operand);
+			code = take_word(q, operand);
 	}
-	return check_words(q);
+	return code == EX_OK ? check_words(q) : code;
 }
 
 int cmd_sender(struct command_context *context, int argc, char **argv)
 {
 	struct request q = {.context = context};
-	struct file_view view = {SPAN_NONE, NULL};
 	int code = read_words(&q, argc, argv);
 	if (code != EX_OK)
 		return code;
-	bool filing = strcmp(q.verb, "file") == 0;
-	if (filing) {
-		int r = file_view_input(q.operand, LIMIT_RULE_FILE_BYTES, &view);
+	const char *file = q.verb->reads ? q.operand : q.mail;
+	if (file) {
+		int r = file_view_input(file, LIMIT_FILINGS_BYTES, &q.view);
 		if (r < 0)
-			return command_fail(context->program, EX_NOINPUT, "%s: %s", q.operand,
-					    strerror(-r));
+			return command_fail(context->program, EX_NOINPUT, "%s: %s", file, strerror(-r));
 	}
 	int r = state_folder_enter(context->config);
 	if (r == 0)
 		r = registry_open(context->config->state, &q.registry);
 	if (r == 0)
 		complaint_drop_open(context->config->state);
-	if (r < 0)
-		code = fail(&q, r);
-	else if (filing)
-		code = file_filings(&q, view.bytes);
-	else if (strcmp(q.verb, "list") == 0)
-		code = fail(&q, registry_list(q.registry, q.json ? print_json : print_line, NULL));
-	else if (strcmp(q.verb, "show") == 0 || strcmp(q.verb, "review") == 0)
-		code = show(&q);
-	else
-		code = decide(&q);
+	code = r < 0 ? fail(&q, r) : q.verb->run(&q);
 	registry_close(q.registry);
-	file_view_close(&view);
+	file_view_close(&q.view);
 	return code;
 }

@@ -1,7 +1,6 @@
-#include "feedback/filing.h"
+#include "feedback/filing_private.h"
 
 #include "analyze/identity.h"
-#include "base/lexer.h"
 
 /* Characters of a key: it is a name in file names, Redis keys and commands. */
 #define KEY_BYTES 64
@@ -37,22 +36,7 @@ bool domain_name_valid(struct span name)
 
 /* --- words ------------------------------------------------------------------ */
 
-/* The shared lexer, its token kinds reduced to those of a filing. */
-enum kind { T_END, T_WORD, T_TEXT, T_OPEN, T_CLOSE, T_OTHER };
-
-struct reader {
-	struct lexer lexer;
-	bool started; /* the lexer stands on its first token from the beginning */
-	enum kind token;
-	struct span value;
-	struct arena *arena;
-	struct diag *diag;
-};
-
-/* At the token just read. */
-#define fault(r, ...) diag_error((r)->diag, (r)->lexer.token.at, __VA_ARGS__)
-
-static void next(struct reader *r)
+void filing_next(struct reader *r)
 {
 	if (r->started)
 		lexer_next(&r->lexer);
@@ -84,7 +68,7 @@ static void next(struct reader *r)
 	}
 }
 
-static void unknown_word(struct reader *r, const char *what, const char *const *words, size_t n)
+void filing_unknown(struct reader *r, const char *what, const char *const *words, size_t n)
 {
 	struct diag_guess guess = diag_guess(r->value);
 	for (size_t i = 0; i < n; i++)
@@ -94,10 +78,9 @@ static void unknown_word(struct reader *r, const char *what, const char *const *
 
 /* --- statements ---------------------------------------------------------------- */
 
-/* The value behind a word: a text or a word. */
-static bool value(struct reader *r, const char *of, struct span *value_r)
+bool filing_value(struct reader *r, const char *of, struct span *value_r)
 {
-	next(r);
+	filing_next(r);
 	if (r->token != T_WORD && r->token != T_TEXT) {
 		fault(r, "'%s' needs a value, not %s", of, token_name(&r->lexer.token));
 		return false;
@@ -107,24 +90,40 @@ static bool value(struct reader *r, const char *of, struct span *value_r)
 }
 
 /* Past the '}' of the block that is open. */
-static void skip_block(struct reader *r)
+void filing_skip_block(struct reader *r)
 {
 	for (unsigned depth = 1; depth && r->token != T_END;) {
-		next(r);
+		filing_next(r);
 		depth += r->token == T_OPEN;
 		depth -= r->token == T_CLOSE;
 	}
+}
+
+static size_t count_digits(struct span s)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < s.n; i++)
+		n += ascii_is_digit(s.p[i]);
+	return n;
 }
 
 static void check_org(struct reader *r, enum filing_org field, struct span v)
 {
 	if (!span_trim(v).n)
 		fault(r, "'%s' is empty", filing_org_name(field));
-	else if (field == ORG_CREDIT_CODE && !credit_code_valid(v))
+	else if (field == ORG_CREDIT_CODE && !credit_code_valid(v) && !organization_code_valid(v))
 		fault(r, "'%.*s' is no unified social credit code: its check digit or form is wrong "
 			 "(GB 32100)", SPAN_ARG(v));
-	else if (field == ORG_EMAIL && span_find_char(v, '@') == SIZE_MAX)
+	else if (field == ORG_LICENCE && v.n == 15 && count_digits(v) == 15 &&
+		 !licence_number_valid(v))
+		fault(r, "'%.*s' is no registration number of a licence: its check digit is wrong",
+		      SPAN_ARG(v));
+	else if (field == ORG_EMAIL && !mail_address_valid(v))
 		fault(r, "'%.*s' is no mail address", SPAN_ARG(v));
+	else if (field == ORG_PHONE && (count_digits(v) < 5 || count_digits(v) > 20))
+		fault(r, "'%.*s' is no telephone number", SPAN_ARG(v));
+	else if (field == ORG_WEBSITE && !domain_name_valid(arena_lower(r->arena, v)))
+		fault(r, "'%.*s' is no domain name; a website is filed by its domain", SPAN_ARG(v));
 }
 
 static void read_org(struct reader *r, struct filing *f)
@@ -134,24 +133,24 @@ static void read_org(struct reader *r, struct filing *f)
 		FILING_ORG(X)
 #undef X
 	};
-	next(r);
+	filing_next(r);
 	if (r->token != T_OPEN) {
 		fault(r, "'org' needs a block { ... }");
 		return;
 	}
-	for (next(r); r->token != T_CLOSE && r->token != T_END; next(r)) {
+	for (filing_next(r); r->token != T_CLOSE && r->token != T_END; filing_next(r)) {
 		size_t field = 0;
 		while (field < FILING_ORG_FIELDS && !span_eq(r->value, span_of(names[field])))
 			field++;
 		if (r->token != T_WORD || field == FILING_ORG_FIELDS) {
-			unknown_word(r, "field of 'org'", names, FILING_ORG_FIELDS);
+			filing_unknown(r, "field of 'org'", names, FILING_ORG_FIELDS);
 			if (r->token == T_WORD)
-				next(r); /* its value */
+				filing_next(r); /* its value */
 			continue;
 		}
 		if (f->org[field].p)
 			fault(r, "'%s' stands here twice", names[field]);
-		if (value(r, names[field], &f->org[field]))
+		if (filing_value(r, names[field], &f->org[field]))
 			check_org(r, (enum filing_org)field, f->org[field]);
 		else if (r->token == T_CLOSE)
 			break;
@@ -164,72 +163,22 @@ static void read_org(struct reader *r, struct filing *f)
 #define SHORTEST_V4 12
 #define SHORTEST_V6 24
 
-static void read_range_block(struct reader *r, struct filing_range *range)
+bool filing_read_class(struct reader *r, struct span *class_r)
 {
-	static const char *const words[] = {"owner", "domain", "class"};
 	static const char *const classes[] = {"commercial", "transactional", "mixed"};
-	for (next(r); r->token != T_CLOSE && r->token != T_END; next(r)) {
-		struct span word = r->value, v;
-		size_t at = 0;
-		while (at < 3 && !span_eq(word, span_of(words[at])))
-			at++;
-		if (r->token != T_WORD || at == 3) {
-			unknown_word(r, "word of 'ip'", words, 3);
-			if (r->token == T_WORD)
-				next(r);
-			continue;
-		}
-		if (!value(r, words[at], &v))
-			break;
-		if (at == 0)
-			range->owner = v;
-		else if (at == 1)
-			range->domain = arena_lower(r->arena, v);
-		else
-			range->class = v;
-		if (at == 1 && !domain_name_valid(v))
-			fault(r, "'%.*s' is no domain name", SPAN_ARG(v));
-		if (at == 2 && !span_eq(v, SPAN("commercial")) &&
-		    !span_eq(v, SPAN("transactional")) && !span_eq(v, SPAN("mixed")))
-			unknown_word(r, "class of mail", classes, 3);
-	}
-	if (r->token == T_END)
-		fault(r, "a '}' is missing");
-}
-
-/* Returns whether the next token is read already. */
-static bool read_range(struct reader *r, struct filing *f)
-{
-	struct filing_range range = {.owner = SPAN_NONE};
-	struct span v;
-	if (!value(r, "ip", &v))
+	if (!filing_value(r, "class", class_r))
 		return true;
-	if (!ip_prefix_parse(v, &range.prefix)) {
-		fault(r, "'%.*s' is no address range, or has host bits set", SPAN_ARG(v));
-	} else if (range.prefix.bits < (range.prefix.ip.family == 4 ? SHORTEST_V4 : SHORTEST_V6)) {
-		fault(r, "'%.*s' is larger than a sender's range may be (/%d)", SPAN_ARG(v),
-		      range.prefix.ip.family == 4 ? SHORTEST_V4 : SHORTEST_V6);
-	} else {
-		for (size_t i = 0; i < f->n_ranges; i++)
-			if (ip_prefix_holds(&f->ranges[i].prefix, &range.prefix.ip) ||
-			    ip_prefix_holds(&range.prefix, &f->ranges[i].prefix.ip))
-				fault(r, "'%.*s' overlaps a range of this filing", SPAN_ARG(v));
-	}
-	next(r);
-	if (r->token == T_OPEN) {
-		read_range_block(r, &range);
-		next(r);
-	}
-	if (arena_grow(r->arena, (void **)&f->ranges, f->n_ranges, &f->cap_ranges,
-		       sizeof(*f->ranges)))
-		f->ranges[f->n_ranges++] = range;
-	return true;
+	for (size_t i = 0; i < 3; i++)
+		if (span_eq(*class_r, span_of(classes[i])))
+			return false;
+	filing_unknown(r, "class of mail", classes, 3);
+	return false;
 }
 
-static bool read_domain(struct reader *r, const char *word, struct span **v, size_t *n, size_t *cap)
+bool filing_read_domain(struct reader *r, const char *word, struct span **v, size_t *n, size_t *cap)
 {
 	struct span name;
-	if (!value(r, word, &name))
+	if (!filing_value(r, word, &name))
 		return true;
 	name = arena_lower(r->arena, name);
 	if (!domain_name_valid(name))
@@ -243,30 +192,97 @@ static bool read_domain(struct reader *r, const char *word, struct span **v, siz
 	return false;
 }
 
-static bool read_rate(struct reader *r, struct filing *f)
+static void read_range_block(struct reader *r, struct filing_range *range)
 {
-	struct span number, per;
-	if (!value(r, "rate", &number))
+	static const char *const words[] = {"owner", "domain", "class"};
+	filing_next(r);
+	while (r->token != T_CLOSE && r->token != T_END) {
+		bool read = false;
+		if (span_eq(r->value, SPAN("owner"))) {
+			read = !filing_value(r, "owner", &range->owner);
+		} else if (span_eq(r->value, SPAN("domain"))) {
+			read = filing_read_domain(r, "domain", &range->domains, &range->n_domains,
+						  &range->cap_domains);
+		} else if (span_eq(r->value, SPAN("class"))) {
+			read = filing_read_class(r, &range->class);
+		} else {
+			filing_unknown(r, "word of 'ip'", words, 3);
+			if (r->token == T_WORD)
+				filing_next(r); /* its value */
+		}
+		if (!read)
+			filing_next(r);
+	}
+	if (r->token == T_END)
+		fault(r, "a '}' is missing");
+}
+
+bool filing_read_prefix(struct reader *r, struct ip_prefix *prefix_r)
+{
+	struct span v;
+	prefix_r->ip.family = 0;
+	if (!filing_value(r, "ip", &v))
 		return true;
-	if (!span_number(number, 1000000000, &f->rate) || f->rate == 0)
+	struct ip_prefix prefix;
+	if (!ip_prefix_parse(v, &prefix))
+		fault(r, "'%.*s' is no address range, or has host bits set", SPAN_ARG(v));
+	else if (prefix.bits < (prefix.ip.family == 4 ? SHORTEST_V4 : SHORTEST_V6))
+		fault(r, "'%.*s' is larger than a sender's range may be (/%d)", SPAN_ARG(v),
+		      prefix.ip.family == 4 ? SHORTEST_V4 : SHORTEST_V6);
+	else
+		*prefix_r = prefix;
+	return false;
+}
+
+static bool read_range(struct reader *r, struct filing *f)
+{
+	struct filing_range range = {.owner = SPAN_NONE};
+	if (filing_read_prefix(r, &range.prefix))
+		return true;
+	for (size_t i = 0; i < f->n_ranges && range.prefix.ip.family; i++)
+		if (ip_prefix_holds(&f->ranges[i].prefix, &range.prefix.ip) ||
+		    ip_prefix_holds(&range.prefix, &f->ranges[i].prefix.ip))
+			fault(r, "'%.*s' overlaps a range of this filing", SPAN_ARG(r->value));
+	filing_next(r);
+	if (r->token == T_OPEN) {
+		read_range_block(r, &range);
+		filing_next(r);
+	}
+	if (arena_grow(r->arena, (void **)&f->ranges, f->n_ranges, &f->cap_ranges,
+		       sizeof(*f->ranges)))
+		f->ranges[f->n_ranges++] = range;
+	return true;
+}
+
+int64_t filing_rate_window_s(const struct filing_rate *rate)
+{
+	return span_eq(rate->per, SPAN("minute")) ? 60 : span_eq(rate->per, SPAN("hour")) ? 3600 : 86400;
+}
+
+bool filing_read_rate(struct reader *r, const char *word, struct filing_rate *rate)
+{
+	static const char *const units[] = {"minute", "hour", "day"};
+	struct span number, per;
+	if (!filing_value(r, word, &number))
+		return true;
+	if (!span_number(number, 1000000000, &rate->messages) || rate->messages == 0)
 		fault(r, "'%.*s' is no number of messages", SPAN_ARG(number));
-	if (!value(r, "rate", &per))
+	if (!filing_value(r, word, &per))
 		return true;
 	if (!span_eq(per, SPAN("per"))) {
 		fault(r, "a rate is written 'NUMBER per hour' or 'per day'");
 		return true;
 	}
-	if (!value(r, "rate", &f->rate_per))
+	if (!filing_value(r, word, &rate->per))
 		return true;
-	if (!span_eq(f->rate_per, SPAN("minute")) && !span_eq(f->rate_per, SPAN("hour")) &&
-	    !span_eq(f->rate_per, SPAN("day"))) {
-		static const char *const units[] = {"minute", "hour", "day"};
-		unknown_word(r, "unit of time", units, 3);
-	}
+	for (size_t i = 0; i < 3; i++)
+		if (span_eq(rate->per, span_of(units[i])))
+			return false;
+	filing_unknown(r, "unit of time", units, 3);
 	return false;
 }
 
-static bool address_valid(struct span s)
+bool mail_address_valid(struct span s)
 {
 	size_t at = span_rfind_char(s, '@');
 	if (at == SIZE_MAX || at == 0 || at > 64 || !domain_name_valid(span_sub(s, at + 1, s.n)))
@@ -284,7 +300,7 @@ static void read_feedback_block(struct reader *r, struct filing *f)
 	static const char *const profiles[] = {"token", "headers", "full", "ids-only"};
 	static const char *const languages[] = {"en", "zh"};
 	struct span v;
-	for (next(r); r->token != T_CLOSE && r->token != T_END; next(r)) {
+	for (filing_next(r); r->token != T_CLOSE && r->token != T_END; filing_next(r)) {
 		if (span_eq(r->value, SPAN("complaint"))) {
 			f->feedback.complaint = true;
 		} else if (span_eq(r->value, SPAN("error"))) {
@@ -292,18 +308,18 @@ static void read_feedback_block(struct reader *r, struct filing *f)
 		} else if (span_eq(r->value, SPAN("xarf"))) {
 			f->feedback.complaint = f->feedback.xarf = true;
 		} else if (span_eq(r->value, SPAN("profile"))) {
-			if (!value(r, "profile", &v))
+			if (!filing_value(r, "profile", &v))
 				break;
 			if (!redact_profile_parse(v, &f->feedback.profile))
-				unknown_word(r, "profile", profiles, 4);
+				filing_unknown(r, "profile", profiles, 4);
 		} else if (span_eq(r->value, SPAN("language"))) {
-			if (!value(r, "language", &v))
+			if (!filing_value(r, "language", &v))
 				break;
 			f->feedback.chinese = span_eq(v, SPAN("zh"));
 			if (!f->feedback.chinese && !span_eq(v, SPAN("en")))
-				unknown_word(r, "language", languages, 2);
+				filing_unknown(r, "language", languages, 2);
 		} else {
-			unknown_word(r, "word of 'feedback'", words, 5);
+			filing_unknown(r, "word of 'feedback'", words, 5);
 		}
 	}
 	if (r->token == T_END)
@@ -313,13 +329,13 @@ static void read_feedback_block(struct reader *r, struct filing *f)
 static bool read_feedback(struct reader *r, struct filing *f)
 {
 	bool twice = f->feedback.address.p != NULL;
-	if (!value(r, "feedback", &f->feedback.address))
+	if (!filing_value(r, "feedback", &f->feedback.address))
 		return true;
 	if (twice)
 		fault(r, "'feedback' stands here twice");
-	if (!address_valid(f->feedback.address))
+	if (!mail_address_valid(f->feedback.address))
 		fault(r, "'%.*s' is no mail address", SPAN_ARG(f->feedback.address));
-	next(r);
+	filing_next(r);
 	f->feedback.complaint = f->feedback.error = r->token != T_OPEN;
 	if (r->token != T_OPEN)
 		return true;
@@ -330,7 +346,10 @@ static bool read_feedback(struct reader *r, struct filing *f)
 /* Returns whether the token that follows is read already. */
 static bool read_statement(struct reader *r, struct filing *f)
 {
-	static const char *const words[] = {"org", "ip", "domain", "dkim", "rate", "feedback"};
+	static const char *const words[] = {"org", "ip", "domain", "dkim", "rate", "feedback",
+					    "campaign", "certificate", "other", "effective",
+					    "expires"};
+	static const size_t n_words = sizeof(words) / sizeof(words[0]);
 	if (span_eq(r->value, SPAN("org"))) {
 		read_org(r, f);
 		return false;
@@ -338,27 +357,37 @@ static bool read_statement(struct reader *r, struct filing *f)
 	if (span_eq(r->value, SPAN("ip")))
 		return read_range(r, f);
 	if (span_eq(r->value, SPAN("domain")))
-		return read_domain(r, "domain", &f->domains, &f->n_domains, &f->cap_domains);
+		return filing_read_domain(r, "domain", &f->domains, &f->n_domains, &f->cap_domains);
 	if (span_eq(r->value, SPAN("dkim")))
-		return read_domain(r, "dkim", &f->dkim, &f->n_dkim, &f->cap_dkim);
+		return filing_read_domain(r, "dkim", &f->dkim, &f->n_dkim, &f->cap_dkim);
 	if (span_eq(r->value, SPAN("rate")))
-		return read_rate(r, f);
+		return filing_read_rate(r, "rate", &f->rate);
 	if (span_eq(r->value, SPAN("feedback")))
 		return read_feedback(r, f);
+	if (span_eq(r->value, SPAN("campaign")))
+		return filing_read_campaign(r, f);
+	if (span_eq(r->value, SPAN("certificate")))
+		return filing_read_certificate(r, f);
+	if (span_eq(r->value, SPAN("other")))
+		return filing_read_other(r, f);
+	if (span_eq(r->value, SPAN("effective")))
+		return filing_read_time(r, "effective", false, &f->effective_us);
+	if (span_eq(r->value, SPAN("expires")))
+		return filing_read_time(r, "expires", true, &f->expires_us);
 	if (r->token == T_WORD)
-		unknown_word(r, "statement", words, 6);
+		filing_unknown(r, "statement", words, n_words);
 	else
-		fault(r, "a statement begins with a word: org ip domain dkim rate feedback");
+		fault(r, "a statement begins with a word: org ip domain dkim rate feedback ...");
 	/* What belongs to it is passed over up to the next statement or the end of its block. */
 	for (;;) {
-		next(r);
+		filing_next(r);
 		if (r->token == T_OPEN) {
-			skip_block(r);
+			filing_skip_block(r);
 			continue;
 		}
 		if (r->token == T_END || r->token == T_CLOSE)
 			return r->token == T_CLOSE || r->token == T_END;
-		for (size_t i = 0; r->token == T_WORD && i < 6; i++)
+		for (size_t i = 0; r->token == T_WORD && i < n_words; i++)
 			if (span_eq(r->value, span_of(words[i])))
 				return true;
 	}
@@ -380,7 +409,7 @@ static void read_sender(struct reader *r, struct filings *all)
 	struct filing f = {.key = SPAN_NONE};
 	const char *start = r->lexer.token.raw.p;
 	struct place at = r->lexer.token.at;
-	next(r);
+	filing_next(r);
 	f.key = r->value;
 	if (r->token != T_WORD || !key_valid(f.key))
 		fault(r, "'%.*s' is no key of a sender: lower-case letters, digits, '-', '.', '_', at "
@@ -388,15 +417,15 @@ static void read_sender(struct reader *r, struct filings *all)
 	for (size_t i = 0; i < all->n; i++)
 		if (span_eq(all->v[i].key, f.key))
 			fault(r, "sender '%.*s' is filed twice in this file", SPAN_ARG(f.key));
-	next(r);
+	filing_next(r);
 	if (r->token != T_OPEN) {
 		fault(r, "'sender %.*s' needs a block { ... }", SPAN_ARG(f.key));
 		return;
 	}
-	next(r);
+	filing_next(r);
 	while (r->token != T_CLOSE && r->token != T_END)
 		if (!read_statement(r, &f))
-			next(r);
+			filing_next(r);
 	if (r->token == T_END)
 		diag_error(r->diag, at, "the block of 'sender %.*s' has no closing '}'",
 			   SPAN_ARG(f.key));
@@ -418,7 +447,7 @@ void filings_read(struct filings *all, struct span text, const char *file, struc
 	unsigned before = diag->errors;
 	*all = (struct filings){.v = NULL};
 	lexer_init(&r.lexer, arena, diag, file, text);
-	for (next(&r); r.token != T_END; next(&r)) {
+	for (filing_next(&r); r.token != T_END; filing_next(&r)) {
 		if (r.token == T_WORD && span_eq(r.value, SPAN("sender"))) {
 			read_sender(&r, all);
 			continue;
@@ -426,51 +455,11 @@ void filings_read(struct filings *all, struct span text, const char *file, struc
 		fault(&r, "a filing begins with 'sender KEY {', not with %s",
 		      token_name(&r.lexer.token));
 		while (r.token != T_END && !(r.token == T_WORD && span_eq(r.value, SPAN("sender"))))
-			next(&r);
+			filing_next(&r);
 		if (r.token != T_END)
 			read_sender(&r, all);
 	}
 	if (all->n == 0 && diag->errors == before)
 		fault(&r, "there is no filing in it");
 	all->faults = diag->errors - before;
-}
-
-struct span filing_missing(const struct filing *f, struct arena *arena)
-{
-	static const enum filing_org needed[] = {ORG_NAME, ORG_ADDRESS, ORG_NATURE, ORG_CREDIT_CODE,
-						 ORG_CONTACT, ORG_PHONE, ORG_EMAIL};
-	struct span missing = SPAN("");
-	for (size_t i = 0; i < sizeof(needed) / sizeof(needed[0]); i++)
-		if (!f->org[needed[i]].p)
-			missing = arena_printf(arena, "%.*s%sorg.%s", SPAN_ARG(missing),
-					       missing.n ? " " : "", filing_org_name(needed[i]));
-	if (f->n_ranges == 0)
-		missing = arena_printf(arena, "%.*s%sip", SPAN_ARG(missing), missing.n ? " " : "");
-	if (!f->feedback.address.p)
-		missing = arena_printf(arena, "%.*s%sfeedback", SPAN_ARG(missing),
-				       missing.n ? " " : "");
-	return missing;
-}
-
-static struct span domain_overlap(const struct span *a, size_t n, const struct span *b, size_t m)
-{
-	for (size_t i = 0; i < n; i++)
-		for (size_t k = 0; k < m; k++)
-			if (span_eq(a[i], b[k]))
-				return a[i];
-	return SPAN_NONE;
-}
-
-struct span filing_overlap(const struct filing *a, const struct filing *b, struct arena *arena)
-{
-	char text[IP_TEXT_BYTES];
-	for (size_t i = 0; i < a->n_ranges; i++)
-		for (size_t k = 0; k < b->n_ranges; k++)
-			if (ip_prefix_holds(&a->ranges[i].prefix, &b->ranges[k].prefix.ip) ||
-			    ip_prefix_holds(&b->ranges[k].prefix, &a->ranges[i].prefix.ip))
-				return arena_printf(arena, "%s/%u",
-						    ip_text(&a->ranges[i].prefix.ip, text),
-						    a->ranges[i].prefix.bits);
-	struct span found = domain_overlap(a->dkim, a->n_dkim, b->dkim, b->n_dkim);
-	return found.p ? found : domain_overlap(a->domains, a->n_domains, b->domains, b->n_domains);
 }

@@ -2,13 +2,24 @@
  * filing - what a sender files about himself: clause 2.1.1 in the words of CONTRACT section 5.
  *
  *     sender KEY {
- *         org      { name "..." credit-code "..." ... }
- *         ip       192.0.2.0/28 { owner "..." domain mail.example.com class commercial }
- *         domain   example.com
- *         dkim     example.com
- *         rate     3000 per hour
- *         feedback fbl@example.com { complaint error xarf profile token language zh }
+ *         org         { name "..." credit-code "..." ... }
+ *         ip          192.0.2.0/28 { owner "..." domain mail.example.com class commercial }
+ *         domain      example.com
+ *         dkim        example.com
+ *         rate        3000 per hour
+ *         feedback    fbl@example.com { complaint error xarf profile token language zh }
+ *         campaign    spring { from news@example.com helo mail.example.com ip 192.0.2.0/29
+ *                              domain example.com recipients 20000 cycle "weekly"
+ *                              rate 1000 per hour max-rate 300 per hour class commercial
+ *                              sample "spring.eml" SHA-256 }
+ *         certificate { filing "..." number "..." issued 2026-01-15 expires 2027-01-14 }
+ *         other       "what else there is to say"
+ *         effective   2027-01-31
+ *         expires     2027-12-31
  *     }
+ *
+ * Filing number and certificate are the Internet Society's (clause 2.1.4), only recorded here.
+ * Days begin and end at midnight of Asia/Shanghai; a time of RFC 3339 is taken as it is.
  *
  * All faults are told at once, as file:line:column. A filing without faults may still lack what
  * 2.1.1 asks for; filing_missing() names that.
@@ -38,7 +49,26 @@ enum filing_org {
 
 struct filing_range {
 	struct ip_prefix prefix;
-	struct span owner, domain, class;
+	struct span owner, class;
+	struct span *domains; /* that the addresses map to, lower case */
+	size_t n_domains, cap_domains;
+};
+
+struct filing_rate {
+	uint64_t messages; /* 0: not filed */
+	struct span per;   /* minute hour day */
+};
+int64_t filing_rate_window_s(const struct filing_rate *rate);
+
+/* Clause 2.1.1(3): voluntary. */
+struct filing_campaign {
+	struct span name, cycle, class;
+	struct ip_prefix *ranges;
+	struct span *domains, *from, *helo; /* lower case */
+	size_t n_ranges, cap_ranges, n_domains, cap_domains, n_from, cap_from, n_helo, cap_helo;
+	uint64_t recipients;
+	struct filing_rate rate, max_rate; /* on average; the most of one address */
+	struct span sample, sample_sha256; /* name of the letter, its hash in hexadecimal */
 };
 
 struct filing {
@@ -48,8 +78,16 @@ struct filing {
 	size_t n_ranges, cap_ranges;
 	struct span *domains, *dkim; /* lower case */
 	size_t n_domains, cap_domains, n_dkim, cap_dkim;
-	uint64_t rate; /* 0: not filed */
-	struct span rate_per;
+	struct filing_rate rate;
+	struct filing_campaign *campaigns;
+	size_t n_campaigns, cap_campaigns;
+	struct {
+		struct span filing, number; /* of the Internet Society */
+		int64_t issued_us, expires_us; /* 0: not filed */
+	} certificate;
+	struct span *other;
+	size_t n_other, cap_other;
+	int64_t effective_us, expires_us; /* 0: at once; as long as the provider lets it */
 	struct {
 		struct span address; /* .p NULL: not filed */
 		bool complaint, error;
@@ -69,11 +107,18 @@ struct filings {
 void filings_read(struct filings *f, struct span text, const char *file, struct arena *arena,
 		  struct diag *diag);
 /* Names, separated by blanks, of what clause 2.1.1 asks for and the filing lacks; "" when it is
- * complete. */
+ * complete. A natural person (Note 2) has no code, scope, capital and representative. */
 struct span filing_missing(const struct filing *f, struct arena *arena);
-/* A range, domain or DKIM domain that both file: its text; .p NULL: none. */
-struct span filing_overlap(const struct filing *a, const struct filing *b, struct arena *arena);
+/* What is odd but possible, a line each: addresses that are not public, dates that have passed. */
+struct buf;
+void filing_doubts(const struct filing *f, int64_t now_us, struct buf *lines);
 
 /* RFC 1123 host name of at least two labels, the last one not a number. */
 bool domain_name_valid(struct span name);
+/* A mail address whose domain is such a name, without quotes. */
+bool mail_address_valid(struct span s);
+/* GB 11714: eight characters and a check character, with or without '-' before it. */
+bool organization_code_valid(struct span code);
+/* 15 digits, the last one a check digit (ISO 7064 MOD 11,10), as licences had before 2015. */
+bool licence_number_valid(struct span number);
 const char *filing_org_name(enum filing_org field);

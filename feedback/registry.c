@@ -9,25 +9,39 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/limits.h"
-#include "base/log.h"
-#include "feedback/db.h"
 
+/*
+ * sender.holds is the filing in force, sender.waits the one under review. filing.decided: two
+ * people have approved it. claim.since_us: when it came into force; NULL while its filing waits.
+ */
 static const char schema[] =
 	"CREATE TABLE IF NOT EXISTS sender ("
 	" key TEXT PRIMARY KEY, state TEXT NOT NULL, name TEXT, holds INTEGER, waits INTEGER,"
-	" token TEXT NOT NULL, revoked_by TEXT, filed_us INTEGER NOT NULL);"
+	" token TEXT NOT NULL, revoked_by TEXT, filed_us INTEGER NOT NULL, reason TEXT,"
+	" receipt TEXT, since_us INTEGER, until_us INTEGER, standing INTEGER NOT NULL DEFAULT 0,"
+	" due_us INTEGER);"
+	"CREATE INDEX IF NOT EXISTS sender_due ON sender (due_us) WHERE due_us IS NOT NULL;"
 	"CREATE TABLE IF NOT EXISTS filing ("
 	" id INTEGER PRIMARY KEY, key TEXT NOT NULL, text TEXT NOT NULL, filed_by TEXT,"
-	" filed_us INTEGER NOT NULL, waived TEXT);"
+	" filed_us INTEGER NOT NULL, effective_us INTEGER NOT NULL, expires_us INTEGER NOT NULL,"
+	" waived TEXT, decided INTEGER NOT NULL DEFAULT 0);"
 	"CREATE TABLE IF NOT EXISTS approval ("
 	" filing INTEGER NOT NULL, by TEXT NOT NULL, time_us INTEGER NOT NULL,"
 	" PRIMARY KEY (filing, by)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS claim ("
+	" filing INTEGER NOT NULL, kind INTEGER NOT NULL, subject BLOB NOT NULL,"
+	" bits INTEGER NOT NULL, key TEXT NOT NULL, since_us INTEGER,"
+	" PRIMARY KEY (kind, subject, bits, filing)) WITHOUT ROWID;"
+	"CREATE INDEX IF NOT EXISTS claim_filing ON claim (filing);"
 	"CREATE TABLE IF NOT EXISTS proof ("
-	" key TEXT NOT NULL, kind TEXT NOT NULL, subject TEXT NOT NULL, made_us INTEGER NOT NULL,"
-	" detail TEXT, PRIMARY KEY (key, kind, subject)) WITHOUT ROWID;"
+	" key TEXT NOT NULL, kind INTEGER NOT NULL, subject TEXT NOT NULL, token TEXT,"
+	" asked_us INTEGER, made_us INTEGER, detail TEXT,"
+	" PRIMARY KEY (key, kind, subject)) WITHOUT ROWID;"
 	"CREATE TABLE IF NOT EXISTS audit ("
 	" seq INTEGER PRIMARY KEY, time_us INTEGER NOT NULL, key TEXT NOT NULL,"
 	" action TEXT NOT NULL, by TEXT NOT NULL, detail TEXT NOT NULL, hash TEXT NOT NULL);"
+	"CREATE TABLE IF NOT EXISTS head ("
+	" one INTEGER PRIMARY KEY, seq INTEGER NOT NULL, hash TEXT NOT NULL);"
 	"CREATE TRIGGER IF NOT EXISTS audit_kept BEFORE UPDATE ON audit"
 	" BEGIN SELECT RAISE(ABORT, 'the audit is only added to'); END;"
 	"CREATE TRIGGER IF NOT EXISTS audit_whole BEFORE DELETE ON audit"
@@ -44,6 +58,8 @@ int registry_open(const char *state, struct registry **r_r)
 		return -ENOMEM;
 	reg->version = -1;
 	int r = db_open(path, schema, &reg->db);
+	if (r == 0)
+		r = registry_advance(reg, clock_now_us());
 	if (r < 0) {
 		registry_close(reg);
 		return r;
@@ -61,87 +77,10 @@ void registry_close(struct registry *reg)
 	free(reg);
 }
 
-/* --- audit --------------------------------------------------------------------- */
-
-static void entry_hash(struct span before, const struct registry_audit *e,
-		       char out[SHA256_TEXT_BYTES])
-{
-	struct buf text = BUF_INIT;
-	struct json j = JSON_INIT(&text); /* quoting keeps fields apart */
-	json_open(&j, NULL, '[');
-	json_text(&j, NULL, before);
-	json_int(&j, NULL, e->seq);
-	json_int(&j, NULL, e->time_us);
-	json_text(&j, NULL, e->key);
-	json_text(&j, NULL, e->action);
-	json_text(&j, NULL, e->by);
-	json_text(&j, NULL, e->detail);
-	json_close(&j, ']');
-	sha256_text(buf_span(&text), out);
-	buf_free(&text);
-}
-
-/* Inside a transaction. */
-static int audit(struct registry *reg, struct span key, const char *action, const char *by,
-		 struct span detail)
-{
-	char hash[SHA256_TEXT_BYTES], before[SHA256_TEXT_BYTES] = "";
-	struct registry_audit e = {.time_us = clock_now_us(), .key = key,
-				   .action = span_of(action), .by = span_of(by ? by : ""),
-				   .detail = detail.p ? detail : SPAN("")};
-	struct db_query *q = db_query(reg->db,
-				      "SELECT seq, hash FROM audit ORDER BY seq DESC LIMIT 1");
-	int r = db_step(q);
-	if (r == DB_ROW) {
-		e.seq = db_int(q, 0);
-		snprintf(before, sizeof(before), "%.*s", SPAN_ARG(db_text(q, 1)));
-	}
-	db_end(q);
-	if (r < 0)
-		return r;
-	e.seq++;
-	entry_hash(span_of(before), &e, hash);
-	q = db_query(reg->db, "INSERT INTO audit (seq, time_us, key, action, by, detail, hash)"
-			      " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)");
-	db_bind_int(q, 1, e.seq);
-	db_bind_int(q, 2, e.time_us);
-	db_bind_text(q, 3, e.key);
-	db_bind_text(q, 4, e.action);
-	db_bind_text(q, 5, e.by);
-	db_bind_text(q, 6, e.detail);
-	db_bind_text(q, 7, span_of(hash));
-	reg->version = -1;
-	return db_run(q);
-}
-
-int registry_audit(struct registry *reg, struct span key, registry_audit_fn *fn, void *arg)
-{
-	char hash[SHA256_TEXT_BYTES], before[SHA256_TEXT_BYTES] = "";
-	struct db_query *q = db_query(
-		reg->db, "SELECT seq, time_us, key, action, by, detail, hash FROM audit ORDER BY seq");
-	int r;
-	int64_t seq = 0;
-	while ((r = db_step(q)) == DB_ROW) {
-		struct registry_audit e = {db_int(q, 0),  db_int(q, 1),  db_text(q, 2),
-					   db_text(q, 3), db_text(q, 4), db_text(q, 5),
-					   db_text(q, 6)};
-		entry_hash(span_of(before), &e, hash);
-		if (e.seq != ++seq || !span_eq(e.hash, span_of(hash))) {
-			r = REGISTRY_E_STATE;
-			break;
-		}
-		memcpy(before, hash, sizeof(before));
-		if ((!key.n || span_eq(e.key, key)) && (r = fn(&e, arg)) != 0)
-			break;
-	}
-	db_end(q);
-	return r;
-}
-
 /* --- reading -------------------------------------------------------------------- */
 
-static int load_filing(struct registry *reg, int64_t id, struct arena *arena, struct filing *f_r,
-		       struct span *waived_r)
+int registry_load_filing(struct registry *reg, int64_t id, struct arena *arena, struct filing *f_r,
+			 struct span *waived_r)
 {
 	struct db_query *q = db_query(reg->db, "SELECT text, waived FROM filing WHERE id = ?1");
 	struct filings all = {.v = NULL};
@@ -162,83 +101,109 @@ static int load_filing(struct registry *reg, int64_t id, struct arena *arena, st
 	return 0;
 }
 
-static int one_approver(struct registry *reg, int64_t filing, struct arena *arena,
-			struct span *by_r)
+int64_t registry_number(struct registry *reg, const char *sql, int64_t number, struct span text)
 {
-	struct db_query *q =
-		db_query(reg->db, "SELECT by FROM approval WHERE filing = ?1 ORDER BY time_us LIMIT 1");
-	db_bind_int(q, 1, filing);
+	struct db_query *q = db_query(reg->db, sql);
+	db_bind_int(q, 1, number);
+	if (text.p)
+		db_bind_text(q, 2, text);
 	int r = db_step(q);
-	if (r == DB_ROW)
-		*by_r = arena_copy(arena, db_text(q, 0));
+	int64_t n = r == DB_ROW ? db_int(q, 0) : r;
 	db_end(q);
-	return r < 0 ? r : 0;
+	return n;
 }
 
-/* A row of the table sender, before its filings are read. */
-struct row {
-	struct span key, state, token, revoked_by;
-	int64_t holds, waits, filed_us; /* ids; 0: none */
-};
-
-#define ROW_COLUMNS "key, state, token, holds, waits, filed_us, revoked_by"
-
-static struct row read_row(struct db_query *q, struct arena *arena)
+static int read_approvers(struct registry *reg, int64_t filing, struct arena *arena,
+			  struct registry_sender *s)
 {
-	return (struct row){
-		.key = arena_copy(arena, db_text(q, 0)), .state = arena_copy(arena, db_text(q, 1)),
-		.token = arena_copy(arena, db_text(q, 2)), .holds = db_int(q, 3),
-		.waits = db_int(q, 4), .filed_us = db_int(q, 5),
-		.revoked_by = db_text(q, 6).p ? arena_copy(arena, db_text(q, 6)) : SPAN_NONE,
+	struct db_query *q = db_query(reg->db, "SELECT a.by, f.decided FROM approval AS a JOIN filing"
+					       " AS f ON f.id = a.filing WHERE a.filing = ?1"
+					       " ORDER BY a.time_us");
+	int r;
+	db_bind_int(q, 1, filing);
+	while ((r = db_step(q)) == DB_ROW) {
+		s->approved_by = arena_printf(arena, "%.*s%s%.*s", SPAN_ARG(s->approved_by),
+					      s->approved_by.n ? ", " : "", SPAN_ARG(db_text(q, 0)));
+		s->decided = db_int(q, 1);
+	}
+	db_end(q);
+	return r;
+}
+
+static struct span column(struct db_query *q, int at, struct arena *arena)
+{
+	struct span text = db_text(q, at);
+	return text.p ? arena_copy(arena, text) : SPAN_NONE;
+}
+
+struct registry_row registry_read_row(struct db_query *q, struct arena *arena)
+{
+	return (struct registry_row){
+		.key = column(q, 0, arena), .state = column(q, 1, arena),
+		.token = column(q, 2, arena), .holds = db_int(q, 3), .waits = db_int(q, 4),
+		.filed_us = db_int(q, 5), .revoked_by = column(q, 6, arena),
+		.reason = column(q, 7, arena), .receipt = column(q, 8, arena),
+		.since_us = db_int(q, 9), .until_us = db_int(q, 10), .standing = db_int(q, 11),
 	};
 }
 
-static int find_row(struct registry *reg, struct span key, struct arena *arena, struct row *row_r)
+int registry_find(struct registry *reg, struct span key, struct arena *arena,
+		  struct registry_row *row_r)
 {
-	struct db_query *q = db_query(reg->db, "SELECT " ROW_COLUMNS " FROM sender WHERE key = ?1");
+	struct db_query *q =
+		db_query(reg->db, "SELECT " REGISTRY_COLUMNS " FROM sender WHERE key = ?1");
 	db_bind_text(q, 1, key);
 	int r = db_step(q);
 	if (r == DB_ROW)
-		*row_r = read_row(q, arena);
+		*row_r = registry_read_row(q, arena);
 	db_end(q);
 	return r < 0 ? r : r == DB_ROW ? 0 : REGISTRY_E_NONE;
 }
 
-static int complete(struct registry *reg, const struct row *row, struct arena *arena,
+static int complete(struct registry *reg, const struct registry_row *row, struct arena *arena,
 		    struct registry_sender *s)
 {
-	*s = (struct registry_sender){.key = row->key, .state = row->state, .token = row->token,
-				      .filed_us = row->filed_us};
-	int r = load_filing(reg, row->holds ? row->holds : row->waits, arena, &s->filing,
-			    &s->waived);
+	*s = (struct registry_sender){
+		.key = row->key, .state = row->state, .token = row->token,
+		.revoked_by = row->revoked_by, .reason = row->reason, .receipt = row->receipt,
+		.filed_us = row->filed_us, .since_us = row->since_us, .until_us = row->until_us,
+		.standing = (enum registry_standing)row->standing,
+	};
+	int r = registry_load_filing(reg, row->holds ? row->holds : row->waits, arena, &s->filing,
+				     &s->waived);
 	if (r == 0 && row->holds && row->waits) {
 		s->pending = ARENA_NEW(arena, struct filing);
-		r = s->pending ? load_filing(reg, row->waits, arena, s->pending, NULL) : -ENOMEM;
+		r = s->pending ? registry_load_filing(reg, row->waits, arena, s->pending, NULL)
+			       : -ENOMEM;
 	}
-	if (r == 0 && row->waits)
-		r = one_approver(reg, row->waits, arena, &s->approved_by);
+	if (r == 0 && (row->waits || span_eq(row->state, SPAN("suspended"))))
+		r = read_approvers(reg, row->waits ? row->waits : row->holds, arena, s);
 	if (r == 0)
-		s->missing = filing_missing(s->pending ? s->pending : &s->filing, arena);
+		s->missing = filing_missing(registry_reviewed(s), arena);
 	return r;
 }
 
 int registry_get(struct registry *reg, struct span key, struct arena *arena,
 		 struct registry_sender *s_r)
 {
-	struct row row;
-	int r = find_row(reg, key, arena, &row);
-	return r ? r : complete(reg, &row, arena, s_r);
+	struct registry_row row;
+	int r = registry_find(reg, key, arena, &row);
+	if (r == 0)
+		r = complete(reg, &row, arena, s_r);
+	return r ? r : registry_proofs(reg, registry_reviewed(s_r), clock_now_us(), arena,
+				       &s_r->proofs, &s_r->n_proofs);
 }
 
 int registry_list(struct registry *reg, registry_list_fn *fn, void *arg)
 {
 	struct arena arena;
-	struct db_query *q = db_query(reg->db, "SELECT " ROW_COLUMNS " FROM sender ORDER BY key");
+	struct db_query *q =
+		db_query(reg->db, "SELECT " REGISTRY_COLUMNS " FROM sender ORDER BY key");
 	int r;
 	arena_init(&arena, LIMIT_ARENA_BYTES);
 	while ((r = db_step(q)) == DB_ROW) {
 		struct registry_sender s;
-		struct row row = read_row(q, &arena);
+		struct registry_row row = registry_read_row(q, &arena);
 		if ((r = complete(reg, &row, &arena, &s)) != 0 || (r = fn(&s, arg)) != 0)
 			break;
 		arena_reset(&arena);
@@ -250,45 +215,25 @@ int registry_list(struct registry *reg, registry_list_fn *fn, void *arg)
 
 /* --- filing ----------------------------------------------------------------------- */
 
-struct overlap_search {
-	const struct filing *filing;
-	struct buf *note;
-	bool found;
-};
-
-static int search_overlap(const struct registry_sender *s, void *arg)
-{
-	struct overlap_search *search = arg;
-	struct arena arena;
-	if (span_eq(s->key, search->filing->key) || span_eq(s->state, SPAN("revoked")))
-		return 0;
-	arena_init(&arena, LIMIT_ARENA_BYTES);
-	struct span what = filing_overlap(search->filing, &s->filing, &arena);
-	if (!what.p && s->pending)
-		what = filing_overlap(search->filing, s->pending, &arena);
-	if (what.p) {
-		buf_addf(search->note, "%.*s is filed by sender '%.*s' already\n", SPAN_ARG(what),
-			 SPAN_ARG(s->key));
-		search->found = true;
-	}
-	arena_free(&arena);
-	return 0;
-}
-
 static int put_filing(struct registry *reg, const struct filing *f, const char *by, int64_t *id_r)
 {
-	struct db_query *q = db_query(reg->db, "INSERT INTO filing (key, text, filed_by, filed_us)"
-					       " VALUES (?1, ?2, ?3, ?4)");
+	struct db_query *q = db_query(reg->db,
+		"INSERT INTO filing (key, text, filed_by, filed_us, effective_us, expires_us)"
+		" VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
 	db_bind_text(q, 1, f->key);
 	db_bind_text(q, 2, f->source);
 	db_bind_text(q, 3, span_of(by));
 	db_bind_int(q, 4, clock_now_us());
+	db_bind_int(q, 5, f->effective_us);
+	db_bind_int(q, 6, f->expires_us);
 	int r = db_run(q);
 	*id_r = db_last_id(reg->db);
 	return r;
 }
 
-static int put_sender(struct registry *reg, const struct filing *f, const char *state, int64_t id)
+/* `anew`: nothing holds any more. */
+static int put_sender(struct registry *reg, const struct filing *f, const char *state, bool anew,
+		      int64_t id)
 {
 	uint8_t random[16];
 	char token[40];
@@ -298,229 +243,100 @@ static int put_sender(struct registry *reg, const struct filing *f, const char *
 	struct db_query *q = db_query(reg->db,
 		"INSERT INTO sender (key, state, name, waits, token, filed_us)"
 		" VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (key) DO UPDATE SET"
-		" holds = CASE WHEN excluded.state IN ('draft', 'submitted') THEN NULL ELSE holds END,"
+		" holds = CASE WHEN ?7 THEN NULL ELSE holds END,"
 		" state = excluded.state, name = coalesce(excluded.name, name), waits = excluded.waits,"
-		" filed_us = excluded.filed_us, revoked_by = NULL");
+		" filed_us = excluded.filed_us,"
+		" revoked_by = CASE WHEN ?7 THEN NULL ELSE revoked_by END,"
+		" reason = CASE WHEN excluded.state IN ('suspended', 'expired') THEN reason END");
 	db_bind_text(q, 1, f->key);
 	db_bind_text(q, 2, span_of(state));
 	db_bind_text(q, 3, f->org[ORG_NAME]);
 	db_bind_int(q, 4, id);
 	db_bind_text(q, 5, span_of(token));
 	db_bind_int(q, 6, clock_now_us());
+	db_bind_int(q, 7, anew);
 	return db_run(q);
+}
+
+/* The state of a sender who files this. */
+static const char *state_filed(const struct registry_row *before, bool lacks)
+{
+	if (before->key.p && before->holds) {
+		if (span_eq(before->state, SPAN("active")) ||
+		    span_eq(before->state, SPAN("change-pending")))
+			return "change-pending";
+		if (span_eq(before->state, SPAN("suspended")))
+			return "suspended";
+		if (span_eq(before->state, SPAN("expired")))
+			return "expired";
+	}
+	return lacks ? "draft" : "submitted";
+}
+
+static void add_doubts(const struct filing *f, const struct registry_row *before,
+		       struct span missing, struct buf *note)
+{
+	struct buf lines = BUF_INIT;
+	struct span rest, line;
+	if (span_eq(before->state, SPAN("suspended")))
+		buf_adds(&lines, "he is suspended; approving the change makes him active\n");
+	filing_doubts(f, clock_now_us(), &lines);
+	if (missing.n)
+		buf_addf(&lines, "lacks what clause 2.1.1 asks for: %.*s\n", SPAN_ARG(missing));
+	for (rest = buf_span(&lines); span_next_line(&rest, &line);)
+		buf_addf(note, "sender '%.*s': %.*s\n", SPAN_ARG(f->key), SPAN_ARG(line));
+	buf_free(&lines);
+}
+
+static int file_one(struct registry *reg, const struct filing *f, const char *by,
+		    struct arena *arena, struct buf *note)
+{
+	struct registry_row before = {.key = SPAN_NONE};
+	int64_t id = 0;
+	int r = registry_find(reg, f->key, arena, &before);
+	if (r < 0)
+		return r;
+	struct span missing = filing_missing(f, arena);
+	const char *state = state_filed(&before, missing.n > 0);
+	if ((r = put_filing(reg, f, by, &id)) < 0)
+		return r;
+	if (before.waits)
+		r = registry_claims_drop(reg, before.waits);
+	if (r == 0)
+		r = registry_claim(reg, f, id, note);
+	if (r != 0)
+		return r;
+	bool anew = span_eq(before.state, SPAN("revoked"));
+	if ((r = put_sender(reg, f, state, anew, id)) < 0 ||
+	    (r = registry_set_due(reg, f->key)) < 0)
+		return r;
+	add_doubts(f, &before, missing, note);
+	return registry_note(reg, f->key, before.key.p ? "change-filed" : "filed", by, f->source);
 }
 
 int registry_file(struct registry *reg, const struct filing *f, const char *by, struct buf *note)
 {
+	return registry_file_all(reg, f, 1, by, note);
+}
+
+int registry_file_all(struct registry *reg, const struct filing *v, size_t n, const char *by,
+		      struct buf *note)
+{
 	struct arena arena;
-	struct row row = {.holds = 0};
-	struct overlap_search search = {f, note, false};
-	int64_t id = 0;
 	arena_init(&arena, LIMIT_ARENA_BYTES);
-	int r = db_begin(reg->db);
-	if (r < 0)
-		goto out;
-	r = registry_list(reg, search_overlap, &search);
-	if (r == 0 && search.found)
-		r = REGISTRY_E_OVERLAP;
+	int r = registry_advance(reg, clock_now_us());
+	if (r == 0)
+		r = db_begin(reg->db);
 	if (r == 0) {
-		r = find_row(reg, f->key, &arena, &row);
-		r = r == REGISTRY_E_NONE ? 0 : r;
+		/* every collision is told before none is filed */
+		bool overlap = false;
+		for (size_t i = 0; i < n && (r == 0 || r == REGISTRY_E_OVERLAP); i++) {
+			r = file_one(reg, &v[i], by, &arena, note);
+			overlap |= r == REGISTRY_E_OVERLAP;
+			arena_reset(&arena);
+		}
+		r = db_finish(reg->db, r == 0 && overlap ? REGISTRY_E_OVERLAP : r);
 	}
-	if (r == 0 && span_eq(row.state, SPAN("suspended"))) {
-		buf_addf(note, "sender '%.*s' is suspended; approving the change makes it active\n",
-			 SPAN_ARG(f->key));
-	}
-	struct span missing = filing_missing(f, &arena);
-	if (r == 0)
-		r = put_filing(reg, f, by, &id);
-	if (r == 0)
-		r = put_sender(reg, f, row.holds && span_eq(row.state, SPAN("active")) ? "change-pending"
-				       : span_eq(row.state, SPAN("change-pending"))    ? "change-pending"
-				       : span_eq(row.state, SPAN("suspended"))         ? "suspended"
-				       : missing.n                                     ? "draft"
-										       : "submitted",
-			       id);
-	if (r == 0)
-		r = audit(reg, f->key, row.key.p ? "change-filed" : "filed", by, f->source);
-	if (r == 0 && missing.n)
-		buf_addf(note, "sender '%.*s' lacks what clause 2.1.1 asks for: %.*s\n",
-			 SPAN_ARG(f->key), SPAN_ARG(missing));
-	r = db_finish(reg->db, r);
-out:
-	arena_free(&arena);
-	return r;
-}
-
-/* --- deciding ------------------------------------------------------------------------ */
-
-static int set_sender(struct registry *reg, struct span key, const char *state,
-		      const char *revoked_by, bool waiting_holds)
-{
-	struct db_query *q = db_query(reg->db,
-		"UPDATE sender SET state = ?2, revoked_by = ?3,"
-		" holds = CASE WHEN ?4 THEN waits ELSE holds END,"
-		" waits = CASE WHEN ?4 THEN NULL ELSE waits END WHERE key = ?1");
-	db_bind_text(q, 1, key);
-	db_bind_text(q, 2, span_of(state));
-	db_bind_text(q, 3, span_of(revoked_by));
-	db_bind_int(q, 4, waiting_holds);
-	return db_run(q);
-}
-
-static int64_t count(struct registry *reg, const char *sql, int64_t number, struct span text)
-{
-	struct db_query *q = db_query(reg->db, sql);
-	if (number)
-		db_bind_int(q, 1, number);
-	if (text.p)
-		db_bind_text(q, 2, text);
-	int r = db_step(q);
-	int64_t n = r == DB_ROW ? db_int(q, 0) : r;
-	db_end(q);
-	return n;
-}
-
-/* Every DKIM domain of the filing shows our token in the DNS. */
-static bool proven(struct registry *reg, const struct filing *f)
-{
-	for (size_t i = 0; i < f->n_dkim + f->n_domains; i++) {
-		struct span domain = i < f->n_dkim ? f->dkim[i] : f->domains[i - f->n_dkim];
-		struct db_query *q = db_query(reg->db, "SELECT 1 FROM proof WHERE key = ?1 AND"
-						       " kind = 'dns' AND subject = ?2");
-		db_bind_text(q, 1, f->key);
-		db_bind_text(q, 2, domain);
-		int r = db_step(q);
-		db_end(q);
-		if (r != DB_ROW)
-			return false;
-	}
-	return f->n_ranges == 0 && f->n_dkim + f->n_domains > 0;
-}
-
-static int waive(struct registry *reg, int64_t filing, struct span key, const char *by,
-		 const char *reason)
-{
-	struct db_query *q = db_query(reg->db, "UPDATE filing SET waived = ?2 WHERE id = ?1");
-	db_bind_int(q, 1, filing);
-	db_bind_text(q, 2, span_of(reason));
-	int r = db_run(q);
-	return r < 0 ? r : audit(reg, key, "waived", by, span_of(reason));
-}
-
-static int approve(struct registry *reg, struct span key, const char *by, const char *waiver,
-		   struct arena *arena, const char **state_r)
-{
-	struct row row;
-	struct filing f;
-	struct span waived = SPAN_NONE;
-	int r = find_row(reg, key, arena, &row);
-	if (r)
-		return r;
-	/* Taking a suspension back is a decision about the filing that holds. */
-	int64_t id = row.waits ? row.waits : span_eq(row.state, SPAN("suspended")) ? row.holds : 0;
-	if (!id || span_eq(row.state, SPAN("revoked")))
-		return REGISTRY_E_STATE;
-	if (count(reg, "SELECT count(*) FROM approval WHERE filing = ?1 AND by = ?2", id,
-		  span_of(by)) > 0)
-		return REGISTRY_E_SAME;
-	if ((r = load_filing(reg, id, arena, &f, &waived)) < 0)
-		return r;
-	if (!waived.p && !waiver && (!proven(reg, &f) || filing_missing(&f, arena).n))
-		return REGISTRY_E_UNPROVEN;
-	if (waiver && (r = waive(reg, id, key, by, waiver)) < 0)
-		return r;
-	struct db_query *q = db_query(reg->db, "INSERT INTO approval (filing, by, time_us)"
-					       " VALUES (?1, ?2, ?3)");
-	db_bind_int(q, 1, id);
-	db_bind_text(q, 2, span_of(by));
-	db_bind_int(q, 3, clock_now_us());
-	if ((r = db_run(q)) < 0)
-		return r;
-	int64_t n = count(reg, "SELECT count(*) FROM approval WHERE filing = ?1", id, SPAN_NONE);
-	if (n < 0)
-		return (int)n;
-	if (n >= 2)
-		*state_r = "active";
-	else
-		*state_r = span_eq(row.state, SPAN("change-pending")) ? "change-pending"
-			   : span_eq(row.state, SPAN("suspended"))    ? "suspended"
-								      : "under-review";
-	r = set_sender(reg, key, *state_r, NULL, n >= 2 && row.waits);
-	return r < 0 ? r : audit(reg, key, n >= 2 ? "approved" : "approved-first", by, SPAN_NONE);
-}
-
-int registry_approve(struct registry *reg, struct span key, const char *by, const char *waiver,
-		     const char **state_r)
-{
-	struct arena arena;
-	arena_init(&arena, LIMIT_ARENA_BYTES);
-	int r = db_begin(reg->db);
-	if (r == 0)
-		r = db_finish(reg->db, approve(reg, key, by, waiver, &arena, state_r));
-	arena_free(&arena);
-	return r;
-}
-
-int registry_suspend(struct registry *reg, struct span key, const char *by, const char *reason)
-{
-	struct arena arena;
-	struct row row;
-	arena_init(&arena, LIMIT_ARENA_BYTES);
-	int r = db_begin(reg->db);
-	if (r < 0)
-		goto out;
-	r = find_row(reg, key, &arena, &row);
-	if (r == 0 && !row.holds)
-		r = REGISTRY_E_STATE;
-	if (r == 0 && span_eq(row.state, SPAN("revoked")))
-		r = REGISTRY_E_STATE;
-	if (r == 0)
-		r = set_sender(reg, key, "suspended", NULL, false);
-	if (r == 0) { /* coming back needs two people again */
-		struct db_query *q = db_query(reg->db, "DELETE FROM approval WHERE filing = ?1");
-		db_bind_int(q, 1, row.holds);
-		r = db_run(q);
-	}
-	if (r == 0)
-		r = audit(reg, key, "suspended", by, span_of(reason));
-	r = db_finish(reg->db, r);
-out:
-	arena_free(&arena);
-	return r;
-}
-
-static int revoke(struct registry *reg, struct span key, const char *by, const char *reason,
-		  struct arena *arena, const char **state_r)
-{
-	struct row row;
-	int r = find_row(reg, key, arena, &row);
-	if (r)
-		return r;
-	if (span_eq(row.state, SPAN("revoked")))
-		return REGISTRY_E_STATE;
-	if (row.revoked_by.p && span_eq(row.revoked_by, span_of(by)))
-		return REGISTRY_E_SAME;
-	if (row.revoked_by.p) {
-		*state_r = "revoked";
-		r = set_sender(reg, key, "revoked", by, false);
-	} else {
-		/* One alone can stop the reports at once, but not end the registration. */
-		*state_r = "suspended";
-		r = set_sender(reg, key, "suspended", by, false);
-	}
-	return r < 0 ? r : audit(reg, key, row.revoked_by.p ? "revoked" : "revoked-first", by,
-				 span_of(reason));
-}
-
-int registry_revoke(struct registry *reg, struct span key, const char *by, const char *reason,
-		    const char **state_r)
-{
-	struct arena arena;
-	arena_init(&arena, LIMIT_ARENA_BYTES);
-	int r = db_begin(reg->db);
-	if (r == 0)
-		r = db_finish(reg->db, revoke(reg, key, by, reason, &arena, state_r));
 	arena_free(&arena);
 	return r;
 }

@@ -101,19 +101,22 @@ static struct call *call_make(struct gate *g, const struct txn *t)
 
 static bool sender_known(void *arg, struct span key, struct limiter_sender *s_r)
 {
+	static const enum standing standings[] = {
+		[REGISTRY_USUAL] = STANDING_USUAL,
+		[REGISTRY_GOOD] = STANDING_GOOD,
+		[REGISTRY_POOR] = STANDING_POOR,
+	};
 	struct gate *g = arg;
-	const struct filing *filing = NULL;
-	if (g->registry && registry_senders(g->registry))
-		filing = registry_filing(g->registry, key);
+	struct registry_rate rate;
 	*s_r = (struct limiter_sender){0};
-	if (filing && filing->rate)
-		s_r->filed = (struct limit){
-			.count = filing->rate,
-			.window_us = span_eq(filing->rate_per, SPAN("minute")) ? 60 * US_PER_S
-				     : span_eq(filing->rate_per, SPAN("hour")) ? 3600 * US_PER_S
-									       : 86400 * US_PER_S,
-		};
-	return filing != NULL;
+	if (!g->registry || !registry_senders(g->registry) ||
+	    !registry_rate_of(g->registry, key, &rate))
+		return false;
+	s_r->standing = standings[rate.standing];
+	if (rate.messages)
+		s_r->filed = (struct limit){.count = rate.messages,
+					    .window_us = rate.window_s * US_PER_S};
+	return true;
 }
 
 static bool on_mail(void *arg, const struct txn *t, const struct txn_rcpt *rcpt,
