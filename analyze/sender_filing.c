@@ -57,7 +57,7 @@ static bool sent_directly(const struct sender_entry *e, const struct auth *auth,
 	if (auth->spf.result == AUTH_PASS && of_sender(e, auth->spf.domain))
 		return true;
 	for (size_t i = 0; i < auth->ptr.n; i++)
-		if (auth->ptr.name_confirmed[i] && of_sender(e, auth->ptr.names[i]))
+		if (auth->ptr.back[i] == PTR_BACK_YES && of_sender(e, auth->ptr.names[i]))
 			return true;
 	return of_sender(e, txn->helo.s);
 }
@@ -91,18 +91,17 @@ static void helo_fact(const struct sender_range *range, const struct sender_entr
 static void ptr_fact(const struct sender_range *range, const struct auth *auth,
 		     struct facts *facts)
 {
-	bool confirmed = false, covered = false;
-	if (!auth->ptr.known || !auth->ptr.confirmed_known) {
-		facts_set_unknown(facts, F_FILING_PTR_DIFFERS);
-		return;
-	}
+	bool confirmed = false, covered = false, unknown = !auth->ptr.known;
 	for (size_t i = 0; i < auth->ptr.n; i++) {
-		if (!auth->ptr.name_confirmed[i])
-			continue;
-		confirmed = true;
-		covered |= any_covers(range->domains, range->n_domains, auth->ptr.names[i]);
+		bool inside = any_covers(range->domains, range->n_domains, auth->ptr.names[i]);
+		confirmed |= auth->ptr.back[i] == PTR_BACK_YES;
+		covered |= inside && auth->ptr.back[i] == PTR_BACK_YES;
+		unknown |= inside && auth->ptr.back[i] == PTR_BACK_UNKNOWN;
 	}
-	facts_set_condition(facts, F_FILING_PTR_DIFFERS, confirmed && !covered);
+	if (!covered && unknown)
+		facts_set_unknown(facts, F_FILING_PTR_DIFFERS);
+	else
+		facts_set_condition(facts, F_FILING_PTR_DIFFERS, confirmed && !covered);
 }
 
 static void range_facts(const struct sender_entry *e, const struct auth *auth,

@@ -291,12 +291,12 @@ static void write_mail(const struct queue_item *item, const struct config *confi
 {
 	char date[CLOCK_TEXT_BYTES];
 	struct span text = arena_printf(arena,
-		"%s keeps a registry of the senders of marketing mail. Somebody has filed the sender\n"
-		"\"%.*s\" there, with this address. If this is right, give the provider this token:\n\n"
-		"    %s\n\n"
-		"If it is not, do nothing: without the token the address is not confirmed.\n\n"
-		"%s 设有营销邮件发送方登记。有人以此地址登记了发送方 \"%.*s\"。\n"
-		"若属实，请将上面的令牌告知邮箱服务提供方；若非如此，无需理会。\n",
+		"%s keeps a registry of the senders of marketing mail. Somebody has filed the sender\r\n"
+		"\"%.*s\" there, with this address. If this is right, give the provider this token:\r\n\r\n"
+		"    %s\r\n\r\n"
+		"If it is not, do nothing: without the token the address is not confirmed.\r\n\r\n"
+		"%s 设有营销邮件发送方登记。有人以此地址登记了发送方 \"%.*s\"。\r\n"
+		"若属实，请将上面的令牌告知邮箱服务提供方；若非如此，无需理会。\r\n",
 		config->host, SPAN_ARG(item->sender), token, config->host, SPAN_ARG(item->sender));
 	buf_addf(out, "From: %s\r\nTo: %.*s\r\nSubject: Confirm this address for the sender %.*s\r\n"
 		      "Date: %s\r\nMessage-ID: %.*s\r\nAuto-Submitted: auto-generated\r\n"
@@ -383,6 +383,19 @@ static void step_dkim(struct asking *a, void *arg)
 		     STEP_WAIT;
 }
 
+/* A mail from a file may have lost its CRs; what was signed had them. */
+static struct span with_crlf(struct span s, struct arena *arena)
+{
+	char *p = arena_alloc(arena, 2 * s.n + 1);
+	size_t n = 0;
+	for (size_t i = 0; p && i < s.n; i++) {
+		if (s.p[i] == '\n' && (i == 0 || s.p[i - 1] != '\r'))
+			p[n++] = '\r';
+		p[n++] = s.p[i];
+	}
+	return p ? (struct span){p, n} : SPAN_NONE;
+}
+
 /* What of the mail a signature covers has the token. */
 static bool holds_token(const struct message *m, const struct dkim_result *sig, struct span token)
 {
@@ -431,7 +444,7 @@ int prove_mail(struct registry *reg, const struct config *config, struct span ke
 	arena_init(&arena, 4 * LIMIT_ARENA_BYTES);
 	int r = registry_get(reg, key, &arena, &s);
 	if (r == 0)
-		r = message_parse(&run.message, &arena, octets);
+		r = message_parse(&run.message, &arena, with_crlf(octets, &arena));
 	if (r == 0)
 		r = asking_open(&a, config);
 	if (r == 0) {
