@@ -22,7 +22,7 @@ static const struct command commands[] = {
 	{"check", cmd_check, "[FOLDER...]", "configuration and rules, with the tests inside them"},
 	{"test", cmd_test, "[FOLDER...]", "the tests inside the rules, each told"},
 	{"show", cmd_show, "facts | clauses | rules [--json]", "vocabulary, specification, rules"},
-	{"sender", cmd_sender, "file F | list | show KEY | approve KEY ...", "the registry of senders"},
+	{"sender", cmd_sender, "file F | list | show KEY | review KEY | approve KEY ...", "the registry of senders"},
 	{"complain", cmd_complain, "[--kind K] [--rcpt ADDR] [--way W] FILE", "take a complaint, tell the sender"},
 	{"bounce", cmd_bounce, "[--rcpt ADDR] FILE", "a mail that came back to a report's address"},
 	{"queue", cmd_queue, "list | retry [ID] | drop ID | addresses | run", "reports on their way to senders"},

@@ -218,8 +218,9 @@ static const struct sender_campaign *campaign_of(const struct sender_entry *e, s
 	return NULL;
 }
 
+/* `direct`: address and HELO are the sender's own, not a forwarder's. */
 static void campaign_facts(const struct sender_entry *e, const struct message *m,
-			   const struct txn *txn, struct facts *facts)
+			   const struct txn *txn, bool direct, struct facts *facts)
 {
 	const struct sender_campaign *c =
 		m && m->from.n ? campaign_of(e, m->from.v[0].addr) : NULL;
@@ -228,11 +229,11 @@ static void campaign_facts(const struct sender_entry *e, const struct message *m
 	if (!words)
 		return;
 	const struct fact *kind = &facts->v[F_CLASS_KIND];
-	if (c->n_ranges && txn->peer.family && !holds_address(c, &txn->peer))
+	if (direct && c->n_ranges && txn->peer.family && !holds_address(c, &txn->peer))
 		words[n++] = SPAN("ip");
 	if (c->n_domains && !any_covers(c->domains, c->n_domains, m->from.v[0].domain))
 		words[n++] = SPAN("domain");
-	if (c->n_helo && txn->helo.s.n && !any_covers(c->helo, c->n_helo, txn->helo.s))
+	if (direct && c->n_helo && txn->helo.s.n && !any_covers(c->helo, c->n_helo, txn->helo.s))
 		words[n++] = SPAN("helo");
 	if (c->class.n && kind->state == FACT_KNOWN && !span_eq(c->class, SPAN("mixed")) &&
 	    !span_eq(c->class, kind->text))
@@ -271,7 +272,8 @@ void sender_filing_facts(const struct sender *s, const struct auth *auth, const 
 	address_facts(e, auth, txn, facts);
 	range_facts(e, auth, txn, facts);
 	domain_fact(e, auth, m, txn, facts);
-	campaign_facts(e, m, txn, facts);
+	bool direct = range_of(e, &txn->peer) != SIZE_MAX || sent_directly(e, auth, txn);
+	campaign_facts(e, m, txn, direct, facts);
 	set_rate(e, facts);
 	if (e->certificate_until_us)
 		facts_set_text(facts, F_FILING_CERTIFICATE,

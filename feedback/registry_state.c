@@ -368,6 +368,15 @@ int registry_suspend(struct registry *reg, struct span key, const char *by, cons
 	return run(&d, suspend);
 }
 
+static const char *static_state(struct span state)
+{
+	static const char *const all[] = {"draft", "submitted", "needs-info", "expired"};
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
+		if (span_eq(state, span_of(all[i])))
+			return all[i];
+	return "";
+}
+
 static int end_claims(struct decision *d)
 {
 	int r = d->row.holds ? registry_claims_drop(d->reg, d->row.holds) : 0;
@@ -390,7 +399,10 @@ static int revoke(struct decision *d)
 	}
 	/* One alone can stop the reports at once, but not end the registration. */
 	bool holds = row->holds && !in_state(row, "expired");
-	*d->state_r = holds ? "suspended" : arena_str(&d->arena, row->state);
+	*d->state_r = holds ? "suspended"
+		      : in_state(row, "under-review") || in_state(row, "approved")
+			      ? "submitted" /* its approvals are void */
+			      : static_state(row->state);
 	int r = set(d, *d->state_r, span_of(d->by), span_of(d->reason));
 	if (r == 0 && holds)
 		r = forget_approvals(d->reg, row->holds);
@@ -399,32 +411,12 @@ static int revoke(struct decision *d)
 	return r < 0 ? r : registry_note(d->reg, d->key, "revoked-first", d->by, span_of(d->reason));
 }
 
-/* Static words for what lies in the arena of a decision. */
-static const char *static_state(const char *state)
-{
-	static const char *const all[] = {"draft", "submitted", "under-review", "needs-info",
-					  "approved", "active", "change-pending", "suspended",
-					  "revoked", "expired"};
-	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
-		if (strcmp(all[i], state) == 0)
-			return all[i];
-	return "";
-}
-
-static int revoke_and_say(struct decision *d)
-{
-	int r = revoke(d);
-	if (r == 0)
-		*d->state_r = static_state(*d->state_r);
-	return r;
-}
-
 int registry_revoke(struct registry *reg, struct span key, const char *by, const char *reason,
 		    const char **state_r)
 {
 	struct decision d = {.reg = reg, .key = key, .by = by, .reason = reason,
 			     .state_r = state_r};
-	return run(&d, revoke_and_say);
+	return run(&d, revoke);
 }
 
 /* --- standing ------------------------------------------------------------------------ */
