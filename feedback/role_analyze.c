@@ -20,6 +20,7 @@
 #include "base/sandbox.h"
 #include "base/unix_socket.h"
 #include "capture/txn_pack.h"
+#include "feedback/history.h"
 #include "feedback/judge_private.h"
 #include "feedback/listings.h"
 #include "feedback/registry.h"
@@ -59,6 +60,7 @@ struct worker {
 	struct analyzer analyzer;
 	struct registry *registry;
 	struct listings *listings;
+	struct history *history;
 	int listener;
 	struct event *accept;
 	struct client *clients;
@@ -376,8 +378,10 @@ static int worker_start(struct role *r)
 		w->listings = listings_create(r->config, 0);
 	if (w->listings)
 		listings_attach(w->listings, &w->analyzer.hooks);
-	if (analyzer_preload(&w->analyzer) < 0)
+	if (analyzer_preload(&w->analyzer) < 0) /* it counts in no history */
 		return EX_OSERR;
+	if (history_create(&w->history, r->config, r->loop) == 0)
+		history_attach(w->history, &w->analyzer.hooks);
 	w->analyzer.running = on_running;
 	w->accept = event_new(r->loop, w->listener, EV_READ | EV_PERSIST, on_accept, w);
 	if (!w->accept || event_add(w->accept, NULL) < 0)
@@ -410,6 +414,8 @@ static void worker_status(struct role *r, struct json *j)
 		jobs += c->jobs;
 	json_int(j, "judged", (int64_t)w->judged);
 	json_int(j, "waiting", (int64_t)jobs);
+	if (w->history)
+		history_status(w->history, j);
 	json_cstr(j, "ruleset", ruleset_hash(w->analyzer.rules));
 }
 

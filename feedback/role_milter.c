@@ -22,6 +22,7 @@
 #include "capture/milter.h"
 #include "feedback/judge.h"
 #include "feedback/limiter.h"
+#include "feedback/policy.h"
 #include "feedback/registry.h"
 #include "feedback/role.h"
 
@@ -36,6 +37,7 @@ struct gate {
 	struct role *role;
 	struct judge *judge;
 	struct limiter *limiter;
+	struct policy *policy; /* NULL: no such listener */
 	struct registry *registry; /* of the loop's thread */
 	struct event *stopping;
 	int64_t stop_us; /* monotonic; 0: not stopping */
@@ -274,10 +276,12 @@ static int gate_open(struct role *r)
 		return EX_OSERR;
 	g->role = r;
 	r->data = g;
-	if (!r->config->milter.address)
-		return EX_OK;
 	const struct milter_hooks hooks = {on_mail, judge_it, ended, g};
-	int result = milter_open(r->config, &hooks);
+	int result = policy_open(&g->policy, r->config);
+	if (result == 0 && !r->config->milter.address)
+		return EX_OK;
+	if (result == 0)
+		result = milter_open(r->config, &hooks);
 	g->milter = result == 0;
 	return result == 0 ? EX_OK : result == -EACCES || result == -EPERM ? EX_NOPERM
 									  : EX_UNAVAILABLE;
@@ -317,6 +321,8 @@ static int gate_start(struct role *r)
 		return EX_OSERR;
 	limiter_set_hooks(g->limiter, &hooks);
 	ruleset_unref(rules);
+	if (g->policy && policy_start(g->policy, r->loop, g->limiter, g->milter) < 0)
+		return EX_OSERR;
 	return g->milter && milter_start() < 0 ? EX_OSERR : EX_OK;
 }
 
@@ -335,6 +341,7 @@ static void gate_stop(struct role *r)
 static void gate_end(struct role *r)
 {
 	struct gate *g = r->data;
+	policy_close(g->policy);
 	judge_close(g->judge);
 }
 
@@ -372,6 +379,8 @@ static void gate_status(struct role *r, struct json *j)
 	json_int(j, "reject", (int64_t)c.answered[MILTER_REJECT]);
 	json_close(j, '}');
 	limiter_status(g->limiter, j);
+	if (g->policy)
+		policy_status(g->policy, j);
 	judge_status(g->judge, j);
 }
 
