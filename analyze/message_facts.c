@@ -58,6 +58,33 @@ static bool sorted(const struct addresses *list)
 	return list->n >= SORTED_MAILBOXES;
 }
 
+/* `name` is `domain` or a name below it. */
+static bool below(struct span name, struct span domain)
+{
+	return domain.n && span_case_ends(name, domain) &&
+	       (name.n == domain.n || name.p[name.n - domain.n - 1] == '.');
+}
+
+/* "local@domain" in the display name; nothing when From itself is of that domain or above it. */
+static struct span foreign_address(const struct address *from)
+{
+	struct span name = from->name;
+	size_t at = span_find_char(name, '@');
+	if (at == SIZE_MAX)
+		return SPAN_NONE;
+	size_t begin = at, end = at + 1;
+	while (begin > 0 && !memchr(" \t\"'<(,;:", name.p[begin - 1], 9))
+		begin--;
+	while (end < name.n && (ascii_is_alpha(name.p[end]) || ascii_is_digit(name.p[end]) ||
+				memchr(".-", name.p[end], 2)))
+		end++;
+	struct span domain = span_sub(name, at + 1, end);
+	if (span_find_char(domain, '.') == SIZE_MAX || below(from->domain, domain) ||
+	    below(domain, from->domain))
+		return SPAN_NONE;
+	return span_sub(name, begin, end);
+}
+
 static void address_facts(const struct message *m, struct facts *f)
 {
 	static const struct address none;
@@ -67,6 +94,7 @@ static void address_facts(const struct message *m, struct facts *f)
 	set_text(m, f, F_FROM_ADDRESS, from->addr, "from");
 	set_text(m, f, F_FROM_DOMAIN, from->domain, "from");
 	set_text(m, f, F_FROM_NAME, from->name, "from");
+	set_text(m, f, F_FROM_NAME_ADDRESS, foreign_address(from), "from");
 	set_text(m, f, F_SENDER_ADDRESS, m->sender.n ? m->sender.v[0].addr : SPAN_NONE, "sender");
 	set_text(m, f, F_REPLY_TO_ADDRESS, reply_to->addr, "reply-to");
 	set_text(m, f, F_REPLY_TO_DOMAIN, reply_to->domain, "reply-to");
