@@ -80,8 +80,8 @@ local function add_newest(key, v, at, n)
 end
 
 -- request: slot from which the answer is wanted, revision that the asker has, number of deltas,
--- the deltas, and what is to be restored. The answer is the list, or its end when the asker has
--- the rest.
+-- the deltas, and what is to be restored. The answer is "w" and the whole list, or "e" and its end
+-- when the asker has the rest: an asker who was away for a minute has old slots as they were then.
 local function rate(key, request, now, apply)
 	local from, known, n = struct.unpack('<I4I4I2', request)
 	local deltas_end = 10 + 8 * n
@@ -111,13 +111,13 @@ local function rate(key, request, now, apply)
 		v = rewrite(key, v or '', revision, rest, restore, now)
 	end
 	if not v or known ~= revision or from < now - 60 or from > now then
-		return v or ''
+		return 'w' .. (v or '')
 	end
 	local first = #v + 1
 	while first > 5 and struct.unpack('<I4', v, first - 8) >= from do
 		first = first - 8
 	end
-	return string.sub(v, 1, 4) .. string.sub(v, first)
+	return 'e' .. string.sub(v, 1, 4) .. string.sub(v, first)
 end
 
 -- args: process, number of the batch, then key and request of each. Returns "next", "again" (the

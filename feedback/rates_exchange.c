@@ -193,11 +193,11 @@ static void learn_time(struct rates_exchange *x, struct span time, int64_t sent_
 static void take_answer(struct rates *r, struct rates_entry *e, struct span list, int64_t now_us)
 {
 	uint32_t now = rates_slot(r, now_us);
-	uint32_t revision = list.n >= 4 ? get32(list.p) : 0;
-	bool whole = revision == 0 || revision != e->revision;
+	uint32_t revision = list.n >= 5 ? get32(list.p + 1) : 0;
+	bool whole = !list.n || list.p[0] == 'w';
 	if (whole)
 		series_free(&e->seen);
-	for (size_t i = 4; i + 8 <= list.n; i += 8) {
+	for (size_t i = 5; i + 8 <= list.n; i += 8) {
 		uint32_t at = get32(list.p + i);
 		int32_t n = (int32_t)get32(list.p + i + 4);
 		if (!series_set(&e->seen, at, whole ? n : n + series_get(&e->untold, at), now))

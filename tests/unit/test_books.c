@@ -499,6 +499,45 @@ static void returns_of_a_recipient(void **unused)
 	redis_close(redis);
 }
 
+/* One call of assay_rates about one key; the kind of its answer, and the revision. */
+static char ask_rate(struct redis *redis, const char *number, uint32_t from, uint32_t *revision)
+{
+	struct {
+		uint32_t from, revision;
+		uint16_t n;
+		uint32_t at;
+		int32_t count;
+	} __attribute__((packed)) request = {
+		from, *revision, 1, (uint32_t)(clock_now_us() / 937500), 1};
+	const struct span words[] = {SPAN("FCALL"), SPAN("assay_rates"), SPAN("1"), SPAN("{b000}r"),
+				     SPAN("test"), span_of(number), SPAN("k"),
+				     {(const char *)&request, sizeof(request)}};
+	redis_queue(redis, words[3], 8, words);
+	assert_int_equal(redis_exchange(redis), 0);
+	struct span list = redis_answer_text(redis_answer_at(redis_answer(redis, 0), 2));
+	assert_true(list.n >= 5);
+	memcpy(revision, list.p + 1, sizeof(*revision));
+	return list.p[0];
+}
+
+/* Who asks after more than a minute has slots that were put together meanwhile: he gets the whole
+ * list and is told so, else they would count twice. */
+static void whole_list_or_its_end(void **unused)
+{
+	(void)unused;
+	struct redis *redis;
+	uint32_t revision = 0, now = (uint32_t)(clock_now_us() / 937500);
+	NEED_REDIS();
+	assert_int_equal(redis_open(&redis, &config, REDIS_MAY_START), 0);
+	assert_int_equal(ask_rate(redis, "1", 0, &revision), 'w');
+	assert_int_equal(ask_rate(redis, "2", now - 4, &revision), 'e');
+	assert_int_equal(ask_rate(redis, "3", now - 100, &revision), 'w');
+	uint32_t other = revision + 1;
+	assert_int_equal(ask_rate(redis, "4", now - 4, &other), 'w');
+	assert_int_equal(other, revision);
+	redis_close(redis);
+}
+
 int main(void)
 {
 	signal(SIGPIPE, SIG_IGN); /* a server that is killed while we write to it, as in `run` */
@@ -507,6 +546,7 @@ int main(void)
 		cmocka_unit_test(windows_slide),
 		cmocka_unit_test(killed_at_any_moment),
 		cmocka_unit_test(returns_of_a_recipient),
+		cmocka_unit_test(whole_list_or_its_end),
 		cmocka_unit_test(rebuilt),
 		cmocka_unit_test(nothing_of_old_generations),
 		cmocka_unit_test(receipts),
