@@ -104,7 +104,8 @@ class Gateway:
 
     def close(self):
         self.process.stdin.close()
-        self.process.wait()
+        if self.process.wait() != 0:  # a sanitizer's report too
+            told(False, "the gateway ends well", open(self.folder + "/log").read()[-2000:])
 
 
 def pair(redis, rules=""):
