@@ -49,18 +49,23 @@ static bool is_hello(struct span octets)
 }
 
 /* The first octets of either side decide whether this is SMTP at all. On a port that is not known
- * to be, a banner 220 is not enough (FTP has it too): the client has to say EHLO, HELO or LHLO. */
+ * to be, a banner 220 is not enough (FTP has it too): the client has to say EHLO, HELO or LHLO, at
+ * once or behind a PROXY header. */
 static bool is_smtp(struct smtp *s, enum tcp_side side, struct span octets)
 {
 	bool reply = octets.n >= 4 && ascii_is_digit(octets.p[0]) && ascii_is_digit(octets.p[1]) &&
 		     ascii_is_digit(octets.p[2]) && (octets.p[3] == ' ' || octets.p[3] == '-');
-	if (s->fed[side])
-		return true;
 	if (s->known_port)
-		return side == TCP_CLIENT || s->fed[!side] || reply || octets.n < 4;
-	if (side == TCP_CLIENT)
-		return is_hello(octets);
-	return s->fed[!side] || (reply && span_starts(octets, SPAN("220")));
+		return s->fed[side] || side == TCP_CLIENT || s->fed[!side] || reply || octets.n < 4;
+	if (side == TCP_SERVER)
+		return s->fed[side] || s->fed[!side] || (reply && span_starts(octets, SPAN("220")));
+	if (s->greeted)
+		return true;
+	struct ip ip;
+	uint16_t port;
+	int proxy = s->fed[side] ? 0 : smtp_take_proxy(&octets, &ip, &port);
+	s->greeted = is_hello(octets);
+	return s->greeted || proxy < 0 || (proxy && octets.n == 0);
 }
 
 /* A PROXY header, or TLS from the first octet (port 465). False: wait for more. */

@@ -60,7 +60,7 @@ struct smtp {
 	struct arena arena; /* of the session */
 	char id[ID_BYTES];
 	struct tcp_connection c;
-	bool known_port, spoken, one_sided, server_gap, lmtp, authenticated, proxied;
+	bool known_port, greeted, spoken, one_sided, server_gap, lmtp, authenticated, proxied;
 	bool loss, conflicted, skip_line, tls_seen, plain_after_tls, ended;
 	struct ip peer;
 	uint16_t port;
