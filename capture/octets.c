@@ -18,11 +18,12 @@ struct octets {
 	int fd; /* -1: nothing was spilled */
 	bool keep, lost;
 	uint64_t size, kept;
+	uint64_t missing; /* in holes of known length */
 	struct sha256 *hash;
 	struct txn_hole *holes; /* HOLES, once there is one */
 	unsigned n_holes;
 	/* the marked place */
-	uint64_t marked_size, marked_kept;
+	uint64_t marked_size, marked_kept, marked_missing;
 	struct sha256 *marked_hash;
 	unsigned marked_holes;
 };
@@ -101,10 +102,11 @@ void octets_hole(struct octets *o, uint64_t length)
 	if (!o->holes)
 		o->holes = calloc(HOLES, sizeof(*o->holes));
 	if (o->holes && o->n_holes < HOLES)
-		o->holes[o->n_holes] = (struct txn_hole){o->size, length};
+		o->holes[o->n_holes] = (struct txn_hole){o->size + o->missing, length};
 	else if (o->holes)
 		o->holes[HOLES - 1].length = 0;
 	o->n_holes += o->n_holes < HOLES;
+	o->missing += length;
 }
 
 bool octets_spilled(const struct octets *o)
@@ -121,6 +123,7 @@ void octets_mark(struct octets *o)
 {
 	o->marked_size = o->size;
 	o->marked_kept = o->kept;
+	o->marked_missing = o->missing;
 	o->marked_holes = o->n_holes;
 	sha256_free(o->marked_hash);
 	o->marked_hash = o->hash ? sha256_copy(o->hash) : NULL;
@@ -129,6 +132,7 @@ void octets_mark(struct octets *o)
 void octets_cut(struct octets *o)
 {
 	o->size = o->marked_size;
+	o->missing = o->marked_missing;
 	if (o->fd >= 0) {
 		if (ftruncate(o->fd, (off_t)o->marked_kept) < 0 ||
 		    lseek(o->fd, (off_t)o->marked_kept, SEEK_SET) < 0)

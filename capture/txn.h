@@ -40,7 +40,8 @@ struct txn_rcpt {
 	struct txn_reply reply;
 };
 
-/* Octets that the capture lost: [offset, offset + length) of the message; length 0: unknown. */
+/* Octets that the capture lost: [offset, offset + length) of the message as it was sent, so behind a
+ * hole it is not the place in `message`; length 0: unknown. */
 struct txn_hole {
 	uint64_t offset, length;
 };

@@ -77,24 +77,35 @@ class Capture:
 
     def __init__(self, link=1, wrap=ethernet):
         self.link, self.wrap, self.packets, self.time = link, wrap, [], 1795000000000000
+        self.snaplen = 262144
 
     def packet(self, octets):
         self.time += 1000
-        self.packets.append((self.time, self.wrap(octets)))
+        frames = self.wrap(octets)
+        for frame in frames if isinstance(frames, list) else [frames]:
+            self.packets.append((self.time, frame))
 
-    def pcap(self):
-        return struct.pack("<IHHIIII", 0xa1b2c3d4, 2, 4, 0, 0, 262144, self.link) + b"".join(
-            struct.pack("<IIII", t // 1000000, t % 1000000, len(p), len(p)) + p
-            for t, p in self.packets)
+    def pcap(self, order="<", nano=False):
+        magic, unit = (0xa1b23c4d, 1000) if nano else (0xa1b2c3d4, 1)
+        return struct.pack(order + "IHHIIII", magic, 2, 4, 0, 0, self.snaplen, self.link) + b"".join(
+            struct.pack(order + "IIII", t // 1000000, t % 1000000 * unit, len(p[:self.snaplen]),
+                        len(p)) + p[:self.snaplen] for t, p in self.packets)
 
-    def pcapng(self):
+    def pcapng(self, others=(), resolution=None, order="<"):
+        """`others` are captures of further interfaces; packets of all in the order of time."""
         def block(kind, body):
             body += b"\0" * (-len(body) % 4)
-            return struct.pack("<II", kind, len(body) + 12) + body + struct.pack("<I", len(body) + 12)
-        out = block(0x0a0d0d0a, struct.pack("<IHHq", 0x1a2b3c4d, 1, 0, -1))
-        out += block(1, struct.pack("<HHI", self.link, 0, 262144))
-        for t, p in self.packets:
-            out += block(6, struct.pack("<IIIII", 0, t >> 32, t & 0xffffffff, len(p), len(p)) + p)
+            return struct.pack(order + "II", kind, len(body) + 12) + body + struct.pack(
+                order + "I", len(body) + 12)
+        out = block(0x0a0d0d0a, struct.pack(order + "IHHq", 0x1a2b3c4d, 1, 0, -1))
+        captures = [self] + list(others)
+        options = struct.pack(order + "HHB3xHH", 9, 1, resolution, 0, 0) if resolution else b""
+        for capture in captures:
+            out += block(1, struct.pack(order + "HHI", capture.link, 0, 262144) + options)
+        packets = sorted((t, i, p) for i, capture in enumerate(captures) for t, p in capture.packets)
+        for t, i, p in packets:
+            t *= 10 ** ((resolution or 6) - 6)
+            out += block(6, struct.pack(order + "IIIII", i, t >> 32, t & 0xffffffff, len(p), len(p)) + p)
         return out
 
 
@@ -549,6 +560,282 @@ def pipelined():
     return capture
 
 
+# --- TCP and IP as they are ----------------------------------------------------------------------
+
+def begun(capture, **how):
+    """A session up to the 354."""
+    session = Session(capture, **how)
+    session.open()
+    session.envelope()
+    session.data()
+    return session
+
+
+def accepted(session):
+    session.s(b"250 2.0.0 Ok: queued as 1\r\n")
+    session.close()
+    return session.capture
+
+
+@sample
+def tcp_fast_open():
+    """Octets in the SYN and in the SYN-ACK (RFC 7413)."""
+    capture = Capture()
+    session = Session(capture, syn=False)
+    hello, banner = b"EHLO mail.news.example\r\n", b"220 mx.mbox.example ESMTP\r\n"
+    session.segment(0, 2, hello)
+    session.seq[0] += 1 + len(hello)
+    session.segment(1, 0x12, banner)
+    session.seq[1] += 1 + len(banner)
+    session.s(b"250 mx.mbox.example\r\n")
+    session.mail()
+    session.close()
+    return capture
+
+
+@sample
+def tcp_without_syn():
+    """The SYN was not captured, the SYN-ACK was."""
+    capture = one_mail(Capture())
+    del capture.packets[0]
+    return capture
+
+
+@sample
+def tcp_without_syn_ack():
+    capture = one_mail(Capture())
+    del capture.packets[1]
+    return capture
+
+
+@sample
+def tcp_handshake_reordered():
+    """SYN-ACK, ACK, banner, SYN: as a port that mirrors two directions may give them."""
+    capture = one_mail(Capture())
+    first = capture.packets[:4]
+    times = [t for t, _ in first]
+    capture.packets[:4] = [(t, first[i][1]) for t, i in zip(times, (1, 2, 3, 0))]
+    return capture
+
+
+@sample
+def tcp_out_of_order():
+    """Replies before their commands, the end before the middle."""
+    capture = Capture()
+    session = begun(capture)
+    session.c(MAIL % b"mixed" + b"0123456789" * 300 + b"\r\n.\r\n", size=500)
+    accepted(session)
+    packets = capture.packets
+    times = [t for t, _ in packets]
+    for at in range(4, len(packets) - 4, 4):
+        packets[at:at + 4] = reversed(packets[at:at + 4])
+    capture.packets = [(t, p) for t, (_, p) in zip(times, packets)]
+    return capture
+
+
+@sample
+def tcp_rst_in_message():
+    """A reset that is none (out of the window), then one inside the message."""
+    capture = Capture()
+    session = begun(capture)
+    session.segment(1, 4, seq=session.seq[1] + 100000000)
+    session.c(MAIL % b"reset")
+    session.segment(0, 4)
+    return capture
+
+
+@sample
+def tcp_half_closed():
+    """The client says QUIT behind the message and closes its side; the server answers later."""
+    capture = Capture()
+    session = begun(capture)
+    session.c(MAIL % b"half" + b".\r\nQUIT\r\n")
+    session.segment(0, 0x11)
+    session.seq[0] += 1
+    capture.time += 2000000
+    session.s(b"250 2.0.0 Ok: queued as 1\r\n221 2.0.0 Bye\r\n")
+    session.segment(1, 0x11)
+    return capture
+
+
+@sample
+def tcp_keep_alive():
+    """Keep-alives with and without an octet, probes of a window that is closed, a second FIN."""
+    capture = Capture()
+    session = begun(capture)
+    session.segment(0, 0x10, seq=session.seq[0] - 1)
+    session.segment(0, 0x10, b"\0", seq=session.seq[0] - 1)
+    text = MAIL % b"alive" + b".\r\n"
+    session.segment(0, 0x10, text[:1])
+    capture.time += 1000000
+    session.segment(0, 0x10, text[:1])
+    session.c(text)
+    accepted(session)
+    session.segment(1, 0x11, seq=session.seq[1] - 1)
+    return capture
+
+
+@sample
+def tcp_sent_again():
+    """The same octets again, cut in other places: nothing is counted twice, nothing conflicts."""
+    capture = Capture()
+    session = begun(capture)
+    text = MAIL % b"again" + b"0123456789" * 100 + b"\r\n.\r\n"
+    at = session.seq[0]
+    session.segment(0, 0x18, text[:700])
+    session.segment(0, 0x18, text[300:900], seq=at + 300)
+    session.segment(0, 0x18, text[:1000], seq=at)
+    session.segment(0, 0x18, text[650:], seq=at + 650)
+    session.seq[0] += len(text)
+    return accepted(session)
+
+
+@sample
+def tcp_sent_again_otherwise():
+    """Other octets in a retransmission, handed on already and still waiting: the first count."""
+    capture = Capture()
+    session = begun(capture)
+    text = MAIL % b"other" + b"0123456789" * 100 + b"\r\n.\r\n"
+    at = session.seq[0]
+    session.segment(0, 0x18, text[:700])
+    session.segment(0, 0x18, b"X" * 400, seq=at + 300)
+    session.segment(0, 0x18, text[800:], seq=at + 800)
+    session.segment(0, 0x18, b"Y" * 250, seq=at + 700)
+    session.seq[0] += len(text)
+    return accepted(session)
+
+
+@sample
+def tcp_fin_before_the_rest():
+    """FIN comes before octets that were lost on the way and sent again."""
+    capture = Capture()
+    session = begun(capture)
+    text = MAIL % b"fin" + b".\r\nQUIT\r\n"
+    at = session.seq[0]
+    session.segment(0, 0x19, text[40:], seq=at + 40)
+    session.segment(0, 0x18, text[:40], seq=at)
+    session.seq[0] += len(text) + 1
+    session.s(b"250 2.0.0 Ok: queued as 1\r\n221 2.0.0 Bye\r\n")
+    session.segment(1, 0x11)
+    return capture
+
+
+@sample
+def tcp_acknowledged_but_never_seen():
+    """A one-sided hole at the end of the message: what the server acknowledged was there."""
+    capture = Capture()
+    session = begun(capture)
+    session.c(MAIL % b"unseen")
+    session.c(b"z" * 500 + b"\r\n.\r\n", lost=True)
+    session.s(b"250 2.0.0 Ok: queued as 1\r\n")
+    capture.time += 500000
+    session.close()
+    return capture
+
+
+@sample
+def snaplen_cut():
+    """The capture kept 200 octets of each frame: holes in the message, and the size of each."""
+    capture = Capture()
+    session = begun(capture)
+    session.c(MAIL % b"cut" + b"0123456789" * 100 + b"\r\n.\r\n", size=400)
+    accepted(session)
+    capture.snaplen = 200
+    return capture
+
+
+# Protocols of a segment's way: what stands in front of TCP.
+
+def fragmented(parts):
+    """Cuts an IPv4 packet with more than 64 octets of payload; `parts` orders the pieces."""
+    ident = [0]
+
+    def wrap(packet):
+        ident[0] += 1
+        payload, source, target = packet[20:], packet[12:16], packet[16:20]
+        if len(payload) <= 64:
+            return [ethernet(packet)]
+        pieces = [(at, payload[at:at + 32]) for at in range(0, len(payload), 32)]
+        return [ethernet(ipv4(ipaddress.ip_address(source), ipaddress.ip_address(target), 6, octets,
+                              ident[0], at // 8 | (0x2000 if at + 32 < len(payload) else 0)))
+                for at, octets in parts(pieces)]
+    return wrap
+
+
+def fragmented6(parts):
+    ident = [0]
+
+    def wrap(packet):
+        ident[0] += 1
+        payload = packet[40:]
+        if len(payload) <= 64:
+            return [ethernet(packet)]
+        pieces = [(at, payload[at:at + 32]) for at in range(0, len(payload), 32)]
+        source, target = ipaddress.ip_address(packet[8:24]), ipaddress.ip_address(packet[24:40])
+        return [ethernet(ipv6(source, target, 44, struct.pack(
+            "!BBHI", 6, 0, at | (at + 32 < len(payload)), ident[0]) + octets))
+                for at, octets in parts(pieces)]
+    return wrap
+
+
+V6 = {"client": "2001:db8::7", "server": "2001:db8::25"}
+
+
+@sample
+def ip_fragments():
+    """Backwards, and each twice."""
+    return one_mail(Capture(wrap=fragmented(lambda pieces: (pieces + pieces)[::-1])))
+
+
+@sample
+def ip_fragments_overlapping():
+    """IPv4: the first copy of an octet counts."""
+    def parts(pieces):
+        return pieces[:1] + [(pieces[0][0], b"#" * 32)] + pieces[1:]
+    return one_mail(Capture(wrap=fragmented(parts)))
+
+
+@sample
+def ip6_fragments():
+    return one_mail(Capture(wrap=fragmented6(lambda pieces: (pieces + pieces[:2])[::-1])), **V6)
+
+
+@sample
+def ip6_fragments_overlapping():
+    """IPv6: a packet whose fragments overlap is none (RFC 5722); the message has a hole."""
+    def parts(pieces):
+        big = len(pieces) > 10
+        return pieces[:1] + ([(pieces[0][0], b"#" * 32)] if big else []) + pieces[1:]
+    capture = Capture(wrap=fragmented6(parts))
+    session = begun(capture, **V6)
+    session.c(MAIL % b"poison")
+    session.c(b"0123456789" * 40)
+    session.c(b"\r\n.\r\n")
+    return accepted(session)
+
+
+@sample
+def ip6_extension_headers():
+    """Hop by hop, destination options and an atomic fragment (RFC 6946) in front of TCP."""
+    def wrap(packet):
+        payload = b"\x3c\0\1\4\0\0\0\0" + b"\x2c\0\1\4\0\0\0\0" + b"\6\0\0\0\0\0\0\1" + packet[40:]
+        return ethernet(ipv6(ipaddress.ip_address(packet[8:24]), ipaddress.ip_address(packet[24:40]),
+                             0, payload))
+    return one_mail(Capture(wrap=wrap), **V6)
+
+
+@sample
+def link_stack():
+    """QinQ, MPLS, PPPoE and GRE, one in the other."""
+    def wrap(packet):
+        gre = ipv4("203.0.113.1", "203.0.113.2", 47, struct.pack("!HH", 0, 0x800) + packet)
+        pppoe = struct.pack("!BBHHH", 0x11, 0, 1, len(gre) + 2, 0x21) + gre
+        inner = ETHERNET + b"\x88\x64" + pppoe
+        return (ETHERNET + struct.pack("!HHHHH", 0x88a8, 100, 0x8100, 200, 0x8847) +
+                b"\0\x01\x01\x40" + b"\0\0\0\0" + inner)
+    return one_mail(Capture(wrap=wrap))
+
+
 # --- links ---------------------------------------------------------------------------------------
 
 def mpls(packet):
@@ -595,10 +882,20 @@ def main():
         with open(os.path.join(folder, name + ".pcap"), "wb") as out:
             out.write(make().pcap())
     plain = one_mail(Capture())
-    with open(os.path.join(folder, "format_pcapng.pcapng"), "wb") as out:
-        out.write(plain.pcapng())
-    with open(os.path.join(folder, "format_gzip.pcap.gz"), "wb") as out:
-        out.write(gzip.compress(plain.pcap(), mtime=0))
+    other = one_mail(Capture(), port=40001)
+    formats = {
+        "format_pcapng.pcapng": plain.pcapng(),
+        "format_pcapng_interfaces.pcapng": plain.pcapng([other]),
+        "format_pcapng_nanoseconds.pcapng": plain.pcapng(resolution=9, order=">"),
+        "format_gzip.pcap.gz": gzip.compress(plain.pcap(), mtime=0),
+        "format_gzip_pcapng.pcapng.gz": gzip.compress(plain.pcapng(), mtime=0),
+        "format_nanoseconds.pcap": plain.pcap(nano=True),
+        "format_big_endian.pcap": plain.pcap(order=">"),
+        "format_cut.pcap": plain.pcap()[:-20],
+    }
+    for name, octets in formats.items():
+        with open(os.path.join(folder, name), "wb") as out:
+            out.write(octets)
 
 
 if __name__ == "__main__":
