@@ -303,15 +303,43 @@
 #define LIMIT_REDIS_TIMEOUT_US (5 * 1000000LL)
 #define LIMIT_REDIS_LOADING_US (120 * 1000000LL)
 
-/* Times that one command follows a slot that moves. */
-#define LIMIT_REDIS_HOPS 8
-
 /* Keys whose windows one process keeps: 150 octets for one seen once, 2 KB for a busy one. A large
  * gateway has 100,000 senders and addresses a day. The one that was idle longest goes. */
 #define LIMIT_RATE_KEYS 200000
 
 /* Octets of a rate's key: a domain has at most 253, with its scope in front. Longer ones are cut. */
 #define LIMIT_RATE_KEY_BYTES 270
+
+/* The same of a worker's history: two keys a message. */
+#define LIMIT_HISTORY_KEYS 100000
+
+/* Keys in one exchange of one bucket: 10 ms of Redis' time and 0.3 ms of our lock. */
+#define LIMIT_RATE_BATCH 1000
+
+/* Microseconds without an answer after which Redis counts as away for rates; and between two
+ * looks at a key that nobody counted here, past which what others count is unknown. */
+#define LIMIT_RATE_TIMEOUT_US (1 * 1000000LL)
+#define LIMIT_RATE_FRESH_US (10 * 1000000LL)
+
+/* Microseconds that a verdict waits for the history of a key that is seen for the first time. */
+#define LIMIT_RATE_WAIT_US (100 * 1000LL)
+
+/* --- policy service (feedback/policy.c) ------------------------------------- */
+
+/* Octets of one request, and of answers that wait to be read: Postfix sends 30 attributes, a
+ * kilobyte; an address has 320, a subject of a certificate some hundred. */
+#define LIMIT_POLICY_REQUEST_BYTES 65536
+
+/* Connections: one for each smtpd process, and default_process_limit is 100. */
+#define LIMIT_POLICY_CLIENTS 2000
+
+/* Microseconds that a connection may be silent: Postfix closes after 5 minutes (ipc_idle is less). */
+#define LIMIT_POLICY_IDLE_US (600 * 1000000LL)
+
+/* Transactions that were let in and may have more stages: an hour of 100 a second. */
+#define LIMIT_POLICY_INSTANCES 400000
+#define LIMIT_POLICY_INSTANCE_US (3600 * 1000000LL)
+#define LIMIT_POLICY_INSTANCE_BYTES 127
 
 /* Microseconds after which a recipient answered 4xx and not tried again counts as a soft return:
  * most queues try again within hours. Retries are recognised for five days (books.lua). */

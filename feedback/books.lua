@@ -26,7 +26,15 @@ local KEEP_ONCE = 30 * DAY
 local KEEP_WINDOW = DAY + 3600
 local WINDOW_MINUTES = 1441  -- of a day that began inside a minute
 local RECEIPTS = 1000        -- transactions kept of one Message-ID: a list's mail to its members
+local MOVING = 'TRYAGAIN the bucket is on its way to another node'
 local CHUNK = 1000           -- arguments of one MGET; Lua's stack holds 8000
+
+-- In a slot that moves to another node some keys are here and some are there. The name of a key
+-- that never exists tells: reading it fails exactly then, before anything was written.
+local function moving(tag)
+	local answer = redis.pcall('EXISTS', tag .. 'nothing')
+	return type(answer) == 'table' and answer.err
+end
 
 local function prefix(key)
 	return string.match(key, '^{.-}') .. (redis.call('GET', key) or '0') .. ':'
@@ -221,6 +229,9 @@ end
 --   o id tuple field                    one count, once for this id
 -- Returns 1, or the mark that this bucket really has, and then nothing was done.
 local function record(keys, args)
+	if moving(string.match(keys[1], '^{.-}')) then
+		return redis.error_reply(MOVING)
+	end
 	local p = prefix(keys[1])
 	local mark = redis.call('HGET', p .. 'marks', args[1]) or ''
 	if mark ~= args[2] then

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "feedback/rates_exchange.h"
 
 /* Between two lines in the log about the same scope: a flood of refusals is not one of lines. */
 #define SAY_US (10 * US_PER_S)
@@ -23,6 +24,7 @@ struct limiter {
 	pthread_mutex_t lock; /* rules, counters; and a query's check and count are one step */
 	struct ruleset *rules;
 	struct rates *rates;
+	struct rates_exchange *exchange; /* NULL: this gateway alone */
 	struct limiter_hooks hooks;
 	struct counters counters[LIMIT_SCOPES];
 	int64_t longest_us; /* of limiter_refuses() */
@@ -31,8 +33,6 @@ struct limiter {
 int limiter_create(struct limiter **l_r, const struct config *c, struct ruleset *rules,
 		   struct event_base *loop)
 {
-	(void)c;
-	(void)loop;
 	*l_r = NULL;
 	struct limiter *l = calloc(1, sizeof(*l));
 	if (!l)
@@ -44,6 +44,11 @@ int limiter_create(struct limiter **l_r, const struct config *c, struct ruleset 
 		return -ENOMEM;
 	}
 	l->rules = ruleset_ref(rules);
+	int r = loop ? rates_exchange_create(&l->exchange, l->rates, c, loop) : 0;
+	if (r < 0) {
+		limiter_free(l);
+		return r;
+	}
 	*l_r = l;
 	return 0;
 }
@@ -52,6 +57,7 @@ void limiter_free(struct limiter *l)
 {
 	if (!l)
 		return;
+	rates_exchange_free(l->exchange);
 	rates_free(l->rates);
 	ruleset_unref(l->rules);
 	pthread_mutex_destroy(&l->lock);
@@ -304,5 +310,7 @@ void limiter_status(struct limiter *l, struct json *j)
 	json_close(j, '}');
 	json_int(j, "rate_keys", (int64_t)rates_keys(l->rates));
 	json_int(j, "limit_longest_us", l->longest_us);
+	if (l->exchange)
+		rates_exchange_status(l->exchange, j);
 	pthread_mutex_unlock(&l->lock);
 }

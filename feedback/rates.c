@@ -64,6 +64,7 @@ static struct span cut(struct span key)
 
 struct rates_entry *rates_find(struct rates *r, struct span key)
 {
+	key = cut(key);
 	for (struct rates_entry *e = *chain_of(r, key); e; e = e->next_in_chain)
 		if (span_eq(key, key_of(e)))
 			return e;
@@ -113,6 +114,7 @@ static void forget_one(struct rates *r)
 
 struct rates_entry *rates_make(struct rates *r, struct span key)
 {
+	key = cut(key);
 	struct rates_entry *e = rates_find(r, key);
 	if (e) {
 		unlink_use(r, e);
@@ -151,7 +153,7 @@ void rates_count(struct rates *r, struct span key, int n, int64_t at_us)
 {
 	pthread_mutex_lock(&r->lock);
 	uint32_t at = rates_slot(r, at_us);
-	struct rates_entry *e = rates_make(r, cut(key));
+	struct rates_entry *e = rates_make(r, key);
 	if (e) {
 		if (series_add(&e->seen, at, n, at) && r->shared &&
 		    series_add(&e->untold, at, n, at))
@@ -163,7 +165,7 @@ void rates_count(struct rates *r, struct span key, int n, int64_t at_us)
 double rates_read(struct rates *r, struct span key, int64_t window_us, int64_t now_us)
 {
 	pthread_mutex_lock(&r->lock);
-	const struct rates_entry *e = rates_find(r, cut(key));
+	const struct rates_entry *e = rates_find(r, key);
 	double n = e ? series_read(&e->seen, window_us, now_us + r->shift_us) : 0;
 	pthread_mutex_unlock(&r->lock);
 	return n;
@@ -175,7 +177,7 @@ int64_t rates_wait(struct rates *r, struct span key, const struct limit *limits,
 	static const struct series nothing;
 	int64_t longest = 0;
 	pthread_mutex_lock(&r->lock);
-	struct rates_entry *e = rates_find(r, cut(key));
+	struct rates_entry *e = rates_find(r, key);
 	for (size_t i = 0; i < n; i++) {
 		double most = (double)limits[i].count * factor;
 		int64_t wait;
@@ -197,7 +199,7 @@ int64_t rates_wait(struct rates *r, struct span key, const struct limit *limits,
 int rates_open(struct rates *r, struct span key, int change)
 {
 	pthread_mutex_lock(&r->lock);
-	struct rates_entry *e = change > 0 ? rates_make(r, cut(key)) : rates_find(r, cut(key));
+	struct rates_entry *e = change > 0 ? rates_make(r, key) : rates_find(r, key);
 	int open = 0;
 	if (e) {
 		e->open += change;

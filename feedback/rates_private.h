@@ -20,10 +20,11 @@ struct rates_entry {
 	int64_t exchanged_us;  /* of the last answer; 0: never */
 	uint32_t told_at;      /* slot of now of the last answer */
 	uint32_t revision;     /* of Redis' list as of the last answer; 0: not known */
+	uint32_t epoch;        /* of the bucket at the last answer */
 	int open;              /* transactions under way */
 	uint16_t key_n;
 	uint8_t bucket;
-	bool dirty, restore, flying;
+	bool dirty, flying;    /* flying: a batch points here */
 	char key[];
 };
 

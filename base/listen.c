@@ -1,0 +1,115 @@
+#include "base/listen.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/file.h"
+
+#define BACKLOG 1024
+
+static int make_socket(int family)
+{
+	int fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+/* A socket file that nobody serves is in the way of bind(2). */
+static int clear_path(const struct sockaddr_un *address)
+{
+	struct stat st;
+	if (lstat(address->sun_path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	int fd = make_socket(AF_UNIX);
+	if (fd < 0)
+		return fd;
+	int r = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
+				errno == EAGAIN
+			? -EADDRINUSE
+			: 0;
+	close(fd);
+	if (r == 0 && unlink(address->sun_path) < 0 && errno != ENOENT)
+		r = -errno;
+	return r;
+}
+
+static int set_group(const char *path, const char *name)
+{
+	errno = 0;
+	const struct group *group = getgrnam(name);
+	if (!group)
+		return errno ? -errno : -ESRCH;
+	return chown(path, (uid_t)-1, group->gr_gid) < 0 ? -errno : 0;
+}
+
+static int open_unix(const struct config_listener *l, const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(address.sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address.sun_path, path);
+	const char *slash = strrchr(path, '/');
+	if (slash && slash != path) {
+		char folder[sizeof(address.sun_path)];
+		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+		int made = file_make_folder(folder, 0755);
+		if (made < 0)
+			return made;
+	}
+	int r = clear_path(&address), fd = r < 0 ? r : make_socket(AF_UNIX);
+	if (fd < 0)
+		return fd;
+	/* Nobody connects before the mode is right: connecting needs listen(2). */
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
+	    chmod(path, l->mode) < 0)
+		r = -errno;
+	else if (!l->group || (r = set_group(path, l->group)) == 0)
+		r = listen(fd, BACKLOG) < 0 ? -errno : 0;
+	if (r < 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+static int open_tcp(struct span address)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *found;
+	size_t colon = span_rfind_char(address, ':');
+	char host[256], port[16];
+	struct span name = span_sub(address, 0, colon);
+	if (colon >= address.n)
+		return -EINVAL;
+	if (name.n > 1 && name.p[0] == '[')
+		name = span_sub(name, 1, name.n - 1);
+	snprintf(host, sizeof(host), "%.*s", SPAN_ARG(name));
+	snprintf(port, sizeof(port), "%.*s", SPAN_ARG(span_sub(address, colon + 1, address.n)));
+	if (getaddrinfo(host[0] ? host : NULL, port, &hints, &found) != 0)
+		return -EADDRNOTAVAIL;
+	int r = -EADDRNOTAVAIL, on = 1, fd = make_socket(found->ai_family);
+	if (fd < 0)
+		r = fd;
+	else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		 bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
+		r = -errno;
+	else
+		r = 0;
+	freeaddrinfo(found);
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+int listen_open(const struct config_listener *l)
+{
+	struct span address = span_of(l->address);
+	if (span_starts(address, SPAN("unix:")))
+		return open_unix(l, l->address + 5);
+	return open_tcp(address);
+}

@@ -1,0 +1,14 @@
+/*
+ * listen - the socket that a `listen` statement names, bound and listening.
+ *
+ * A unix socket gets the mode and group of the statement; one that an earlier process left behind
+ * is taken away, one that somebody serves is not. Its folder is made when it is not there.
+ *
+ * Errors: negative errno; -EADDRINUSE: somebody serves it.
+ */
+#pragma once
+
+#include "base/config.h"
+
+/* A non-blocking, close-on-exec descriptor. `l->address`: "unix:/path", "host:port", ":port". */
+__attribute__((warn_unused_result)) int listen_open(const struct config_listener *l);

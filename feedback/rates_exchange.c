@@ -1,0 +1,423 @@
+#include "feedback/rates_exchange.h"
+
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <event2/event.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/id.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "feedback/rates_private.h"
+#include "feedback/redis_async.h"
+
+#define TICK_US 100000
+#define SOON_US 1000	       /* somebody waits: gather who else does */
+#define STEP_US (US_PER_S / 2) /* a difference of clocks that is a step and not a delay */
+#define TAIL_SLOTS 4 /* the newest slots, which others may still add to (rates.lua, SETTLED) */
+
+/* What one call carries, kept until it is known that Redis has it. */
+struct batch {
+	struct rates_entry **entries;
+	size_t n;
+	struct span *words; /* 6 of the call, then key and request of each entry */
+	struct buf text;    /* requests, one behind the other */
+	uint64_t number;
+	char number_text[24], tag[BOOKS_KEY_BYTES];
+};
+
+struct bucket {
+	struct rates_exchange *owner;
+	struct batch *batch; /* NULL: nothing under way */
+	bool sent;	     /* it waits for its answer; else it is to be sent again */
+	uint64_t number;     /* of the last batch that Redis has */
+	uint32_t epoch;	     /* counts what the bucket has lost */
+	int64_t sent_us;
+};
+
+struct rates_exchange {
+	struct rates *rates;
+	struct redis_async *redis;
+	struct event *tick, *soon;
+	char id[ID_BYTES]; /* of this process: numbers of batches are its own */
+	struct bucket buckets[BOOKS_BUCKETS];
+	bool timed; /* the clock of Redis is known */
+	bool asking_time;
+	int64_t asked_us;
+	bool away;
+	void (*on_news)(void *arg);
+	void *news_arg;
+	uint64_t batches, keys, losses, errors;
+	char error[200];
+};
+
+static void put32(struct buf *b, uint32_t v)
+{
+	v = htole32(v);
+	buf_add(b, (struct span){(const char *)&v, sizeof(v)});
+}
+
+static uint32_t get32(const char *p)
+{
+	uint32_t v;
+	memcpy(&v, p, sizeof(v));
+	return le32toh(v);
+}
+
+/* --- a batch -------------------------------------------------------------------------- */
+
+static void batch_free(struct batch *b)
+{
+	buf_free(&b->text);
+	free(b->entries);
+	free(b->words);
+	free(b);
+}
+
+static void put_series(struct buf *b, const struct series *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		put32(b, s->v[i].at);
+		put32(b, (uint32_t)s->v[i].n);
+	}
+}
+
+/* What is known of the key but for what this request tells anyway. */
+static void put_restore(struct buf *b, const struct rates_entry *e)
+{
+	for (size_t i = 0; i < e->seen.n; i++) {
+		int32_t n = e->seen.v[i].n - series_get(&e->untold, e->seen.v[i].at);
+		if (n <= 0)
+			continue;
+		put32(b, e->seen.v[i].at);
+		put32(b, (uint32_t)n);
+	}
+}
+
+static void put_request(struct buf *b, const struct bucket *bucket, struct rates_entry *e)
+{
+	uint16_t n = htole16(e->untold.n);
+	put32(b, e->told_at > TAIL_SLOTS ? e->told_at - TAIL_SLOTS : 0);
+	put32(b, e->revision);
+	buf_add(b, (struct span){(const char *)&n, sizeof(n)});
+	put_series(b, &e->untold);
+	if (e->exchanged_us && e->epoch != bucket->epoch)
+		put_restore(b, e);
+}
+
+/* Takes what is dirty into a batch, with the lock held. NULL: out of memory, it stays dirty. */
+static struct batch *gather(struct rates_exchange *x, struct bucket *bucket, unsigned index)
+{
+	struct rates *r = x->rates;
+	struct batch *b = calloc(1, sizeof(*b));
+	size_t n = 0;
+	for (const struct rates_entry *e = r->dirty[index]; e && n < LIMIT_RATE_BATCH;
+	     e = e->next_dirty)
+		n++;
+	if (!b || !(b->entries = calloc(n, sizeof(struct rates_entry *))) ||
+	    !(b->words = calloc(6 + 2 * n, sizeof(*b->words)))) {
+		if (b)
+			batch_free(b);
+		return NULL;
+	}
+	size_t *ends = calloc(n, sizeof(*ends));
+	for (struct rates_entry *e = r->dirty[index]; ends && b->n < n; e = e->next_dirty) {
+		put_request(&b->text, bucket, e);
+		b->entries[b->n] = e;
+		ends[b->n++] = b->text.n;
+	}
+	if (!ends || b->text.failed) {
+		free(ends);
+		batch_free(b);
+		return NULL;
+	}
+	for (size_t i = 0, begin = 0; i < n; begin = ends[i++]) {
+		struct rates_entry *e = b->entries[i];
+		b->words[6 + 2 * i] = (struct span){e->key, e->key_n};
+		b->words[7 + 2 * i] = span_sub(buf_span(&b->text), begin, ends[i]);
+		r->dirty[index] = e->next_dirty;
+		e->dirty = false;
+		e->flying = true;
+		series_free(&e->untold);
+	}
+	free(ends);
+	b->number = bucket->number + 1;
+	snprintf(b->number_text, sizeof(b->number_text), "%llu", (unsigned long long)b->number);
+	snprintf(b->tag, sizeof(b->tag), "{b%03u}r", index % 1000);
+	b->words[0] = SPAN("FCALL");
+	b->words[1] = SPAN("assay_rates");
+	b->words[2] = SPAN("1");
+	b->words[3] = span_of(b->tag);
+	b->words[4] = span_of(x->id);
+	b->words[5] = span_of(b->number_text);
+	return b;
+}
+
+/* --- answers --------------------------------------------------------------------------- */
+
+/* Entries that were counted by another clock than Redis': those that it knows are read anew. */
+static void step(struct rates *r, int64_t by_us)
+{
+	int64_t slots = by_us / SERIES_SLOT_US;
+	for (struct rates_entry *e = r->oldest; e; e = e->newer) {
+		for (size_t i = 0; i < e->untold.n; i++)
+			e->untold.v[i].at += (uint32_t)slots;
+		for (size_t i = 0; e->revision == 0 && i < e->seen.n; i++)
+			e->seen.v[i].at += (uint32_t)slots;
+		e->revision = 0;
+	}
+}
+
+/* `time`: Redis' in microseconds, somewhere between sending and now. */
+static void learn_time(struct rates_exchange *x, struct span time, int64_t sent_us, int64_t now_us)
+{
+	uint64_t redis_us;
+	if (!span_number(time, INT64_MAX, &redis_us))
+		return;
+	struct rates *r = x->rates;
+	int64_t by_us = (int64_t)redis_us - (sent_us + (now_us - sent_us) / 2) - r->shift_us;
+	int64_t doubt_us = (now_us - sent_us) / 2;
+	if (by_us > STEP_US + doubt_us || by_us < -STEP_US - doubt_us) {
+		step(r, by_us);
+		r->shift_us += by_us;
+	} else if (doubt_us < TICK_US / 4) {
+		r->shift_us += x->timed ? by_us / 8 : by_us;
+	}
+	x->timed = true;
+}
+
+/* What everybody counted, as Redis has it, and what was counted here since the batch. */
+static void take_answer(struct rates *r, struct rates_entry *e, struct span list, int64_t now_us)
+{
+	uint32_t now = rates_slot(r, now_us);
+	uint32_t revision = list.n >= 4 ? get32(list.p) : 0;
+	bool whole = revision == 0 || revision != e->revision;
+	if (whole)
+		series_free(&e->seen);
+	for (size_t i = 4; i + 8 <= list.n; i += 8) {
+		uint32_t at = get32(list.p + i);
+		int32_t n = (int32_t)get32(list.p + i + 4);
+		if (!series_set(&e->seen, at, whole ? n : n + series_get(&e->untold, at), now))
+			revision = 0; /* out of memory: the whole list next time */
+	}
+	for (size_t i = 0; whole && i < e->untold.n; i++)
+		if (!series_add(&e->seen, e->untold.v[i].at, e->untold.v[i].n, now))
+			revision = 0;
+	e->revision = revision;
+	e->told_at = now;
+	e->exchanged_us = now_us;
+}
+
+static void take_batch(struct rates_exchange *x, struct bucket *bucket,
+		       const struct redis_answer *answer)
+{
+	struct batch *b = bucket->batch;
+	struct rates *r = x->rates;
+	int64_t now_us = clock_mono_us();
+	pthread_mutex_lock(&r->lock);
+	learn_time(x, redis_answer_text(redis_answer_at(answer, 1)), bucket->sent_us, now_us);
+	bool lost = span_eq(redis_answer_text(redis_answer_at(answer, 0)), SPAN("lost"));
+	if (lost)
+		bucket->epoch++;
+	for (size_t i = 0; i < b->n; i++) {
+		struct rates_entry *e = b->entries[i];
+		e->flying = false;
+		if (lost && e->exchanged_us) {
+			rates_make_dirty(r, e); /* its counts are to be restored */
+			continue;
+		}
+		e->epoch = bucket->epoch;
+		take_answer(r, e, redis_answer_text(redis_answer_at(answer, 2 + i)), now_us);
+	}
+	pthread_mutex_unlock(&r->lock);
+	bucket->number = b->number;
+	x->batches++;
+	x->keys += b->n;
+	x->losses += lost;
+	bucket->batch = NULL;
+	batch_free(b);
+}
+
+static void away(struct rates_exchange *x, const char *why)
+{
+	if (!x->away)
+		log_warn("rates.away", "limits go by what this gateway counts: %s", why);
+	x->away = true;
+	snprintf(x->error, sizeof(x->error), "%s", why);
+}
+
+static void back(struct rates_exchange *x)
+{
+	if (x->away)
+		log_warn("rates.back", "limits go by the windows of all gateways again");
+	x->away = false;
+	x->error[0] = '\0';
+}
+
+static void on_answer(void *arg, const struct redis_answer *answer)
+{
+	struct bucket *bucket = arg;
+	struct rates_exchange *x = bucket->owner;
+	struct span error = redis_answer_error(answer);
+	bucket->sent = false; /* without an answer it is sent again, under its number */
+	if (!bucket->batch)
+		return;
+	if (!answer || error.p) {
+		char why[160];
+		snprintf(why, sizeof(why), "%.*s", SPAN_ARG(error));
+		x->errors++;
+		if (answer)
+			away(x, why);
+		return;
+	}
+	back(x);
+	take_batch(x, bucket, answer);
+	if (x->on_news)
+		x->on_news(x->news_arg);
+}
+
+static void on_time(void *arg, const struct redis_answer *answer)
+{
+	struct rates_exchange *x = arg;
+	struct span error = redis_answer_error(answer);
+	x->asking_time = false;
+	if (!answer || error.p)
+		return;
+	back(x);
+	pthread_mutex_lock(&x->rates->lock);
+	learn_time(x, redis_answer_text(redis_answer_at(answer, 1)), x->asked_us, clock_mono_us());
+	pthread_mutex_unlock(&x->rates->lock);
+}
+
+/* --- the tick -------------------------------------------------------------------------- */
+
+static void send_bucket(struct rates_exchange *x, unsigned index)
+{
+	struct bucket *bucket = &x->buckets[index];
+	char tag[BOOKS_KEY_BYTES];
+	snprintf(tag, sizeof(tag), "{b%03u}r", index % 1000);
+	if (bucket->sent || redis_async_state(x->redis, span_of(tag)) != REDIS_ASYNC_READY)
+		return;
+	if (!bucket->batch) {
+		pthread_mutex_lock(&x->rates->lock);
+		if (x->rates->dirty[index])
+			bucket->batch = gather(x, bucket, index);
+		pthread_mutex_unlock(&x->rates->lock);
+	}
+	if (!bucket->batch)
+		return;
+	const struct batch *b = bucket->batch;
+	bucket->sent_us = clock_mono_us();
+	bucket->sent =
+		redis_async_call(x->redis, b->words[3], 6 + 2 * b->n, b->words, on_answer, bucket);
+}
+
+/* The first thing to know is what time it is there: slots are named by it. */
+static void ask_time(struct rates_exchange *x)
+{
+	const struct span words[] = {SPAN("FCALL"),   SPAN("assay_rates"), SPAN("1"),
+				     SPAN("{b000}r"), span_of(x->id),	   SPAN("0")};
+	if (x->asking_time)
+		return;
+	x->asked_us = clock_mono_us();
+	x->asking_time = redis_async_call(x->redis, words[3], 6, words, on_time, x);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	struct rates_exchange *x = arg;
+	(void)fd;
+	(void)what;
+	if (redis_async_state(x->redis, SPAN("{b000}r")) == REDIS_ASYNC_AWAY)
+		away(x, redis_async_trouble(x->redis));
+	if (!x->timed || x->away)
+		ask_time(x);
+	for (unsigned i = 0; x->timed && i < BOOKS_BUCKETS; i++)
+		send_bucket(x, i);
+}
+
+int rates_exchange_create(struct rates_exchange **x_r, struct rates *rates,
+			  const struct config *config, struct event_base *loop)
+{
+	static const struct timeval interval = {0, TICK_US};
+	struct rates_exchange *x = calloc(1, sizeof(*x));
+	*x_r = NULL;
+	if (!x)
+		return -ENOMEM;
+	x->rates = rates;
+	id_make(clock_now_us(), x->id);
+	for (size_t i = 0; i < BOOKS_BUCKETS; i++)
+		x->buckets[i].owner = x;
+	pthread_mutex_lock(&rates->lock);
+	rates->shared = true;
+	rates->shift_us = clock_now_us() - clock_mono_us(); /* until Redis says better */
+	pthread_mutex_unlock(&rates->lock);
+	x->tick = event_new(loop, -1, EV_PERSIST, on_tick, x);
+	x->soon = event_new(loop, -1, 0, on_tick, x);
+	if (!x->tick || !x->soon || event_add(x->tick, &interval) < 0 ||
+	    redis_async_create(&x->redis, config, loop) < 0) {
+		rates_exchange_free(x);
+		return -ENOMEM;
+	}
+	*x_r = x;
+	return 0;
+}
+
+void rates_exchange_free(struct rates_exchange *x)
+{
+	if (!x)
+		return;
+	redis_async_free(x->redis); /* answers what is open */
+	for (size_t i = 0; i < BOOKS_BUCKETS; i++)
+		if (x->buckets[i].batch)
+			batch_free(x->buckets[i].batch);
+	if (x->tick)
+		event_free(x->tick);
+	if (x->soon)
+		event_free(x->soon);
+	free(x);
+}
+
+enum rates_known rates_exchange_know(struct rates_exchange *x, struct span key)
+{
+	static const struct timeval soon = {0, SOON_US};
+	struct rates *r = x->rates;
+	char tag[BOOKS_KEY_BYTES];
+	pthread_mutex_lock(&r->lock);
+	struct rates_entry *e = rates_make(r, key);
+	bool fresh =
+		e && e->exchanged_us && clock_mono_us() - e->exchanged_us < LIMIT_RATE_FRESH_US;
+	if (e && !fresh)
+		rates_make_dirty(r, e);
+	unsigned bucket = e ? e->bucket : 0;
+	pthread_mutex_unlock(&r->lock);
+	if (fresh)
+		return RATES_KNOWN;
+	snprintf(tag, sizeof(tag), "{b%03u}r", bucket % 1000);
+	if (!e || redis_async_state(x->redis, span_of(tag)) == REDIS_ASYNC_AWAY)
+		return RATES_AWAY;
+	if (!event_pending(x->soon, EV_TIMEOUT, NULL))
+		event_add(x->soon, &soon);
+	return RATES_ASKED;
+}
+
+void rates_exchange_on_news(struct rates_exchange *x, void (*on_news)(void *arg), void *arg)
+{
+	x->on_news = on_news;
+	x->news_arg = arg;
+}
+
+void rates_exchange_status(const struct rates_exchange *x, struct json *j)
+{
+	json_cstr(j, "redis", x->away || !x->timed ? "away" : "there");
+	const char *trouble = redis_async_trouble(x->redis);
+	json_cstr(j, "redis_trouble", x->error[0] ? x->error : trouble[0] ? trouble : NULL);
+	json_int(j, "rate_batches", (int64_t)x->batches);
+	json_int(j, "rate_keys_exchanged", (int64_t)x->keys);
+	json_int(j, "rate_losses", (int64_t)x->losses);
+	json_int(j, "rate_errors", (int64_t)x->errors);
+}

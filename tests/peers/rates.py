@@ -1,0 +1,276 @@
+#!/usr/bin/env python3
+"""rates.py GATEWAY - the rates of two gateways on one Redis, in good times and in trouble.
+
+GATEWAY is tests/tools/rates_gateway. Every number is compared with what this script counted
+itself. RATES_SECONDS makes outages longer (2 s; an hour's soak would take 60). Speaks TAP; without
+redis-server it is skipped.
+"""
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+SECONDS = float(os.environ.get("RATES_SECONDS", "2"))
+tool = sys.argv[1]
+if not shutil.which("redis-server"):
+    print("1..0 # SKIP redis-server is not here")
+    sys.exit(0)
+here = os.path.dirname(os.path.abspath(__file__))
+folder = tempfile.mkdtemp(prefix="assay-rates-")
+number, failed = 0, 0
+
+
+def told(ok, what, got=""):
+    global number, failed
+    number += 1
+    failed += not ok
+    print(("ok" if ok else "not ok"), number, "-", what, f"({got})" if got != "" else "", flush=True)
+
+
+def until(condition, seconds=20.0):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()
+
+
+class Redis:
+    def __init__(self, name, *options):
+        self.path = os.path.join(folder, name + ".sock")
+        self.options = options
+        self.start()
+
+    def start(self):
+        if os.path.exists(self.path):
+            os.unlink(self.path)
+        self.process = subprocess.Popen(
+            ["redis-server", "--port", "0", "--unixsocket", self.path, "--save", "", "--dir", folder,
+             *self.options], stdout=subprocess.DEVNULL)
+        assert until(lambda: self("PING") == "PONG"), "redis-server does not start"
+
+    def __call__(self, *words):
+        done = subprocess.run(["redis-cli", "-s", self.path, *words], capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+
+
+class Gateway:
+    def __init__(self, redis_path, rules=""):
+        self.folder = tempfile.mkdtemp(dir=folder)
+        os.makedirs(self.folder + "/rules/isc-1.2")
+        shutil.copy(here + "/../rules/good.rules", self.folder + "/rules/isc-1.2")
+        shutil.copytree(here + "/../rules/lists", self.folder + "/rules/lists")
+        with open(self.folder + "/rules/local.rules", "w") as f:
+            f.write(rules)
+        conf = self.folder + "/assay.conf"
+        with open(conf, "w") as f:
+            f.write(f"state {self.folder}/state\nredis {redis_path}\nrules {self.folder}/rules\n")
+        self.process = subprocess.Popen([tool, conf], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=open(self.folder + "/log", "w"), text=True)
+
+    def say(self, line):
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def hear(self):
+        return self.process.stdout.readline().strip()
+
+    def ask(self, line):
+        self.say(line)
+        return self.hear()
+
+    def read(self, key):
+        return [float(n) for n in self.ask("read " + key).split()]
+
+    def status(self):
+        return json.loads(self.ask("status"))
+
+    def ready(self):
+        assert until(lambda: self.status()["redis"] == "there"), self.status()
+        return self
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+def pair(redis, rules=""):
+    return [Gateway("unix:" + redis.path, rules).ready() for _ in range(2)]
+
+
+def agree(gateways, truth, window=1):
+    """Every gateway reads the truth of every key, after an exchange or two."""
+    def off():
+        worst = 0.0
+        for gateway in gateways:
+            for key, n in truth.items():
+                worst = max(worst, abs(gateway.read(key)[window] - n) / max(n, 1))
+        return worst
+    until(lambda: off() == 0, 5)
+    return off()
+
+
+def load(gateways, truth, seconds, keys=20):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        gateway, key, n = random.choice(gateways), f"k{random.randrange(keys)}", random.randrange(1, 9)
+        gateway.ask(f"count {key} {n}")
+        truth[key] = truth.get(key, 0) + n
+        time.sleep(0.002)
+
+
+def counts():
+    redis = Redis("counts")
+    gateways, truth = pair(redis), {}
+    load(gateways, truth, SECONDS)
+    off = agree(gateways, truth)
+    told(off <= 0.01, "two gateways read what both counted, within 1 %", f"{off * 100:.2f} % off")
+    ttl = int(redis("TTL", redis("KEYS", "*r:k1")))
+    told(80000 < ttl <= 90000, "keys expire", f"{ttl} s")
+    for gateway in gateways:
+        gateway.close()
+    redis.stop()
+
+
+def one_limit():
+    redis = Redis("limit")
+    gateways = pair(redis, "limit ip { 600 per minute }\n")
+    for gateway in gateways:
+        gateway.say("flood 192.0.2.1 60 8 4")
+    answers = [[int(n) for n in gateway.hear().split()] for gateway in gateways]
+    passed = sum(a[0] for a in answers)
+    told(abs(passed - 600) <= 12, "one limit for both: 600 a minute, 120 a second try",
+         f"{passed} passed, {sum(a[1] for a in answers)} refused, longest {max(a[2] for a in answers)} us")
+    for gateway in gateways:
+        gateway.close()
+    redis.stop()
+
+
+def outage(name, begin, end):
+    """Redis has trouble while mail flows: nobody waits, nobody is refused, and nothing counts
+    twice or never afterwards."""
+    redis = Redis(name)
+    gateways, truth = pair(redis, "limit ip { 1000000 per minute }\n"), {}
+    load(gateways, truth, 1)
+    agree(gateways, truth)
+    for gateway in gateways:
+        gateway.say(f"flood 192.0.2.1 500 {SECONDS + 1} 4")
+    begin(redis)
+    during = time.monotonic() + SECONDS
+    local = {}
+    for i in range(200):
+        gateways[0].say("count k1 1")
+        truth["k1"] = truth.get("k1", 0) + 1
+    while time.monotonic() < during:
+        time.sleep(0.05)
+    end(redis)
+    lines = [[], []]
+    for gateway, heard in zip(gateways, lines):
+        for _ in range(201 if gateway is gateways[0] else 1):
+            heard.append(gateway.hear())
+    floods = [[int(n) for n in line.split()] for heard in lines for line in heard if line != "ok"]
+    told(len(floods) == 2 and sum(f[1] for f in floods) == 0, f"{name}: nobody is refused")
+    longest = max(f[2] for f in floods)
+    print(f"# {name}: longest limiter_refuses() {longest} us")
+    for gateway in gateways:
+        gateway.ready()
+    load(gateways, truth, 0.5)
+    off = agree(gateways, truth)
+    told(off <= 0.01, f"{name}: the truth afterwards, within 1 %", f"{off * 100:.2f} % off")
+    truth_ip = sum(f[0] for f in floods)
+    del truth_ip, local
+    for gateway in gateways:
+        gateway.close()
+    redis.process.send_signal(signal.SIGCONT)
+    redis.stop()
+
+
+class Proxy:
+    """Between a gateway and Redis; cuts the connection where the answer should pass."""
+    def __init__(self, target):
+        self.target, self.cut = target, False
+        self.path = os.path.join(folder, f"proxy{random.randrange(10**9)}.sock")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen()
+        self.lost = 0
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            client, _ = self.listener.accept()
+            server = socket.socket(socket.AF_UNIX)
+            server.connect(self.target)
+            threading.Thread(target=self.pump, args=(client, server, False), daemon=True).start()
+            threading.Thread(target=self.pump, args=(server, client, True), daemon=True).start()
+
+    def pump(self, source, sink, answers):
+        try:
+            while data := source.recv(65536):
+                if answers and self.cut and random.random() < 0.2:
+                    self.lost += 1
+                    break
+                sink.sendall(data)
+        except OSError:
+            pass
+        for s in (source, sink):
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+
+def lost_answers():
+    redis = Redis("lost")
+    proxy = Proxy(redis.path)
+    gateways = [Gateway("unix:" + proxy.path).ready() for _ in range(2)]
+    truth = {}
+    proxy.cut = True
+    load(gateways, truth, SECONDS * 2)
+    proxy.cut = False
+    off = agree(gateways, truth)
+    told(off == 0 and proxy.lost > 2, "answers that were lost count once", f"{off * 100:.2f} % off, {proxy.lost} lost")
+    for gateway in gateways:
+        gateway.close()
+    redis.stop()
+
+
+def restart(redis):
+    redis.start()
+
+
+try:
+    counts()
+    one_limit()
+    lost_answers()
+    outage("silent", lambda r: r.process.send_signal(signal.SIGSTOP),
+           lambda r: r.process.send_signal(signal.SIGCONT))
+    outage("killed", lambda r: r.stop(), restart)
+    outage("flushed", lambda r: r("FLUSHALL"), lambda r: None)
+    outage("slow", lambda r: subprocess.Popen(
+        ["redis-cli", "-s", r.path, "EVAL", "local t = redis.call('TIME')[1] + 2 "
+         "while redis.call('TIME')[1] + 0 < t do end", "0"], stdout=subprocess.DEVNULL), lambda r: None)
+    outage("full", lambda r: r("CONFIG", "SET", "maxmemory", "1"),
+           lambda r: r("CONFIG", "SET", "maxmemory", "0"))
+    outage("locked", lambda r: r("CONFIG", "SET", "requirepass", "x"),
+           lambda r: r("-a", "x", "CONFIG", "SET", "requirepass", ""))
+finally:
+    print(f"1..{number}")
+    if failed:
+        for root, _, names in os.walk(folder):
+            if "log" in names:
+                sys.stdout.write("".join("# " + l for l in open(root + "/log")))
+    shutil.rmtree(folder, ignore_errors=True)
+sys.exit(failed > 0)
