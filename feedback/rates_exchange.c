@@ -16,7 +16,6 @@
 #include "feedback/redis_async.h"
 
 #define TICK_US 100000
-#define SOON_US 1000	       /* somebody waits: gather who else does */
 #define STEP_US (US_PER_S / 2) /* a difference of clocks that is a step and not a delay */
 #define TAIL_SLOTS 4 /* the newest slots, which others may still add to (rates.lua, SETTLED) */
 
@@ -384,7 +383,6 @@ void rates_exchange_free(struct rates_exchange *x)
 
 enum rates_known rates_exchange_know(struct rates_exchange *x, struct span key)
 {
-	static const struct timeval soon = {0, SOON_US};
 	struct rates *r = x->rates;
 	char tag[BOOKS_KEY_BYTES];
 	pthread_mutex_lock(&r->lock);
@@ -400,8 +398,8 @@ enum rates_known rates_exchange_know(struct rates_exchange *x, struct span key)
 	snprintf(tag, sizeof(tag), "{b%03u}r", bucket % 1000);
 	if (!e || redis_async_state(x->redis, span_of(tag)) == REDIS_ASYNC_AWAY)
 		return RATES_AWAY;
-	if (!event_pending(x->soon, EV_TIMEOUT, NULL))
-		event_add(x->soon, &soon);
+	/* Somebody waits: when the loop comes around, with all who ask until then. */
+	event_active(x->soon, EV_TIMEOUT, 0);
 	return RATES_ASKED;
 }
 

@@ -31,7 +31,7 @@ def told(ok, what, got=""):
     global number, failed
     number += 1
     failed += not ok
-    print(("ok" if ok else "not ok"), number, "-", what, f"({got})" if got != "" else "", flush=True)
+    print(("ok" if ok else "not ok"), number, "-", what, "(" + " ".join(str(got).split()) + ")" if got != "" else "", flush=True)
 
 
 def until(condition, seconds=20.0):
@@ -76,7 +76,8 @@ class Gateway:
             f.write(rules)
         conf = self.folder + "/assay.conf"
         with open(conf, "w") as f:
-            f.write(f"state {self.folder}/state\nredis {redis_path}\nrules {self.folder}/rules\n")
+            f.write(f"state {self.folder}/state\nredis {redis_path}\nrules {self.folder}/rules\n"
+                    f"listen policy unix:{self.folder}/policy.sock\n")
         self.process = subprocess.Popen([tool, conf], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=open(self.folder + "/log", "w"), text=True)
 
@@ -247,11 +248,112 @@ def lost_answers():
     redis.stop()
 
 
+def history():
+    redis = Redis("history")
+    gateways, keys = pair(redis), [f"s{i}.example" for i in range(5)]
+    for i in range(200):
+        gateways[i % 2].ask(f"judge {keys[i % 5]} 192.0.2.7")
+    # a worker that sees the keys for the first time knows what the others judged, at once
+    fresh = Gateway("unix:" + redis.path).ready()
+    time.sleep(0.3)
+    answers = [fresh.ask(f"judge {key} 192.0.2.7").split() for key in keys]
+    told(answers[0][:3] == ["41", "41", "201"] and [a[0] for a in answers] == ["41"] * 5,
+         "history: all that was judged, this one too", answers)
+    print("# history: first sight of a sender waited", max(int(a[3]) for a in answers), "us")
+    redis.process.send_signal(signal.SIGSTOP)
+    answer = fresh.ask("judge new.example 192.0.2.9").split()
+    told(answer[:3] == ["-"] * 3 and int(answer[3]) < 1000000,
+         "history: a silent Redis makes UNKNOWN after 100 ms", answer)
+    assert until(lambda: fresh.status()["history"]["redis"] == "away")
+    answer = fresh.ask("judge other.example 192.0.2.9").split()
+    told(answer[:3] == ["-"] * 3 and int(answer[3]) < 50000,
+         "history: one that is away is not waited for", answer)
+    redis.process.send_signal(signal.SIGCONT)
+    for gateway in [*gateways, fresh]:
+        gateway.close()
+    redis.stop()
+
+
+class Policy:
+    """A client of the policy service, as Postfix' smtpd is one."""
+    def __init__(self, path):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(path)
+        self.socket.settimeout(20)
+
+    def send(self, text):
+        self.socket.sendall(text.encode())
+
+    def answer(self):
+        data = b""
+        while not data.endswith(b"\n\n"):
+            more = self.socket.recv(4096)
+            if not more:
+                return None
+            data += more
+        return data.decode().strip()
+
+    def ask(self, instance, ip="192.0.2.1", sender="b@a.example", state="RCPT", **more):
+        attributes = {"request": "smtpd_access_policy", "protocol_state": state,
+                      "protocol_name": "ESMTP", "client_address": ip, "sender": sender,
+                      "recipient": "r@mbox.example", "instance": instance, "size": "0", **more}
+        self.send("".join(f"{k}={v}\n" for k, v in attributes.items() if v is not None) + "\n")
+        return self.answer()
+
+
+def policy():
+    redis = Redis("policy")
+    gateway = Gateway("unix:" + redis.path, "limit ip { 3 per hour }\nlimit mailfrom { 5 per hour }\n").ready()
+    path = gateway.folder + "/policy.sock"
+    client, dunno = Policy(path), "action=DUNNO"
+    stages = [client.ask("a", state=s) for s in ("RCPT", "RCPT", "RCPT", "DATA", "END-OF-MESSAGE")]
+    told(stages == [dunno] * 5, "policy: stages of one instance count once", stages)
+    got = [client.ask(i) for i in "bcde"]
+    told(got[:2] == [dunno] * 2 and all(g.startswith("action=451 4.7.28 ") and " seconds" in g
+         for g in got[2:]), "policy: the fourth transaction is refused", got)
+    told(client.ask("a", state="END-OF-MESSAGE") == dunno, "policy: one that was let in stays in")
+    got = [client.ask("x", ip="192.0.2.2", sender=""), client.ask("f", ip="unknown"),
+           client.ask("", ip="192.0.2.1"), client.ask("g", request="other"),
+           client.ask("h", state="CONNECT"), client.ask("i", client_address=None),
+           client.ask("j", sender=None)]
+    told(got == [dunno] * len(got), "policy: incomplete requests and other stages are no business", got)
+    client.send("nonsense\n\n=\nx=\n\n")
+    got = client.answer()
+    got = got if got.count(dunno) == 2 else got + client.answer()
+    told(got.count(dunno) == 2, "policy: nonsense is DUNNO", got)
+    whole = ("request=smtpd_access_policy\nprotocol_state=RCPT\nclient_address=192.0.2.1\n"
+             "sender=x@b.example\ninstance=slow\n\n")
+    slow = Policy(path)
+    for c in whole:
+        slow.send(c)
+    told(slow.answer().startswith("action=451"), "policy: a request in single octets")
+    slow.send(whole.replace("slow", "p1") + whole.replace("slow", "p2"))
+    first = slow.answer()
+    told(first.count("451") >= 1, "policy: two requests at once")
+    big = Policy(path)
+    try:
+        big.send("x=" + "a" * 100000)
+        closed = big.answer() is None
+    except OSError:
+        closed = True
+    told(closed, "policy: an endless line is hung up on")
+    redis.process.send_signal(signal.SIGSTOP)
+    begin = time.monotonic()
+    got = [client.ask(f"s{i}", ip="198.51.100.1", sender="") for i in range(5)]
+    told(got[:3] == [dunno] * 3 and "451" in got[4], "policy: without Redis this gateway's windows go on",
+         f"{time.monotonic() - begin:.3f} s for 5")
+    redis.process.send_signal(signal.SIGCONT)
+    gateway.close()
+    redis.stop()
+
+
 def restart(redis):
     redis.start()
 
 
 try:
+    history()
+    policy()
     counts()
     one_limit()
     lost_answers()

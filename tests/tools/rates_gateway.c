@@ -4,10 +4,16 @@
  *
  *   count KEY N                 N transactions now
  *   spread PREFIX KEYS N        N transactions over KEYS keys
+ *   pump PREFIX KEYS N SECONDS  N transactions a second over KEYS keys, from a thread: how many
+ *                               were counted
  *   read KEY                    minute hour day, as known here
  *   flood IP N SECONDS THREADS  N transactions a second through the limiter (rules of CONF):
  *                               passed refused longest_us
+ *   judge SENDER IP             what an analysis would be told: sender.hour sender.day ip.hour
+ *                               (- where unknown) and the microseconds it waited
  *   status                      JSON
+ *
+ * With a `listen policy` in CONF it serves that too.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -22,12 +28,63 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "feedback/history.h"
 #include "feedback/limiter.h"
+#include "feedback/policy.h"
 #include "feedback/rates_exchange.h"
 
 static struct rates *rates;
 static struct rates_exchange *exchange;
 static struct limiter *limiter;
+static struct history *history;
+static struct analyzer_hooks hooks;
+static struct policy *policy;
+
+/* --- an analysis at its step "history" -------------------------------------------------- */
+
+struct analysis_stub {
+	struct txn *txn;
+	struct sender sender;
+	struct facts facts;
+	int64_t begin_us;
+};
+
+static void print_fact(const struct facts *f, enum fact_id id)
+{
+	if (fact_known(f, id))
+		printf("%.0f ", f->v[id].number);
+	else
+		printf("- ");
+}
+
+static void judge_run(void *arg)
+{
+	struct analysis_stub *a = arg;
+	if (hooks.history(hooks.history_arg, &a->sender, a->txn, &a->facts, judge_run, a) ==
+	    STEP_WAIT)
+		return;
+	print_fact(&a->facts, F_SENDER_HOUR);
+	print_fact(&a->facts, F_SENDER_DAY);
+	print_fact(&a->facts, F_IP_HOUR);
+	printf("%lld\n", (long long)(clock_mono_us() - a->begin_us));
+	fflush(stdout);
+	txn_free(a->txn);
+	free(a);
+}
+
+static void judge(const char *sender, const char *ip)
+{
+	struct analysis_stub *a = calloc(1, sizeof(*a));
+	if (!a || !(a->txn = txn_create(TXN_MILTER, clock_now_us())))
+		abort();
+	a->sender.key = arena_copy(&a->txn->arena, span_of(sender));
+	ip_parse(span_of(ip), &a->txn->peer);
+	facts_init(&a->facts, &a->txn->arena);
+	a->begin_us = clock_mono_us();
+	judge_run(a);
+}
+
+/* --- load on the limiter ------------------------------------------------------------------ */
 
 struct flood {
 	pthread_t thread;
@@ -98,11 +155,52 @@ static void flood(const char *ip, double a_second, double seconds, unsigned thre
 		abort();
 }
 
+/* --- load on the exchange ---------------------------------------------------------------- */
+
+struct pump {
+	char prefix[64];
+	unsigned keys;
+	double a_second, seconds;
+};
+
+static void *pump_thread(void *arg)
+{
+	struct pump *p = arg;
+	int64_t begin_us = clock_mono_us(), now_us = begin_us,
+		end_us = begin_us + (int64_t)(p->seconds * 1e6);
+	unsigned long counted = 0;
+	char key[96];
+	for (; now_us < end_us; now_us = clock_mono_us()) {
+		double due = p->a_second * (double)(now_us - begin_us) / 1e6;
+		for (; (double)counted < due; counted++) {
+			snprintf(key, sizeof(key), "%s%lu", p->prefix, counted % p->keys);
+			rates_count(rates, span_of(key), 1, now_us);
+		}
+		nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+	}
+	printf("%lu\n", counted);
+	fflush(stdout);
+	free(p);
+	return NULL;
+}
+
+static void pump(const char *prefix, unsigned keys, double a_second, double seconds)
+{
+	struct pump *p = calloc(1, sizeof(*p));
+	pthread_t thread;
+	if (!p)
+		abort();
+	*p = (struct pump){.keys = keys, .a_second = a_second, .seconds = seconds};
+	snprintf(p->prefix, sizeof(p->prefix), "%.60s", prefix);
+	if (pthread_create(&thread, NULL, pump_thread, p) != 0 || pthread_detach(thread) != 0)
+		abort();
+}
+
 static void command(char *line)
 {
-	char key[300], n[32], seconds[32], threads[32];
+	char key[300], n[64], seconds[32], threads[32];
 	double windows[3];
-	int words = sscanf(line, "%*s %299s %31s %31s %31s", key, n, seconds, threads);
+	int words = sscanf(line, "%*s %299s %63s %31s %31s", key, n, seconds, threads);
 	int64_t now_us = clock_mono_us();
 	if (strncmp(line, "count ", 6) == 0 && words >= 2) {
 		rates_count(rates, span_of(key), atoi(n), now_us);
@@ -123,6 +221,12 @@ static void command(char *line)
 		for (int i = 0; i < 3; i++)
 			windows[i] = rates_read(rates, span_of(key), lengths[i] * US_PER_S, now_us);
 		printf("%.1f %.1f %.1f\n", windows[0], windows[1], windows[2]);
+	} else if (strncmp(line, "judge ", 6) == 0 && words >= 2) {
+		judge(key, n);
+		return;
+	} else if (strncmp(line, "pump ", 5) == 0 && words >= 4) {
+		pump(key, (unsigned)atoi(n), atof(seconds), atof(threads));
+		return;
 	} else if (strncmp(line, "flood ", 6) == 0 && words >= 4) {
 		flood(key, atof(n), atof(seconds), (unsigned)atoi(threads));
 	} else {
@@ -132,6 +236,13 @@ static void command(char *line)
 		rates_exchange_status(exchange, &j);
 		json_open(&j, "limiter", '{');
 		limiter_status(limiter, &j);
+		json_close(&j, '}');
+		json_open(&j, "history", '{');
+		history_status(history, &j);
+		json_close(&j, '}');
+		json_open(&j, "policy", '{');
+		if (policy)
+			policy_status(policy, &j);
 		json_close(&j, '}');
 		json_close(&j, '}');
 		printf("%.*s\n", (int)out.n, out.p);
@@ -168,13 +279,18 @@ int main(int argc, char **argv)
 		return 1;
 	rates = rates_create(1000000);
 	if (!rates || rates_exchange_create(&exchange, rates, &config, loop) < 0 ||
-	    limiter_create(&limiter, &config, rules, loop) < 0)
+	    limiter_create(&limiter, &config, rules, loop) < 0 ||
+	    history_create(&history, &config, loop) < 0 || policy_open(&policy, &config) < 0 ||
+	    (policy && policy_start(policy, loop, limiter, config.milter.address != NULL) < 0))
 		return 1;
+	history_attach(history, &hooks);
 	struct bufferevent *in = bufferevent_socket_new(loop, 0, 0);
 	bufferevent_setcb(in, on_read, NULL, on_end, loop);
 	bufferevent_enable(in, EV_READ);
 	event_base_dispatch(loop);
 	bufferevent_free(in);
+	policy_close(policy);
+	history_free(history);
 	rates_exchange_free(exchange);
 	rates_free(rates);
 	limiter_free(limiter);
