@@ -3,6 +3,9 @@
 
 #include <math.h>
 
+#include "analyze/cfbl.h"
+#include "base/limits.h"
+
 static struct span fact_text(const struct facts *f, enum fact_id id)
 {
 	return f->v[id].state == FACT_KNOWN ? f->v[id].text : SPAN_NONE;
@@ -124,6 +127,18 @@ static void write_facts(const struct facts *f, struct json *j)
 	json_close(j, '}');
 }
 
+/* Only where the message asks for complaints: the key is there when the field is. */
+static void write_cfbl(const struct analysis *a, struct json *j)
+{
+	struct arena arena;
+	if (!a->has_message)
+		return;
+	arena_init(&arena, LIMIT_HEADER_BYTES * 4);
+	struct cfbl cfbl = cfbl_find(&a->message, &a->auth, &arena);
+	cfbl_write_json(&cfbl, j);
+	arena_free(&arena);
+}
+
 void analysis_write_event(const struct analysis *a, struct buf *out, bool facts)
 {
 	struct json j = JSON_INIT(out);
@@ -136,6 +151,7 @@ void analysis_write_event(const struct analysis *a, struct buf *out, bool facts)
 	write_sender(&a->sender, &j);
 	write_class(&a->facts, &j);
 	auth_write_json(&a->auth, &j, "auth");
+	write_cfbl(a, &j);
 	write_verdict(&a->verdict, &j);
 	if (facts)
 		write_facts(&a->facts, &j);

@@ -176,6 +176,8 @@ static int settle(struct intake *in)
 		return r;
 	if (in->found)
 		r = decide(in, in->receipt.id);
+	else if (in->inline_forward)
+		r = intake_help(in);
 	if (r == 0)
 		r = write_event(in);
 	r = queue_end(queue, r);
@@ -246,6 +248,7 @@ int complaint_take(struct complaint_desk *desk, const struct complaint *c, int64
 	if (r == 0 && !in.found && form.form == FORM_ATTACHMENT &&
 	    (r = message_parse(&in.message, &in.arena, with_crlf(&in.arena, c->octets))) == 0)
 		r = intake_verify(&in, c->rcpt);
+	in.inline_forward = form.form == FORM_MAIL && span_eq(in.way, SPAN("attachment"));
 	if (r == 0)
 		r = settle(&in);
 	if (in.found)

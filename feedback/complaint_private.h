@@ -24,6 +24,7 @@ struct intake {
 	struct message message;
 	struct receipt receipt;
 	bool found;
+	bool inline_forward; /* mail to abuse@ without a message attached */
 	/* from the event of the transaction */
 	const struct json_value *auth;
 	struct ip peer;
@@ -41,3 +42,5 @@ __attribute__((warn_unused_result)) int intake_match(struct intake *in);
 const char *intake_machine_mail(struct intake *in);
 /* complaint_report.c: puts the report to one target into the queue. */
 __attribute__((warn_unused_result)) int intake_report(struct intake *in, const struct target *t);
+/* complaint_help.c: inside the queue's transaction, a word of help to who forwarded inline. */
+__attribute__((warn_unused_result)) int intake_help(struct intake *in);
