@@ -286,6 +286,10 @@
 #define LIMIT_HELP_US (7 * 86400 * 1000000LL)
 #define LIMIT_HELP_PER_DAY 500
 
+/* Microseconds that a complaint waits for the recorder of `run` to reach the end of the log: it
+ * is milliseconds behind unless Redis is away. */
+#define LIMIT_RECEIPT_WAIT_US (2 * 1000000LL)
+
 /* Moves to Junk by one person's client in an hour that count as a person's judgement. */
 #define LIMIT_MOVES_PER_HOUR 100
 

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -114,25 +115,51 @@ static int choose(const struct config *config, const struct identity *identity,
 	return result;
 }
 
+/* Has the recorder of `run` brought the log into this bucket up to `end`? */
+static bool has_caught_up(struct redis *redis, const struct identity *identity, unsigned bucket,
+			  const struct eventlog_position *end)
+{
+	struct eventlog_position marks[BOOKS_BUCKETS];
+	return books_marks(redis, identity->gateway, marks) != 0 ||
+	       eventlog_position_cmp(&marks[bucket], end) >= 0;
+}
+
+static int ask(const struct config *config, struct redis *redis, const struct identity *identity,
+	       const char *hash, struct span rcpt, struct receipt *r)
+{
+	struct span words[] = {span_of(hash)};
+	books_call(redis, "assay_receipts", books_bucket(words[0]), words, 1);
+	int result = redis_exchange(redis);
+	if (result == 0 && redis_answer_error(redis_answer(redis, 0)).p)
+		result = -EPROTO;
+	return result == 0 ? choose(config, identity, redis_answer(redis, 0), rcpt, r) : result;
+}
+
 static int find_by_message(const struct config *config, struct span message_id, struct span rcpt,
 			   struct receipt *r)
 {
 	struct identity identity;
 	struct redis *redis;
+	struct eventlog_position end = {.offset = 0};
 	char hash[IDENTITY_HASH_BYTES];
 	/* The message may have come a moment ago. */
 	int result = recorder_catch_up(config);
+	bool busy = result == RECORDER_E_BUSY;
 	if (result < 0 || (result = identity_load(config, &identity)) < 0 ||
+	    (busy && (result = eventlog_end(config->state, &end)) < 0) ||
 	    (result = redis_open(&redis, config, REDIS_MAY_START)) < 0)
 		return result;
 	books_message_hash(&identity, message_id, hash);
-	struct span words[] = {span_of(hash)};
-	books_call(redis, "assay_receipts", books_bucket(words[0]), words, 1);
-	result = redis_exchange(redis);
-	if (result == 0 && redis_answer_error(redis_answer(redis, 0)).p)
-		result = -EPROTO;
-	if (result == 0)
-		result = choose(config, &identity, redis_answer(redis, 0), rcpt, r);
+	int64_t until_us = clock_mono_us() + LIMIT_RECEIPT_WAIT_US;
+	for (;;) {
+		/* asked in this order, or the recorder could pass between the two */
+		bool last = !busy || clock_mono_us() > until_us ||
+			    has_caught_up(redis, &identity, books_bucket(span_of(hash)), &end);
+		result = ask(config, redis, &identity, hash, rcpt, r);
+		if (result != RECEIPT_NEVER || last)
+			break;
+		usleep(20000);
+	}
 	redis_close(redis);
 	return result;
 }
