@@ -233,7 +233,7 @@ def killed(daemon, place, hop, n):
     def killer():
         while not stop.wait(1.5):
             role = daemon.roles().get("feedback")
-            if role:
+            if role and role.get("pid"):
                 try:
                     os.kill(role["pid"], 9)
                     daemon.kills += 1

@@ -19,6 +19,7 @@
 #include "feedback/complaint.h"
 #include "feedback/db.h"
 #include "feedback/deliver.h"
+#include "feedback/digest.h"
 
 #define RCPT "wang@mbox.example"
 #define ID_OF_TXN "01JDAAAAAAAAAAAAAAAAAAAAAA"
@@ -424,6 +425,37 @@ static void test_unreadable_registry(void **state)
 	assert_int_equal(result.outcome, COMPLAINT_REPORT);
 }
 
+static void test_digest_classes(void **state)
+{
+	static const struct {
+		int64_t code;
+		const char *enhanced;
+		bool at_rcpt;
+		const char *want;
+	} rows[] = {
+		{550, "5.1.1", true, "remove"},   {550, "5.1.10", true, "remove"},
+		{550, "5.2.1", true, "remove"},   {550, "5.1.8", true, "hard"},
+		{550, "5.1.1", false, "hard"},    {550, "", true, "remove"},
+		{550, NULL, true, "remove"},      {554, "", true, "hard"},
+		{550, "", false, "hard"},         {452, "4.2.2", true, "quota"},
+		{552, "5.2.2", true, "quota"},    {451, "4.7.28", true, "rate"},
+		{450, "4.7.1", true, "rate"},     {550, "5.7.1", true, "policy"},
+		{550, "5.7.26", false, "auth"},   {550, "5.7.25", false, "auth"},
+		{554, "5.6.0", false, "content"}, {451, "4.3.0", false, "temporary"},
+		{421, "4.4.2", false, "temporary"}, {450, "", true, "soft"},
+		{451, "4.1.8", true, "soft"},     {554, "5.0.0", false, "hard"},
+		{550, "5.x.1", false, "hard"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct digest_class *class = digest_classify(
+			rows[i].code, span_of(rows[i].enhanced), rows[i].at_rcpt);
+		if (strcmp(class->name, rows[i].want) != 0)
+			fail_msg("%d %s: %s, not %s", (int)rows[i].code, rows[i].enhanced,
+				 class->name, rows[i].want);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -433,6 +465,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lint, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_retry, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
+		cmocka_unit_test(test_digest_classes),
 		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unreadable_registry, set_up, tear_down),
 	};
