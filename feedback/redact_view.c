@@ -5,7 +5,7 @@
  */
 #include "feedback/redact_view.h"
 
-#define LOOK 12
+#define LOOK 48
 
 /* What stands at a place: `used` octets of the view become `made` octets. used 0: no code. */
 struct code {
@@ -166,6 +166,26 @@ static struct code code_wide(const uint8_t *p, size_t n)
 	return (struct code){0, 0, 0};
 }
 
+/* "?= =?utf-8?q?": nothing stands between two encoded words (RFC 2047 section 6.2). */
+static struct code code_words(const uint8_t *p, size_t n)
+{
+	struct code none = {0};
+	size_t i = 2;
+	if (n < 9 || p[0] != '?' || p[1] != '=')
+		return none;
+	while (i < n && ascii_is_space((char)p[i]))
+		i++;
+	if (i + 2 > n || p[i] != '=' || p[i + 1] != '?')
+		return none;
+	size_t end = i + 42 < n ? i + 42 : n;
+	for (i += 2; i + 2 < end; i++)
+		if (p[i] == '?')
+			return p[i + 1] == 'q' && p[i + 2] == '?'
+				       ? (struct code){.used = i + 3, .made = 0}
+				       : none;
+	return none;
+}
+
 static void view_run(struct view *v, struct code (*decode)(const uint8_t *p, size_t n))
 {
 	size_t w = 0;
@@ -257,6 +277,7 @@ void view_layer(struct view *v, enum view_layer layer)
 		[VIEW_QP] = code_qp,         [VIEW_PERCENT] = code_percent,
 		[VIEW_ENTITY] = code_entity, [VIEW_ESCAPE] = code_escape,
 		[VIEW_UTF7] = code_utf7,     [VIEW_WIDE] = code_wide,
+		[VIEW_WORDS] = code_words,
 	};
 	if (layer == VIEW_TAGS)
 		view_tags(v);

@@ -16,6 +16,7 @@ struct view {
 
 enum view_layer {
 	VIEW_QP,      /* =40, soft line breaks */
+	VIEW_WORDS,   /* the joint of two encoded words, of Q in a body too */
 	VIEW_PERCENT, /* %40 */
 	VIEW_ENTITY,  /* &#64; &#x40; &commat; */
 	VIEW_ESCAPE,  /* \u0040 \x40 \100 */

@@ -10,11 +10,15 @@ import base64
 import collections
 import email
 import email.policy
+import hashlib
+import html
 import json
 import os
-import subprocess
+import quopri
+import re
 import sys
 import time
+import urllib.parse
 
 import feedback
 from feedback import Place, check, failures
@@ -131,11 +135,29 @@ def brand_and_provider():
         check("XARF: the message's id is in the evidence, the recipient is nowhere",
               event["message_id"].encode() in payload and feedback.RCPT.encode() not in payload and
               feedback.RCPT not in json.dumps(report), payload)
+        check_xarf_form(report)
         check_xarf_schema(report)
         token = arf.get_payload()[1].get_payload()[0] if arf.is_multipart() else None
         check("tokens of two senders differ", token is not None and
               report["smtp_to"] not in str(token), report["smtp_to"])
     place.close()
+
+
+def check_xarf_form(report):
+    """What the specification says of the form, in code of our own."""
+    contact = lambda c: sorted(c) == ["contact", "domain", "org"] and "@" in c["contact"]
+    evidence = report["evidence"][0]
+    payload = base64.b64decode(evidence["payload"], validate=True)
+    check("XARF: the form", bool(
+        re.fullmatch(r"4\.\d+\.\d+", report["xarf_version"]) and
+        re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}",
+                     report["report_id"]) and
+        re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", report["timestamp"]) and
+        contact(report["reporter"]) and contact(report["sender"]) and
+        "@" in report["smtp_from"] and 1 <= report["source_port"] <= 65535 and
+        set(evidence) <= {"content_type", "description", "payload", "hash", "size"} and
+        evidence["size"] == len(payload) and
+        evidence["hash"] == "sha256:" + hashlib.sha256(payload).hexdigest()), report)
 
 
 def check_xarf_schema(report):
@@ -204,6 +226,92 @@ def mass_moves():
           outcomes)
     states = collections.Counter(q["state"] for q in place.queue())
     check("and what it moved is taken back", states == {"suppressed": 100}, states)
+    place.close()
+
+
+# --- leaks ----------------------------------------------------------------------------------
+
+
+def disguises(address):
+    """The address as senders write it into subjects, links and texts."""
+    local, domain = address.split("@")
+    b64 = lambda s: base64.b64encode(s.encode()).decode()
+    hexes = lambda f: "".join(f % ord(c) for c in address)
+    yield from (address, address.upper(), address.title(), "<%s>" % address, "mailto:" + address,
+                urllib.parse.quote(address, safe=""), urllib.parse.quote(urllib.parse.quote(address, safe="")),
+                hexes("%%%02x"), hexes("%%%02X"), address.replace("@", "%40"), address.replace(".", "%2E"),
+                html.escape(address).replace("@", "&#64;"), hexes("&#%d;"), hexes("&#x%x;"),
+                address.replace("@", "&commat;"), hexes("\\u%04x"), hexes("\\x%02x"),
+                b64(address), b64(address).rstrip("="), b64("<" + address), b64("to:" + address), b64("to: " + address),
+                base64.urlsafe_b64encode(address.encode()).decode(), address.encode().hex(),
+                address.encode().hex().upper(), local + "=" + domain, "bounce+%s=%s" % (local, domain),
+                "=?utf-8?q?%s?=" % hexes("=%02X"), "=?utf-8?b?%s?=" % b64(address),
+                "=?utf-8?q?%s?= =?utf-8?q?%s?=" % (local, "=40" + domain),
+                "=?iso-8859-1?Q?%s?=" % address.replace("@", "=40"),
+                "%s (x) @ %s" % (local, domain), local + "@" + domain.upper(),
+                "".join(chr(ord(c) + 0xfee0) if 33 <= ord(c) <= 126 else c for c in address),
+                address.replace("@", "@\u200b"), address.replace("@", "\u00ad@"), '"%s"@%s' % (local, domain),
+                "<b>%s</b>@%s" % (local, domain), quopri.encodestring(address.encode(), quotetabs=True)
+                .decode().replace("@", "=40").strip())
+
+
+def readings(octets):
+    """What an independent reader could make of a text: decoders over decoders."""
+    import email.header
+    seen, todo = set(), [octets.decode("utf-8", "replace")]
+    todo.append(re.sub(r"\r\n[ \t]", " ", todo[0]))
+    while todo and len(seen) < 400:
+        text = todo.pop()
+        if text in seen:
+            continue
+        seen.add(text)
+        try:
+            joined = re.sub(r"\?=\s+=\?", "?==?", text)
+            todo.append("".join(p.decode(c or "latin-1", "replace") if isinstance(p, bytes) else p
+                                for p, c in email.header.decode_header(joined)))
+        except (ValueError, LookupError, email.errors.HeaderParseError):
+            pass
+        todo.append(urllib.parse.unquote(text))
+        todo.append(html.unescape(text))
+        todo.append(quopri.decodestring(text.encode()).decode("utf-8", "replace"))
+        todo.append(re.sub(r"\\(?:u00|x)([0-9a-fA-F]{2})", lambda m: chr(int(m.group(1), 16)), text))
+        todo.append(re.sub(r"<[^<>]*>|[\u200b\u00ad]", "", text))
+        for run in re.findall(r"[A-Za-z0-9+/_-]{16,}", text):
+            for skip in range(4):
+                part = run[skip:].replace("-", "+").replace("_", "/")
+                try:
+                    todo.append(base64.b64decode(part[:len(part) // 4 * 4]).decode("latin-1"))
+                except ValueError:
+                    pass
+        for run in re.findall(r"(?:[0-9a-fA-F]{2}){8,}", text):
+            todo.append(bytes.fromhex(run).decode("latin-1"))
+    return seen
+
+
+def leaks():
+    """The recipient in forty encodings, in the Subject, in a field and in the body."""
+    import unicodedata
+    place = desk(filing=FILING.replace("complaint error", "complaint profile full"))
+    all_of_them, found = list(disguises(feedback.RCPT)), []
+    for text in all_of_them:
+        event = place.event()
+        mail = place.mail(event, "X-Link: https://brand.example/?e=%s\r\n" % text)
+        mail = mail.replace(b"Subject: Offer for " + feedback.RCPT.encode(),
+                            b"Subject: Offer for " + text.encode())
+        mail = mail.replace(b"Hello " + feedback.RCPT.encode(), b"Hello " + text.encode())
+        if place.outcome(mail) != "report":
+            found.append((text, "no report"))
+            continue
+        report = open(sorted(place.reports())[-1], "rb").read()
+        for reading in readings(report):
+            plain = unicodedata.normalize("NFKC", reading).lower()
+            if feedback.RCPT in plain or "wang=mbox.example" in plain:
+                found.append((text, plain[max(0, plain.find("wang") - 60):][:160]))
+                break
+        if event["message_id"].encode() not in report:
+            found.append((text, "the Message-ID has changed"))
+    check("the recipient in %d encodings in Subject, field and body: none survives" % len(all_of_them),
+          not found, found)
     place.close()
 
 
@@ -426,7 +534,7 @@ def help_reply():
 
 
 if __name__ == "__main__":
-    for part in (brand_and_provider, gate, mass_moves, bounces, caps, digests, loops, spool, help_reply):
+    for part in (brand_and_provider, gate, leaks, mass_moves, bounces, caps, digests, loops, spool, help_reply):
         part()
     print("%d failed" % len(failures))
     sys.exit(1 if failures else 0)

@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -152,8 +153,8 @@ def wait(condition, seconds):
     return False
 
 
-def place_for(hop):
-    place = Desk(filing=FILING)
+def place_for(hop, folder=None):
+    place = Desk(filing=FILING, folder=folder)
     place.setup_senders()
     with open(place.config) as f:
         text = f.read()
@@ -272,6 +273,49 @@ def killed(daemon, place, hop, n):
           % (len(got) - len(set(got))), len(about) == n and all(len(v) == 1 for v in mids.values()))
 
 
+def full_disk(hop):
+    """The disk fills up under the daemon: nothing is taken that could be lost, and work goes on."""
+    folder = tempfile.mkdtemp(prefix="assay-full.")
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder],
+                                           stderr=subprocess.DEVNULL).returncode != 0:
+        print("skip full disk: a tmpfs cannot be mounted here")
+        os.rmdir(folder)
+        return
+    try:
+        place = place_for(hop, folder)
+        daemon = Daemon(place)
+        before = len(hop.mails["good"])
+        events = [event_of(place, "good") for _ in range(30)]
+        daemon.start()
+        taken = sum(daemon.post(place.mail(e))[0] == 200 for e in events[:10])
+        fill = os.open(folder + "/fill", os.O_WRONLY | os.O_CREAT)
+        try:
+            while os.write(fill, b"x" * 65536):
+                pass
+        except OSError:
+            pass
+        os.close(fill)
+        refused = [daemon.post(place.mail(e))[0] for e in events[10:20]]
+        check("full disk: complaints are refused for now, not lost",
+              set(refused) <= {200, 503} and 503 in refused, refused)
+        os.unlink(folder + "/fill")
+        missing = [e for e, code in zip(events[10:20], refused) if code != 200] + events[20:]
+        for e in missing:
+            if not wait(lambda: daemon.post(place.mail(e))[0] == 200, 60):
+                break
+            taken += 1
+        taken += refused.count(200)
+        check("full disk: taken when there is room again", taken == 30, taken)
+        check("full disk: each is reported once", wait(lambda: len(set(ids(hop, before))) == 30, 60) and
+              len({original(m) for m in hop.mails["good"][before:]}) == 30,
+              (len(ids(hop, before)), len(set(ids(hop, before)))))
+        daemon.stop()
+        place.close()
+    finally:
+        subprocess.run(["umount", "-l", folder])
+        os.rmdir(folder)
+
+
 def field(mail, name):
     for line in mail.split(b"\r\n"):
         if line.lower().startswith(name.lower() + b": "):
@@ -305,5 +349,6 @@ if __name__ == "__main__":
     if failures:
         sys.stdout.write(open(place.folder + "/run.log").read()[-3000:])
     place.close()
+    full_disk(hop)
     print("%d failed" % len(failures))
     sys.exit(1 if failures else 0)
