@@ -20,6 +20,7 @@
 #include "feedback/db.h"
 #include "feedback/deliver.h"
 #include "feedback/digest.h"
+#include "feedback/eventlog.h"
 
 #define RCPT "wang@mbox.example"
 #define ID_OF_TXN "01JDAAAAAAAAAAAAAAAAAAAAAA"
@@ -425,6 +426,88 @@ static void test_unreadable_registry(void **state)
 	assert_int_equal(result.outcome, COMPLAINT_REPORT);
 }
 
+static void add_refusal(struct eventlog *log, int64_t time_us, const char *to)
+{
+	char time[CLOCK_TEXT_BYTES];
+	struct buf line = BUF_INIT;
+	buf_addf(&line, "{\"event\":\"txn\",\"time\":\"%s\",\"sender\":{\"registered\":\"esp\"},"
+			"\"list\":\"l1\",\"reply\":null,\"rcpts\":[{\"to\":\"%s\",\"code\":550,"
+			"\"enhanced\":\"5.1.1\",\"text\":\"no <%s>\"},{\"to\":\"ok@mbox.example\","
+			"\"code\":250,\"enhanced\":null,\"text\":null}]}",
+		 clock_rfc3339(time_us, time), to, to);
+	assert_int_equal(eventlog_append(log, buf_span(&line)), 0);
+	buf_free(&line);
+}
+
+/* Works until the log is read; what it made must hold each of the words. */
+static unsigned digest_at(int64_t now_us, const char *const *wants)
+{
+	unsigned made = 0, all = 0;
+	bool more = true;
+	while (more) {
+		assert_int_equal(digest_work(&desk, now_us, &made, &more), 0);
+		all += made;
+	}
+	for (unsigned i = 0; i < all; i++) {
+		struct arena arena;
+		struct queue_item item;
+		arena_init(&arena, LIMIT_ARENA_BYTES);
+		assert_int_equal(queue_take(desk.queue, now_us, false, &arena, &item), 0);
+		for (size_t k = 0; wants[k]; k++)
+			if (span_find(item.message, span_of(wants[k])) == SIZE_MAX)
+				fail_msg("no '%s' in\n%.*s", wants[k], SPAN_ARG(item.message));
+		assert_int_equal(queue_settle(desk.queue, &item, DELIVERY_SENT, SPAN("ok"), now_us), 0);
+		arena_free(&arena);
+	}
+	return all;
+}
+
+/* An address told to be removed and tried again; an event that comes late; a day of hours. */
+static void test_digest_hours(void **state)
+{
+	static const char filing[] = "sender esp { dkim esp.example domain esp.example"
+				     " feedback fbl@esp.example { error } }";
+	/* 2026-11-23 10:00 in China */
+	const int64_t hour = 3600 * US_PER_S, start = 1795399200 * US_PER_S;
+	struct arena a;
+	struct filings all;
+	struct diag diag = {.out = NULL};
+	struct buf said = BUF_INIT;
+	struct eventlog *log;
+	const char *now;
+	(void)state;
+	arena_init(&a, LIMIT_ARENA_BYTES);
+	filings_read(&all, SPAN(filing), "f", &a, &diag);
+	assert_int_equal(registry_file(desk.registry, &all.v[0], "clerk", &said), 0);
+	assert_int_equal(registry_approve(desk.registry, SPAN("esp"), "a", "test", &now), 0);
+	assert_int_equal(registry_approve(desk.registry, SPAN("esp"), "b", NULL, &now), 0);
+	assert_int_equal(eventlog_open(&log, folder), 0);
+	add_refusal(log, start + 60 * US_PER_S, "u@mbox.example");
+	/* the hour is not over */
+	assert_int_equal(digest_at(start + 3500 * US_PER_S, (const char *[]){NULL}), 0);
+	assert_int_equal(digest_at(start + 2 * hour,
+				   (const char *[]){"2 recipients were answered; 1 were refused",
+						    "1 addresses are to be removed", NULL}), 1);
+	/* once */
+	assert_int_equal(digest_at(start + 3 * hour, (const char *[]){NULL}), 0);
+	/* late: its hour is closed, it counts in the open one */
+	add_refusal(log, start + 120 * US_PER_S, "v@mbox.example");
+	add_refusal(log, start + 4 * hour, "u@mbox.example");
+	assert_int_equal(digest_at(start + 5 * hour + 300 * US_PER_S,
+				   (const char *[]){"refused", NULL}), 2);
+	add_refusal(log, start + 6 * hour, "u@mbox.example");
+	assert_int_equal(digest_at(start + 7 * hour + 300 * US_PER_S,
+				   (const char *[]){"Warning: 1 of them were in an earlier", NULL}), 1);
+	/* the day ends at 16:00 UTC */
+	assert_int_equal(digest_at(start + 15 * hour, (const char *[]){
+				   "8 recipients were answered; 4 were refused",
+				   "2 addresses are to be removed", "Delivery errors of a day", NULL}), 1);
+	assert_int_equal(digest_at(start + 40 * hour, (const char *[]){NULL}), 0);
+	eventlog_close(log);
+	buf_free(&said);
+	arena_free(&a);
+}
+
 static void test_digest_classes(void **state)
 {
 	static const struct {
@@ -466,6 +549,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_retry, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
 		cmocka_unit_test(test_digest_classes),
+		cmocka_unit_test_setup_teardown(test_digest_hours, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_keys, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_unreadable_registry, set_up, tear_down),
 	};
