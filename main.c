@@ -25,6 +25,7 @@ static const struct command commands[] = {
 	{"sender", cmd_sender, "file F | list | show KEY | approve KEY ...", "the registry of senders"},
 	{"complain", cmd_complain, "[--kind K] [--rcpt ADDR] [--way W] FILE", "take a complaint, tell the sender"},
 	{"bounce", cmd_bounce, "[--rcpt ADDR] FILE", "a mail that came back to a report's address"},
+	{"event", cmd_event, "open|click|unsubscribe MESSAGE-ID|FILE", "what happened to a mail in its mailbox"},
 	{"queue", cmd_queue, "list | retry [ID] | drop ID | addresses | run", "reports on their way to senders"},
 	{"report", cmd_report, "[SENDER] [--json]", "what senders sent, returns, complaints"},
 	{"rebuild", cmd_rebuild, "", "make the books in Redis again from the event log"},

@@ -5,6 +5,7 @@
 
 command_fn cmd_bounce;
 command_fn cmd_complain;
+command_fn cmd_event;
 command_fn cmd_explain;
 command_fn cmd_queue;
 command_fn cmd_rebuild;

@@ -517,6 +517,24 @@ def spool():
     place.close()
 
 
+def mailbox_events():
+    place = desk()
+    event = place.event(list="l1.brand.example")
+    r = place.run("event", "unsubscribe", "--rcpt", feedback.RCPT, "--method", "one-click", "--status",
+                  "200", event["message_id"])
+    lines = [json.loads(line) for name in sorted(os.listdir(place.state + "/log"))
+             if name.endswith(".jsonl") for line in open(place.state + "/log/" + name)
+             if '"event":"unsubscribe"' in line]
+    check("an unsubscription is written down", r.returncode == 0 and len(lines) == 1 and
+          (lines[0]["txn"], lines[0]["sender"], lines[0]["list"], lines[0]["status"]) ==
+          (event["id"], "brand", "l1.brand.example", 200) and
+          feedback.RCPT not in json.dumps(lines), (r.stdout, r.stderr, lines))
+    check("an open of a mail that never came is not", b"unverified" in
+          place.run("event", "open", "<never@brand.example>").stdout)
+    check("the usage", place.run("event", "stare", "<x@y>").returncode == 64)
+    place.close()
+
+
 def help_reply():
     place = desk()
     inline = ("From: %s\r\nReturn-Path: <%s>\r\nTo: abuse@mbox.example\r\nSubject: Fwd: Offer\r\n"
@@ -534,7 +552,8 @@ def help_reply():
 
 
 if __name__ == "__main__":
-    for part in (brand_and_provider, gate, leaks, mass_moves, bounces, caps, digests, loops, spool, help_reply):
+    for part in (brand_and_provider, gate, leaks, mass_moves, bounces, caps, digests, loops, spool,
+                 mailbox_events, help_reply):
         part()
     print("%d failed" % len(failures))
     sys.exit(1 if failures else 0)
