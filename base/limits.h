@@ -312,6 +312,13 @@
 #define LIMIT_REDIS_TIMEOUT_US (5 * 1000000LL)
 #define LIMIT_REDIS_LOADING_US (120 * 1000000LL)
 
+/* Microseconds for which an answer of Redis about a listing is believed, a listing that nobody has
+ * looked at is kept (a sender who is silent for a season begins anew), and Redis is left alone
+ * after trouble. */
+#define LIMIT_LISTING_FRESH_US (3600 * 1000000LL)
+#define LIMIT_LISTING_US (90 * 86400 * 1000000LL)
+#define LIMIT_LISTING_RETRY_US (60 * 1000000LL)
+
 /* Keys whose windows one process keeps: 150 octets for one seen once, 2 KB for a busy one. A large
  * gateway has 100,000 senders and addresses a day. The one that was idle longest goes. */
 #define LIMIT_RATE_KEYS 200000

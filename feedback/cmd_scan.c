@@ -20,7 +20,9 @@
 #include "feedback/commands.h"
 #include "feedback/eventlog.h"
 #include "feedback/exit_code.h"
+#include "feedback/listings.h"
 #include "feedback/recorder.h"
+#include "feedback/redis.h"
 #include "feedback/registry.h"
 #include "feedback/state_folder.h"
 
@@ -47,6 +49,7 @@ struct scan {
 	int64_t step_ns[ANALYSIS_STEPS]; /* --measure */
 	struct eventlog *log;
 	struct registry *registry;
+	struct listings *listings;
 	struct summary *summary;
 	struct buf out;
 	uint64_t judged, notices, troubles;
@@ -197,6 +200,12 @@ static int open_state(struct scan *s)
 		part = "/log";
 		r = eventlog_open(&s->log, config->state);
 	}
+	/* since when a listing stands is learned by looks that are recorded */
+	if (r == 0 && s->record && (config->dnsbl_ip.n || config->dnsbl_domain.n)) {
+		s->listings = listings_create(config, REDIS_MAY_START);
+		if (s->listings)
+			listings_attach(s->listings, &s->analyzer.hooks);
+	}
 	state_folder_step_out();
 	if (r < 0)
 		return command_fail(s->context->program, exit_code(r), "state folder %s%s: %s",
@@ -219,6 +228,7 @@ static void close_scan(struct scan *s)
 	eventlog_close(s->log);
 	analyzer_close(&s->analyzer);
 	registry_close(s->registry);
+	listings_free(s->listings);
 	buf_free(&s->out);
 }
 

@@ -21,6 +21,7 @@
 #include "base/unix_socket.h"
 #include "capture/txn_pack.h"
 #include "feedback/judge_private.h"
+#include "feedback/listings.h"
 #include "feedback/registry.h"
 #include "feedback/role_private.h"
 
@@ -57,6 +58,7 @@ struct worker {
 	struct role *role;
 	struct analyzer analyzer;
 	struct registry *registry;
+	struct listings *listings;
 	int listener;
 	struct event *accept;
 	struct client *clients;
@@ -369,6 +371,11 @@ static int worker_start(struct role *r)
 	/* it is read once: the sandbox has no files, and a change brings a new worker */
 	if (w->registry)
 		registry_freeze(w->registry);
+	/* its connection is made now: a private Redis is found through its folder */
+	if (r->config->dnsbl_ip.n || r->config->dnsbl_domain.n)
+		w->listings = listings_create(r->config, 0);
+	if (w->listings)
+		listings_attach(w->listings, &w->analyzer.hooks);
 	if (analyzer_preload(&w->analyzer) < 0)
 		return EX_OSERR;
 	w->analyzer.running = on_running;
