@@ -216,6 +216,45 @@ static void test_wire(void **state)
 	arena_free(&a);
 }
 
+/* An answer that is cut anywhere says nothing, one that is changed anywhere says something or nothing. */
+static void test_wire_attacked(void **state)
+{
+	static const char packet[] =
+		"\x12\x34\x81\x80\0\1\0\3\0\0\0\0\1a\4test\0\0\x10\0\1"
+		"\xc0\x0c\0\5\0\1\0\0\1\0\0\4\1b\xc0\x0e"
+		"\1b\xc0\x0e\0\x10\0\1\0\0\1\0\0\5\1v\2=1"
+		"\1b\xc0\x0e\0\x10\0\1\0\0\1\0\0\3\2zz";
+	const size_t n = sizeof(packet) - 1;
+	uint32_t ttl;
+	(void)state;
+	struct arena a;
+	arena_init(&a, 1 << 20);
+	struct dns_answer whole = dns_wire_read((struct span){packet, n}, SPAN("a.test"), DNS_TXT, &a,
+						&ttl);
+	assert_string_equal(say(&whole, DNS_TXT), "FOUND v=1 zz");
+	for (size_t cut = 0; cut < n; cut++) {
+		char *copy = malloc(cut + 1);
+		memcpy(copy, packet, cut);
+		struct dns_answer answer = dns_wire_read((struct span){copy, cut}, SPAN("a.test"),
+							 DNS_TXT, &a, &ttl);
+		if (answer.status != DNS_UNKNOWN)
+			fail_msg("cut at %zu: %s", cut, say(&answer, DNS_TXT));
+		free(copy);
+		arena_reset(&a);
+	}
+	for (size_t i = 0; i < n * 256; i++) {
+		char *copy = malloc(n);
+		memcpy(copy, packet, n);
+		copy[i / 256] = (char)(i % 256);
+		struct dns_answer answer = dns_wire_read((struct span){copy, n}, SPAN("a.test"),
+							 DNS_TXT, &a, &ttl);
+		assert_true(answer.status != DNS_WAIT && (answer.status == DNS_FOUND) == (answer.n > 0));
+		free(copy);
+		arena_reset(&a);
+	}
+	arena_free(&a);
+}
+
 /* A NUL is an octet like others: a token of nothing would be read for ever. */
 static void test_zone_nul(void **state)
 {
@@ -529,6 +568,7 @@ int main(void)
 		cmocka_unit_test(test_zone_faults),
 		cmocka_unit_test(test_zone_nul),
 		cmocka_unit_test(test_wire),
+		cmocka_unit_test(test_wire_attacked),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_lies),
 		cmocka_unit_test(test_cache_bound),
