@@ -38,11 +38,12 @@ static enum step step_content(struct analysis *a)
 	return STEP_DONE;
 }
 
-/* A message with holes cannot prove or disprove a signature: what failed is unknown. */
+/* A message with holes cannot prove or disprove a signature: what failed is unknown, and so is what
+ * could not be read, for the hole may be in the signature or make the body shorter than l=. */
 static void forgive_holes(struct auth *auth)
 {
 	for (size_t i = 0; i < auth->n_dkim; i++) {
-		if (auth->dkim[i].result != AUTH_FAIL)
+		if (auth->dkim[i].result != AUTH_FAIL && auth->dkim[i].result != AUTH_PERMERROR)
 			continue;
 		auth->dkim[i].result = AUTH_TEMPERROR;
 		auth->dkim[i].reason = "message incomplete";
