@@ -314,7 +314,7 @@
 
 /* Microseconds for which an answer of Redis about a listing is believed, a listing that nobody has
  * looked at is kept (a sender who is silent for a season begins anew), and Redis is left alone
- * after trouble. */
+ * after the first trouble: a connection in vain may take LIMIT_REDIS_TIMEOUT_US. */
 #define LIMIT_LISTING_FRESH_US (3600 * 1000000LL)
 #define LIMIT_LISTING_US (90 * 86400 * 1000000LL)
 #define LIMIT_LISTING_RETRY_US (60 * 1000000LL)

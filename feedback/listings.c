@@ -21,7 +21,7 @@ struct seen {
 struct listings {
 	const struct config *config;
 	struct redis *redis;
-	int64_t away_until_us;
+	int64_t away_until_us, retry_us; /* each time in vain it is left alone twice as long */
 	bool said; /* that Redis is away */
 	uint64_t seed; /* senders choose their domains */
 	struct seen seen[SLOTS];
@@ -32,7 +32,10 @@ static void leave_alone(struct listings *l, int64_t now_us, const char *why)
 	if (!l->said)
 		log_warn("listings.redis", "why=%s since when listings stand is not known", why);
 	l->said = true;
-	l->away_until_us = now_us + LIMIT_LISTING_RETRY_US;
+	l->retry_us = l->retry_us ? l->retry_us * 2 : LIMIT_LISTING_RETRY_US;
+	if (l->retry_us > LIMIT_LISTING_FRESH_US)
+		l->retry_us = LIMIT_LISTING_FRESH_US;
+	l->away_until_us = now_us + l->retry_us;
 	redis_close(l->redis);
 	l->redis = NULL;
 }
@@ -166,6 +169,7 @@ void listings_look(struct listings *l, struct dnsbl_entry *v, size_t n, int64_t 
 		return;
 	}
 	l->said = false;
+	l->retry_us = 0;
 	take_answers(l, v, n, now_us);
 }
 

@@ -118,6 +118,14 @@ static void away(void **unused)
 		assert_int_equal(e.since_us, 0);
 	}
 	listings_free(l);
+	/* a private Redis that nobody has started is not waited for */
+	struct config private = {.state = "/nonexistent", .redis = {.kind = REDIS_SPAWN}};
+	int64_t begin = clock_mono_us();
+	l = listings_create(&private, 0);
+	listings_look(l, &e, 1, clock_now_us());
+	assert_int_equal(e.since_us, 0);
+	assert_true(clock_mono_us() - begin < LIMIT_REDIS_TIMEOUT_US);
+	listings_free(l);
 }
 
 /* A key that holds something else is no trouble of anybody's. */
