@@ -133,9 +133,10 @@ static const char *read_address(struct spf_term *t, struct span argument, uint8_
 	if (!ip_parse(argument, &ip) ||
 	    (span_find_char(argument, ':') == SIZE_MAX) != (family == 4))
 		return "bad address";
-	if (ip.family != family)
-		bits = bits > 96 ? (uint8_t)(bits - 96) : 0;
-	t->prefix = ip_prefix_of(&ip, bits);
+	/* ip6 is compared with IPv6 clients (section 5.6), and a mapped client is IPv4 for us: a
+	 * network of mapped addresses holds nobody. */
+	if (ip.family == family)
+		t->prefix = ip_prefix_of(&ip, bits);
 	return NULL;
 }
 
