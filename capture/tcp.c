@@ -21,7 +21,7 @@
 
 /* Four cache lines: what a packet of a busy capture costs most is waiting for these. */
 struct flow {
-	struct flow *next; /* of the bucket */
+	_Alignas(64) struct flow *next; /* of the bucket */
 	struct tcp_connection c;
 	struct flow *newer, *older;
 	void *user;
@@ -412,7 +412,7 @@ static struct flow *flow_add(struct tcp *t, const struct tcp_segment *seg, int64
 		flow_end(t, t->oldest, TCP_END_LIMIT, now);
 		flow_remove(t, t->oldest);
 	}
-	struct flow *f = aligned_alloc(64, sizeof(*f));
+	struct flow *f = aligned_alloc(_Alignof(struct flow), sizeof(*f));
 	if (!f)
 		return NULL;
 	memset(f, 0, sizeof(*f));
