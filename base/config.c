@@ -61,6 +61,8 @@ void config_init(struct config *c)
 	c->capture.n_ports = 2;
 	c->capture.ring_bytes = (size_t)64 << 20;
 	c->complain.hold_us = c->complain.jitter_us = 600 * 1000000LL;
+	c->log.compress_us = 86400 * 1000000LL;
+	c->log.keep_us = 90 * 86400 * 1000000LL;
 	const char *rules[2] = {path_rules(), LOCAL_RULES};
 	set_texts(c, &c->rules, rules, access(LOCAL_RULES, F_OK) == 0 ? 2 : 1);
 	set_texts(c, &c->packs, &(const char *){"isc-1.2"}, 1);
@@ -579,6 +581,38 @@ static bool read_complain(struct parser *p)
 	return take_options(p, complain_option, NULL);
 }
 
+static bool log_option(struct parser *p, void *arg)
+{
+	static const char *const names[] = {"compress", "keep"};
+	size_t i;
+	(void)arg;
+	if (!take_option_name(p, names, 2, &i))
+		return false;
+	int64_t *us = i == 0 ? &p->config->log.compress_us : &p->config->log.keep_us;
+	if (i == 1 && token_is(&p->lexer.token, "forever")) {
+		lexer_next(&p->lexer);
+		*us = 0;
+		return true;
+	}
+	struct place at = p->lexer.token.at;
+	if (!take_duration(p, us))
+		return false;
+	/* complaints are matched with the log for so long */
+	if (i == 1 && *us < LIMIT_COMPLAINT_US) {
+		diag_error(p->diag, at,
+			   "'keep' needs 30d or more: complaints ask the log for so long");
+		return false;
+	}
+	return true;
+}
+
+static bool read_log(struct parser *p)
+{
+	if (p->lexer.token.kind != TOKEN_OPEN)
+		return lexer_take(&p->lexer, TOKEN_OPEN, "'{'");
+	return take_options(p, log_option, NULL);
+}
+
 static bool read_dnsbl(struct parser *p)
 {
 	static const char *const kinds[] = {"ip", "domain", "url"};
@@ -603,7 +637,8 @@ static const struct statement {
 	{"capture", read_capture, false}, {"complain", read_complain, false},
 	{"dmarc", read_dmarc, false},	  {"dns", read_dns, false},
 	{"dnsbl", read_dnsbl, true},	  {"host", read_host, false},
-	{"listen", read_listen, true},	  {"packs", read_packs, false},
+	{"listen", read_listen, true},	  {"log", read_log, false},
+	{"packs", read_packs, false},
 	{"redis", read_redis, false},	  {"report", read_report, false},
 	{"rules", read_rules, false},	  {"spool", read_spool, true},
 	{"state", read_state, false},	  {"user", read_user, false},

@@ -80,6 +80,9 @@ struct config {
 	struct {
 		int64_t hold_us, jitter_us;
 	} complain;
+	struct {
+		int64_t compress_us, keep_us; /* age of a segment; keep_us 0: for ever */
+	} log;
 	const char *user;
 	unsigned workers; /* analysis processes of `run`; 0: one a core */
 	struct config_texts dnsbl_ip, dnsbl_domain, dnsbl_url;

@@ -45,14 +45,21 @@ static void name_of_time(int64_t us, char out[EVENTLOG_NAME_BYTES])
 		 (unsigned)(us % US_PER_S));
 }
 
-static bool name_is_segment(const char *name)
+/* What stands behind the name of a segment; NULL when it is none. */
+static const char *behind_name(const char *name)
 {
 	static const char form[] = "dddddddd-dddddd-dddddd.jsonl";
 	size_t i = 0;
 	for (; form[i] && name[i]; i++)
 		if (form[i] == 'd' ? !ascii_is_digit(name[i]) : form[i] != name[i])
-			return false;
-	return !form[i] && !name[i];
+			return NULL;
+	return form[i] ? NULL : name + i;
+}
+
+static bool name_is_segment(const char *name)
+{
+	const char *behind = behind_name(name);
+	return behind && !*behind;
 }
 
 static int64_t time_of_name(const char *name)
@@ -121,8 +128,12 @@ int eventlog_folder_find(int folder, const char *after, char name_r[EVENTLOG_NAM
 		return r;
 	}
 	for (struct dirent *entry; (entry = readdir(dir));) {
-		const char *name = entry->d_name;
-		if (!name_is_segment(name) || (after && strcmp(name, after) <= 0))
+		const char *behind = behind_name(entry->d_name);
+		if (!behind || (*behind && strcmp(behind, EVENTLOG_ZST) != 0))
+			continue;
+		char name[EVENTLOG_NAME_BYTES];
+		snprintf(name, sizeof(name), "%.*s", (int)(behind - entry->d_name), entry->d_name);
+		if (after && strcmp(name, after) <= 0)
 			continue;
 		bool better = after ? strcmp(name, name_r) < 0 : strcmp(name, name_r) > 0;
 		if (!name_r[0] || better)
@@ -130,6 +141,18 @@ int eventlog_folder_find(int folder, const char *after, char name_r[EVENTLOG_NAM
 	}
 	closedir(dir);
 	return 0;
+}
+
+int eventlog_folder_open_file(int folder, const char *name, bool *compressed_r)
+{
+	char zst[EVENTLOG_FILE_BYTES];
+	int fd = openat(folder, name, O_RDONLY | O_CLOEXEC);
+	*compressed_r = fd < 0 && errno == ENOENT;
+	if (*compressed_r) {
+		snprintf(zst, sizeof(zst), "%s" EVENTLOG_ZST, name);
+		fd = openat(folder, zst, O_RDONLY | O_CLOEXEC);
+	}
+	return fd < 0 ? -errno : fd;
 }
 
 /* --- writing ------------------------------------------------------------------- */
@@ -176,7 +199,8 @@ static int segment_newest(struct eventlog *log)
 	struct stat st;
 	if (last[0]) {
 		log->fd = openat(log->folder, last, O_RDWR | O_APPEND | O_CLOEXEC);
-		if (log->fd < 0 && errno != EACCES)
+		/* read-only; or compressed, where somebody removed the newer ones */
+		if (log->fd < 0 && errno != EACCES && errno != ENOENT)
 			return -errno;
 		if (log->fd >= 0 && fstat(log->fd, &st) < 0)
 			return -errno;

@@ -5,7 +5,8 @@
  * are made from it and can be made again. Several processes append to it at once, each line
  * whole; a line that a crash tore off is cut away by whoever appends or opens next. Segments are
  * named by the time of their making, so the order of the names is the order of the log; a
- * finished segment is read-only.
+ * finished segment is read-only, compressed after a while (NAME.jsonl.zst) and removed in the end.
+ * Readers read both; a place in a segment stays the same.
  *
  * Ownership: eventlog_open() .. eventlog_close(), eventlog_reader_open() .. _close(). A line from
  *            a reader lives until the next call on that reader.
@@ -69,3 +70,10 @@ __attribute__((warn_unused_result)) int eventlog_end(const char *state,
 __attribute__((warn_unused_result)) int eventlog_line_at(const char *state,
 							 const struct eventlog_position *at,
 							 struct span *line_r);
+
+/* Compresses the first segment behind whose last line `compress_us` have passed, or removes the
+ * first that is older than `keep_us` (0: never), of those that lie whole before `applied`. 1: one
+ * was done, there may be more; 0: none; negative errno. One process at a time. */
+__attribute__((warn_unused_result)) int eventlog_tidy(const char *state,
+						      const struct eventlog_position *applied,
+						      int64_t compress_us, int64_t keep_us);

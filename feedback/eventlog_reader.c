@@ -5,11 +5,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "base/log.h"
 #include "feedback/eventlog_private.h"
+#include "feedback/eventlog_zstd.h"
 
 #define READ_BYTES ((size_t)256 << 10) /* a few hundred events with one system call */
 
@@ -20,16 +23,35 @@ struct eventlog_reader {
 	size_t cap, n, used; /* buffer[used..n) is read and not handed out; it begins at `at` */
 };
 
+/* A compressed segment is read from a plain copy in memory: places stay what they were. */
 static int open_segment(struct eventlog_reader *r)
 {
-	r->fd = openat(r->folder, r->at.segment, O_RDONLY | O_CLOEXEC);
-	return r->fd < 0 ? -errno : 0;
+	bool compressed;
+	r->fd = eventlog_folder_open_file(r->folder, r->at.segment, &compressed);
+	if (r->fd < 0 || !compressed)
+		return r->fd < 0 ? r->fd : 0;
+	int plain = memfd_create("segment", MFD_CLOEXEC);
+	int result = plain < 0 ? -errno : eventlog_decompress(r->fd, plain);
+	close(r->fd);
+	r->fd = plain;
+	if (result < 0 && plain >= 0) {
+		close(plain);
+		r->fd = -1;
+	}
+	if (result == -EBADMSG || result == -EFBIG) {
+		/* what the disk lost must not stop the books of everything behind it */
+		log_error("log.segment", "%s" EVENTLOG_ZST " is broken and passed over",
+			  r->at.segment);
+		return -ENOENT;
+	}
+	return result;
 }
 
 /* Opens the segment behind the current one: 1, or 0 when there is none. */
 static int next_segment(struct eventlog_reader *r)
 {
 	char name[EVENTLOG_NAME_BYTES];
+again:;
 	int result = eventlog_folder_find(r->folder, r->at.segment, name);
 	if (result < 0 || !name[0])
 		return result;
@@ -41,6 +63,8 @@ static int next_segment(struct eventlog_reader *r)
 	r->at.offset = 0;
 	r->n = r->used = 0;
 	result = open_segment(r);
+	if (result == -ENOENT)
+		goto again; /* its time came just now */
 	return result < 0 ? result : 1;
 }
 

@@ -20,6 +20,7 @@
 #define TICK_MS 200     /* how long an event waits for the next batch at most */
 #define RETRY_MS 1000   /* between two looks whether Redis is back */
 #define CHECK_US 500000 /* between two looks whether the books were begun anew */
+#define TIDY_US (60 * US_PER_S) /* between two looks for segments that are old */
 
 struct recorder {
 	const struct config *config;
@@ -30,7 +31,7 @@ struct recorder {
 	struct eventlog_reader *reader;  /* NULL: the marks are to be asked first */
 	struct eventlog_position marks[BOOKS_BUCKETS];
 	struct postings postings;
-	int64_t checked_us;
+	int64_t checked_us, tidied_us;
 	bool away;
 };
 
@@ -98,6 +99,16 @@ static int away(struct recorder *r, int result, const char *why)
 	return result;
 }
 
+/* What lies before it is in all books. */
+static const struct eventlog_position *first_mark(const struct recorder *r)
+{
+	const struct eventlog_position *first = &r->marks[0];
+	for (size_t i = 1; i < BOOKS_BUCKETS; i++)
+		if (eventlog_position_cmp(&r->marks[i], first) < 0)
+			first = &r->marks[i];
+	return first;
+}
+
 /* Asks each bucket where it is and opens the log at the first of these places. -ENOENT: there is
  * no log. */
 static int find_place(struct recorder *r)
@@ -108,10 +119,7 @@ static int find_place(struct recorder *r)
 	result = books_marks(r->redis, r->identity.gateway, r->marks);
 	if (result)
 		return away(r, result < 0 ? result : -EPROTO, books_trouble());
-	const struct eventlog_position *first = &r->marks[0];
-	for (size_t i = 1; i < BOOKS_BUCKETS; i++)
-		if (eventlog_position_cmp(&r->marks[i], first) < 0)
-			first = &r->marks[i];
+	const struct eventlog_position *first = first_mark(r);
 	if (r->away)
 		log_warn("redis.back", "applying the event log from %s",
 			 first->segment[0] ? first->segment : "its beginning");
@@ -242,6 +250,20 @@ static int apply(struct recorder *r)
 	}
 }
 
+/* One old segment, when the log has been applied: 1 when there may be more. */
+static int tidy(struct recorder *r)
+{
+	if (!r->reader || (r->tidied_us && clock_mono_us() - r->tidied_us < TIDY_US))
+		return 0;
+	int result = eventlog_tidy(r->config->state, first_mark(r), r->config->log.compress_us,
+				   r->config->log.keep_us);
+	if (result < 0)
+		log_warn("log.tidy", "old segments stay: %s", strerror(-result));
+	if (result <= 0)
+		r->tidied_us = clock_mono_us();
+	return result;
+}
+
 /* --- the three ways to use it ---------------------------------------------------------- */
 
 int recorder_catch_up(const struct config *config)
@@ -272,7 +294,7 @@ int recorder_run(const struct config *config, int stop_fd)
 		int applied = apply(&r);
 		if (applied < 0 && !recorder_redis_away(applied))
 			result = applied;
-		else if (poll(&stop, 1, applied < 0 ? RETRY_MS : TICK_MS) > 0)
+		else if (poll(&stop, 1, applied < 0 ? RETRY_MS : tidy(&r) > 0 ? 0 : TICK_MS) > 0)
 			break;
 	}
 	recorder_close(&r);

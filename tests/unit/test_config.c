@@ -26,6 +26,7 @@ static const char contract[] =
 	"host     mx1.mbox.example\n"
 	"report   from fbl@mbox.example { dkim s1 /etc/assay/dkim.pem  via smtp 127.0.0.1:25 }\n"
 	"complain { hold 5m  jitter 0s }\n"
+	"log      { compress 2h  keep forever }\n"
 	"dnsbl    ip zen.test bl.test\n"
 	"user     nobody\n";
 
@@ -50,6 +51,8 @@ static void test_whole(void **state)
 	assert_int_equal(c.milter.deadline_us, 4000000);
 	assert_int_equal(c.milter.mode, 0600);
 	assert_string_equal(c.milter.group, "postfix");
+	assert_int_equal(c.log.compress_us, 7200 * 1000000LL);
+	assert_int_equal(c.log.keep_us, 0);
 	assert_string_equal(c.milter_headers.verdict, "X-Judged");
 	assert_string_equal(c.milter_headers.results, "Authentication-Results");
 	assert_null(c.policy.address); /* a file with one listener has that one */
@@ -145,6 +148,8 @@ static void test_faults(void **state)
 		 "c:1:28: error: 'big' is no size; write it like 64M\n"},
 		{"packs\nhost a", "c:1:1: error: 'packs' needs the name of a pack\n"},
 		{"report from x", "c:1:13: error: 'x' is no mail address\n"},
+		{"log { keep 7d }",
+		 "c:1:12: error: 'keep' needs 30d or more: complaints ask the log for so long\n"},
 		{"complain hold 10m", "c:1:10: error: expected '{', not 'hold'\n"},
 		{"dnsbl ip a\ndnsbl ip b",
 		 "c:2:7: error: second 'dnsbl ip'; one takes several lists\n"},

@@ -14,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "feedback/eventlog.h"
@@ -205,6 +206,79 @@ static void segments(void **unused)
 	eventlog_close(b);
 }
 
+/* A new segment behind the one that is finished here; its name. */
+static void finish(struct eventlog *log, const char *next, time_t age,
+		   char name_r[EVENTLOG_NAME_BYTES])
+{
+	struct eventlog_position end;
+	char path[256];
+	newest(path);
+	assert_int_equal(eventlog_end(state, &end), 0);
+	memcpy(name_r, end.segment, EVENTLOG_NAME_BYTES);
+	struct timespec times[2] = {{time(NULL) - age, 0}, {time(NULL) - age, 0}};
+	assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+	assert_int_equal(chmod(path, 0440), 0);
+	assert_int_equal(eventlog_append(log, span_of(next)), 0);
+}
+
+static bool has(const char *name, const char *suffix)
+{
+	char path[256];
+	snprintf(path, sizeof(path), "%s/log/%s%s", state, name, suffix);
+	return access(path, F_OK) == 0;
+}
+
+static void old_segments(void **unused)
+{
+	(void)unused;
+	const int64_t day = 86400 * 1000000LL;
+	struct eventlog *log = open_log();
+	struct eventlog_position in_first, end;
+	struct span line;
+	char first[EVENTLOG_NAME_BYTES], second[EVENTLOG_NAME_BYTES], large[20000];
+	memset(large, 'l', sizeof(large));
+	assert_int_equal(eventlog_append(log, SPAN("1")), 0);
+	for (int i = 0; i < 50; i++) /* more than one piece of the compressor */
+		assert_int_equal(eventlog_append(log, (struct span){large, sizeof(large)}), 0);
+	assert_int_equal(eventlog_append_at(log, SPAN("2"), &in_first), 0);
+	finish(log, "3", 100 * 86400, first);
+	finish(log, "4", 2 * 86400, second);
+	/* nothing that the books have not got: the mark stands inside the first segment */
+	assert_int_equal(eventlog_tidy(state, &in_first, day, 0), 0);
+	assert_int_equal(eventlog_end(state, &end), 0);
+	struct eventlog_reader *reader; /* one that is inside when it happens */
+	assert_int_equal(eventlog_reader_open(&reader, state, &in_first), 0);
+	assert_int_equal(eventlog_tidy(state, &end, day, 0), 1);
+	assert_true(!has(first, "") && has(first, ".zst") && has(second, ""));
+	assert_int_equal(eventlog_tidy(state, &end, 5 * day, 0), 0); /* too young */
+	assert_int_equal(eventlog_tidy(state, &end, day, 0), 1);
+	assert_true(!has(second, "") && has(second, ".zst"));
+	assert_int_equal(eventlog_tidy(state, &end, day, 0), 0); /* the newest never */
+	assert_int_equal(eventlog_next(reader, &line), 1);
+	assert_true(span_eq(line, SPAN("2")));
+	assert_int_equal(eventlog_next(reader, &line), 1);
+	assert_true(span_eq(line, SPAN("3")));
+	eventlog_reader_close(reader);
+	/* places are what they were */
+	assert_string_equal(read_all(in_first), "2 3 4");
+	assert_int_equal(eventlog_line_at(state, &in_first, &line), 0);
+	assert_string_equal(line.p, "2");
+	free((char *)line.p);
+	/* the age is that of the last line, compressed or not */
+	assert_int_equal(eventlog_tidy(state, &in_first, day, 90 * day), 0);
+	assert_int_equal(eventlog_tidy(state, &end, day, 90 * day), 1);
+	assert_int_equal(eventlog_tidy(state, &end, day, 90 * day), 0);
+	assert_true(!has(first, ".zst") && has(second, ".zst"));
+	assert_string_equal(read_all(beginning), "3 4");
+	assert_string_equal(read_all(in_first), "3 4");
+	/* what the disk lost of it is passed over, and said */
+	char path[256];
+	snprintf(path, sizeof(path), "%s/log/%s.zst", state, second);
+	assert_int_equal(truncate(path, 10), 0);
+	assert_string_equal(read_all(beginning), "4");
+	eventlog_close(log);
+}
+
 static void rotates_at_size(void **unused)
 {
 	(void)unused;
@@ -290,6 +364,7 @@ int main(void)
 		cmocka_unit_test_setup(torn_at_open, clean),
 		cmocka_unit_test_setup(reader_beside_torn, clean),
 		cmocka_unit_test_setup(segments, clean),
+		cmocka_unit_test_setup(old_segments, clean),
 		cmocka_unit_test_setup(rotates_at_size, clean),
 		cmocka_unit_test_setup(full_disk, clean),
 		cmocka_unit_test_setup(several_writers, clean),
