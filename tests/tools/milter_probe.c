@@ -9,12 +9,12 @@
  * does.
  */
 #include <fcntl.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "capture/milter.h"
 
@@ -124,7 +124,8 @@ int main(int argc, char **argv)
 	while (!stop)
 		usleep(20000);
 	milter_stop();
-	for (int i = 0; i < 150 && milter_open_transactions(); i++)
+	int64_t stopped_us = clock_mono_us();
+	while (milter_open_transactions() && clock_mono_us() - stopped_us < 3 * US_PER_S)
 		usleep(20000);
 	milter_abandon();
 	while (milter_open_transactions())

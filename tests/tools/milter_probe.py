@@ -58,7 +58,7 @@ class Probe:
 
     def stop(self):
         self.p.terminate()
-        out, err = self.p.communicate(timeout=15)
+        out, err = self.p.communicate(timeout=60)
         assert self.p.returncode == 0, (self.p.returncode, err)
         return dict(zip(out.split()[::2], map(int, out.split()[1::2])))
 
