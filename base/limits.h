@@ -145,6 +145,11 @@
 
 /* --- packets (capture/) ---------------------------------------------------- */
 
+/* Octets of one block of a pcapng file: a frame of 256 KiB and its options, an embedded name table. And
+ * interfaces of one section; each costs 24 octets. */
+#define LIMIT_PCAPNG_BLOCK_BYTES ((size_t)16 << 20)
+#define LIMIT_PCAPNG_INTERFACES 1024
+
 /* Octets of IP fragments that wait for the rest of their packets. */
 #define LIMIT_FRAGMENT_BYTES ((size_t)8 << 20)
 

@@ -20,6 +20,7 @@
 #include <grp.h>
 #include <libmilter/mfapi.h>
 #include <libmilter/mfdef.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -54,6 +55,7 @@ static struct {
 	pthread_mutex_t lock; /* of the list and the names */
 	struct connection *connections;
 	struct milter_names names;
+	char address[300]; /* that the socket was made for */
 	atomic_bool stopping, abandoned;
 	atomic_uint open_transactions;
 	atomic_uint_fast64_t n_connections, n_transactions, connected, waiting, limited, ended, failed,
@@ -517,6 +519,7 @@ int milter_open(const struct config *config, const struct milter_hooks *hooks)
 		.xxfi_negotiate = on_negotiate,
 	};
 	m.hooks = *hooks;
+	snprintf(m.address, sizeof(m.address), "%s", config->milter.address);
 	milter_reload(config);
 	struct rlimit files;
 	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
@@ -564,10 +567,52 @@ void milter_reload(const struct config *config)
 	pthread_mutex_unlock(&m.lock);
 }
 
+static void *stop(void *arg)
+{
+	(void)arg;
+	smfi_stop();
+	return NULL;
+}
+
+/* Wakes the thread that accepts. */
+static void knock(void)
+{
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV}, *list = NULL;
+	struct sockaddr_un sun = {.sun_family = AF_UNIX};
+	struct addrinfo place = {.ai_family = AF_UNIX, .ai_addr = (struct sockaddr *)&sun,
+				 .ai_addrlen = sizeof(sun)};
+	char host[256];
+	if (strncmp(m.address, "unix:", 5) == 0) {
+		snprintf(sun.sun_path, sizeof(sun.sun_path), "%.107s", m.address + 5);
+	} else {
+		const char *colon = strrchr(m.address, ':');
+		bool bracket = m.address[0] == '[';
+		snprintf(host, sizeof(host), "%.*s", (int)(colon - m.address) - 2 * bracket,
+			 m.address + bracket);
+		if (getaddrinfo(host, colon + 1, &hints, &list) != 0)
+			return;
+		place = *list;
+	}
+	int fd = socket(place.ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd >= 0 && connect(fd, place.ai_addr, place.ai_addrlen) < 0 && errno != EINPROGRESS)
+		log_debug("milter.stop", "why=%s", strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	if (list)
+		freeaddrinfo(list);
+}
+
+/* smfi_stop() waits for a lock that the accepting thread holds while nobody connects, 5 s at most:
+ * a thread of its own waits, and a connection of ours makes it short. */
 void milter_stop(void)
 {
+	pthread_t thread;
 	m.stopping = true;
-	smfi_stop();
+	if (pthread_create(&thread, NULL, stop, NULL) != 0)
+		return;
+	pthread_detach(thread);
+	usleep(2000);
+	knock();
 }
 
 unsigned milter_open_transactions(void)

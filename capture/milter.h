@@ -70,8 +70,9 @@ __attribute__((warn_unused_result)) int milter_open(const struct config *config,
 __attribute__((warn_unused_result)) int milter_start(void);
 /* Names of fields and our authserv-id for the connections to come. */
 void milter_reload(const struct config *config);
-/* No connection more; what is under way goes on, and so do the connections that are there. libmilter
- * keeps the address up to 5 s longer, so the process should end sooner than that. */
+/* Takes no connection more and returns at once; what is under way goes on, and so do the connections
+ * that are there. libmilter may keep the address up to 5 s longer, so the process should end sooner
+ * than that. */
 void milter_stop(void);
 /* Transactions that have begun and are not answered, those in `judge` too. */
 unsigned milter_open_transactions(void);

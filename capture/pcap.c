@@ -7,6 +7,7 @@
 #include <zlib.h>
 
 #include "base/clock.h"
+#include "capture/pcapng.h"
 
 #define SNAPLEN 262144
 
@@ -25,8 +26,10 @@
 		  "udp dst port 4789 or (ip6 and not ip6 proto 17 and not ip6 proto 58)"
 
 struct pcap_source {
-	pcap_t *pcap;
-	char *buffer; /* of a file's stream */
+	pcap_t *pcap;       /* NULL: a pcapng file */
+	struct pcapng *ng;
+	FILE *file;         /* of `ng` */
+	char *buffer;       /* of a file's stream */
 	int link;
 	bool live;
 	unsigned last_recv, last_drop, last_ifdrop; /* libpcap counts in 32 bits */
@@ -86,6 +89,22 @@ static int finish_open(struct pcap_source **s_r, pcap_t *pcap, char *buffer)
 	return 0;
 }
 
+/* No pcap file begins with this octet. */
+static int open_pcapng(struct pcap_source **s_r, FILE *file, char *buffer)
+{
+	struct pcap_source *s = calloc(1, sizeof(*s));
+	if (!s || !(s->ng = pcapng_create(file))) {
+		free(s);
+		fclose(file);
+		free(buffer);
+		return -ENOMEM;
+	}
+	s->file = file;
+	s->buffer = buffer;
+	*s_r = s;
+	return 0;
+}
+
 int pcap_source_open_file(struct pcap_source **s_r, const char *path, const char **error_r)
 {
 	int error = 0;
@@ -101,6 +120,10 @@ int pcap_source_open_file(struct pcap_source **s_r, const char *path, const char
 		snprintf(message, sizeof(message), "%s", strerror(-error));
 		return error;
 	}
+	int first = fgetc(file); /* a gzip stream cannot go back further */
+	ungetc(first, file);
+	if (first == 0x0a)
+		return open_pcapng(s_r, file, buffer);
 	pcap_t *pcap = pcap_fopen_offline_with_tstamp_precision(file, PCAP_TSTAMP_PRECISION_MICRO,
 								why);
 	if (!pcap) {
@@ -156,7 +179,11 @@ void pcap_source_close(struct pcap_source *s)
 {
 	if (!s)
 		return;
-	pcap_close(s->pcap);
+	if (s->pcap)
+		pcap_close(s->pcap);
+	pcapng_free(s->ng);
+	if (s->file)
+		fclose(s->file);
 	free(s->buffer);
 	free(s);
 }
@@ -165,6 +192,8 @@ int pcap_source_next(struct pcap_source *s, struct pcap_frame *frame, const char
 {
 	struct pcap_pkthdr *header;
 	const unsigned char *octets;
+	if (s->ng)
+		return pcapng_next(s->ng, frame, error_r);
 	int r = pcap_next_ex(s->pcap, &header, &octets);
 	*error_r = message;
 	if (r == 1) {

@@ -883,9 +883,11 @@ def main():
             out.write(make().pcap())
     plain = one_mail(Capture())
     other = one_mail(Capture(), port=40001)
+    raw = one_mail(Capture(*LINKS["raw"]), port=40001)
     formats = {
         "format_pcapng.pcapng": plain.pcapng(),
         "format_pcapng_interfaces.pcapng": plain.pcapng([other]),
+        "format_pcapng_links.pcapng": plain.pcapng([raw]),
         "format_pcapng_nanoseconds.pcapng": plain.pcapng(resolution=9, order=">"),
         "format_gzip.pcap.gz": gzip.compress(plain.pcap(), mtime=0),
         "format_gzip_pcapng.pcapng.gz": gzip.compress(plain.pcapng(), mtime=0),

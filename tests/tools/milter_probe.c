@@ -119,8 +119,10 @@ int main(int argc, char **argv)
 	folder = argv[3];
 	log_fd = open(argv[2], O_WRONLY | O_CREAT | O_APPEND, 0644);
 	signal(SIGTERM, on_signal);
-	if (log_fd < 0 || milter_open(&config, &hooks) < 0 || milter_start() < 0)
+	if (log_fd < 0 || milter_open(&config, &hooks) < 0 || milter_start() < 0) {
+		config_free(&config);
 		return 75;
+	}
 	while (!stop)
 		usleep(20000);
 	milter_stop();
