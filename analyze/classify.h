@@ -12,7 +12,7 @@
 
 #include "analyze/content_parts.h"
 
-#define CLASS_BUCKETS 32768u
+#define CLASS_BUCKETS 131072u
 #define CLASS_FEATURES 3000 /* of one mail; the words of a long body stop there */
 #define CLASS_MAGIC 0x31534c43u /* "CLS1" */
 

@@ -16,7 +16,8 @@
 #include "tests/eval/corpus.h"
 
 #define FOLDS 5
-#define EPOCHS 25
+#define EPOCHS 30
+#define L2 5e-4f
 #define SURE 0.7 /* as in classify.c */
 
 struct vector {
@@ -61,7 +62,7 @@ static void learn(struct problem *p, const struct vector *x, float *g2, float *b
 	float g = (float)(-x->label / (1 + exp(x->label * s))) * x->weight;
 	for (size_t k = 0; k < x->n; k++) {
 		float *w = &p->w[x->bucket[k]];
-		float d = g * x->value[k] + 2e-5f * *w;
+		float d = g * x->value[k] + L2 * *w;
 		g2[x->bucket[k]] += d * d;
 		*w -= 0.3f * d / (sqrtf(g2[x->bucket[k]]) + 1e-4f);
 	}
@@ -80,6 +81,10 @@ static void train(struct problem *p, unsigned fold)
 	p->bias = 0;
 	for (size_t i = 0; i < p->n; i++)
 		order[i] = i;
+	static float sum[CLASS_BUCKETS];
+	double bias_sum = 0;
+	int taken = 0;
+	memset(sum, 0, sizeof(sum));
 	for (int epoch = 0; epoch < EPOCHS; epoch++) {
 		for (size_t i = p->n; i > 1; i--) {
 			size_t k = next_random() % i, t = order[i - 1];
@@ -89,7 +94,17 @@ static void train(struct problem *p, unsigned fold)
 		for (size_t i = 0; i < p->n; i++)
 			if (p->v[order[i]].fold != fold)
 				learn(p, &p->v[order[i]], g2, &bias_g2);
+		/* The mean of the later rounds depends less on the order of the mails. */
+		if (epoch < EPOCHS / 3)
+			continue;
+		for (size_t i = 0; i < CLASS_BUCKETS; i++)
+			sum[i] += p->w[i];
+		bias_sum += (double)p->bias;
+		taken++;
 	}
+	for (size_t i = 0; i < CLASS_BUCKETS; i++)
+		p->w[i] = sum[i] / (float)taken;
+	p->bias = (float)(bias_sum / taken);
 	free(order);
 }
 
@@ -109,6 +124,8 @@ static void fit_platt(const struct problem *p, double *a_r, double *b_r)
 	for (int round = 0; round < 3000; round++) {
 		double ga = 0, gb = 0, n = 0;
 		for (size_t i = 0; i < p->n; i++) {
+			if (p->v[i].variant)
+				continue;
 			double q = 1 / (1 + exp(-(a * p->v[i].held_out + b)));
 			double d = (q - (p->v[i].label > 0)) * (double)p->v[i].weight;
 			ga += d * p->v[i].held_out;
@@ -268,7 +285,8 @@ static int write_table(const char *path, const struct class_table_head *head, co
 int main(int argc, char **argv)
 {
 	static const char *const trusted[] = {"newsletters", "templates", "hard-ham",
-					      "ham",	     "own",	  NULL};
+					      "ham",	     NULL};
+	static const char *const own[] = {"own", NULL};
 	static const char *const chinese[] = {"zh-normal", "zh-spam", NULL};
 	static struct problem problems[CLASS_MODELS];
 	static int8_t weights[CLASS_MODELS][CLASS_BUCKETS];
@@ -289,6 +307,7 @@ int main(int argc, char **argv)
 			report("marketing: newsletters, templates, ham", p, &corpus, a, b, 1,
 			       trusted);
 			report("marketing: Chinese", p, &corpus, a, b, 1, chinese);
+			report("marketing: our own mails", p, &corpus, a, b, 1, own);
 			report("marketing: all", p, &corpus, a, b, 1, NULL);
 		} else {
 			report("commercial: all", p, &corpus, a, b, 1, NULL);
