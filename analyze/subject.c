@@ -1,6 +1,8 @@
 /* subject - what the Subject promises against what the mail is. */
 #include "analyze/subject.h"
+#include "analyze/html.h"
 #include "analyze/tables.h"
+#include "base/buf.h"
 
 /* "Re:", "Fwd:" and their kin of other languages at the start of a folded subject; the rest. */
 static bool reply_prefix(struct span s, struct span *rest_r)
@@ -95,7 +97,7 @@ struct span subject_bare(struct arena *a, struct span subject)
 	return s;
 }
 
-struct span subject_body(const struct content *c)
+static struct span body_text(const struct content *c)
 {
 	const struct span pieces[] = {c->shown.text.text, c->shown.alt.text, c->shown.hidden.text};
 	size_t n = 0;
@@ -113,18 +115,53 @@ struct span subject_body(const struct content *c)
 	return (struct span){out, n};
 }
 
-/* Words of the subject that the body does not hold, to explain a low score. */
-#define UNCOVERED 6
+/* Where titles are looked for, and how much of one is read. */
+#define TITLE_PLACE 8000
+#define TITLE_BYTES 400
 
-static void uncovered_fact(const struct content *c, struct span bare, struct span body,
-			   struct facts *f)
+static struct span title_text(const struct content *c)
 {
-	struct span *list = ARENA_ARRAY(c->arena, struct span, UNCOVERED), word;
-	size_t n = 0;
-	while (list && n < UNCOVERED && span_next_word(&bare, &word))
-		if (word.n >= 3 && span_find(body, word) == SIZE_MAX)
-			list[n++] = word;
-	facts_set_list(f, F_SUBJECT_UNCOVERED, list, n);
+	const struct part *p = message_part(c->message, "text/html");
+	struct span head = p ? span_sub(p->text, 0, TITLE_PLACE) : SPAN_NONE;
+	size_t at = span_case_find(head, SPAN("<title"));
+	struct span rest = at == SIZE_MAX ? SPAN_NONE : span_sub(head, at, at + TITLE_BYTES);
+	size_t from = span_find_char(rest, '>'), to = span_case_find(rest, SPAN("</title"));
+	if (from == SIZE_MAX)
+		return SPAN_NONE;
+	return fold_text(c->arena, html_decode(c->arena, span_sub(rest, from + 1, to))).text;
+}
+
+static void add_folded(struct arena *a, struct buf *b, struct span s)
+{
+	buf_add(b, fold_text(a, s).text);
+	buf_adds(b, " ");
+}
+
+/* Links that tell the topic are near the top. */
+#define LINKS_READ 40
+#define LINK_BYTES 120
+
+struct subject_texts subject_texts(const struct content *c)
+{
+	const struct message *m = c->message;
+	const struct view *v = &c->shown.view;
+	struct buf names = BUF_INIT, links = BUF_INIT;
+	struct subject_texts t = {.body = body_text(c), .title = title_text(c)};
+	for (size_t i = 0; i < m->from.n && i < 2; i++) {
+		add_folded(c->arena, &names, m->from.v[i].name);
+		add_folded(c->arena, &names, m->from.v[i].addr);
+	}
+	for (size_t i = 0; i < m->to.n && i < 3; i++) {
+		add_folded(c->arena, &names, m->to.v[i].name);
+		add_folded(c->arena, &names, m->to.v[i].addr);
+	}
+	for (size_t i = 0; i < v->n_links && i < LINKS_READ; i++)
+		add_folded(c->arena, &links, span_sub(v->links[i].target, 0, LINK_BYTES));
+	t.names = arena_copy(c->arena, buf_span(&names));
+	t.links = arena_copy(c->arena, buf_span(&links));
+	buf_free(&names);
+	buf_free(&links);
+	return t;
 }
 
 /* An image mail shows its words in pictures: this many px^2 for each visible byte. */
@@ -133,9 +170,9 @@ static void uncovered_fact(const struct content *c, struct span bare, struct spa
 static void consistency_fact(const struct content *c, struct span bare, struct facts *f)
 {
 	const struct view *v = &c->shown.view;
-	struct span body = subject_body(c);
+	struct subject_texts texts = subject_texts(c);
 	bool pictures = v->image_area > (double)v->n_text * IMAGE_AREA_PER_BYTE;
-	struct subject_score s = subject_judge(c->arena, table_ngrams(), bare, body);
+	struct subject_score s = subject_judge(c->arena, table_ngrams(), bare, &texts);
 	if (s.abstained || pictures || !c->readable) {
 		facts_set_unknown(f, F_SUBJECT_CONSISTENCY);
 		facts_set_unknown(f, F_SUBJECT_UNCOVERED);
@@ -144,7 +181,10 @@ static void consistency_fact(const struct content *c, struct span bare, struct f
 	struct header *h = message_header(c->message, "Subject", NULL);
 	facts_evidence(facts_set_number(f, F_SUBJECT_CONSISTENCY, s.value), c->message->subject,
 		       h ? (int64_t)h->offset : -1, h ? h->field.n : 0);
-	uncovered_fact(c, bare, body, f);
+	struct span *missed = ARENA_ARRAY(c->arena, struct span, SUBJECT_MISSED);
+	if (missed)
+		memcpy(missed, s.missed, sizeof(s.missed));
+	facts_set_list(f, F_SUBJECT_UNCOVERED, missed, missed ? s.n_missed : 0);
 }
 
 /* The Subject speaks of the recipient's own order, bill or account. */
