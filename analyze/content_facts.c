@@ -197,6 +197,18 @@ static void complaint_fact(const struct content *c, struct facts *f)
 	}
 }
 
+/* "Beware of ...": this near behind a warning a phrase is no offer. */
+#define WARNED_BYTES 40
+
+static bool warned_of(const struct phrase_hits *hits, const struct phrase_hit *hit)
+{
+	for (size_t i = 0; i < hits->n; i++)
+		if (hits->v[i].kind == PHRASE_WARNING && hits->v[i].to <= hit->from &&
+		    hit->from - hits->v[i].to <= WARNED_BYTES)
+			return true;
+	return false;
+}
+
 /* Two phrases of one class make it a matter for a person to look at. */
 #define REVIEW_CUES 2
 
@@ -204,7 +216,9 @@ static void review_fact(const struct content *c, struct facts *f)
 {
 	static const enum phrase_kind kinds[] = {PHRASE_ALCOHOL,  PHRASE_TOBACCO, PHRASE_ADULT,
 						 PHRASE_GAMBLING, PHRASE_FRAUD,	  PHRASE_MEDICAL,
-						 PHRASE_INVOICES};
+						 PHRASE_INVOICES, PHRASE_LOANS,	  PHRASE_PYRAMID,
+						 PHRASE_WEAPONS,  PHRASE_GUARANTEE,
+						 PHRASE_ABSOLUTE};
 	size_t n_kinds = sizeof(kinds) / sizeof(kinds[0]), n = 0;
 	struct span *list = ARENA_ARRAY(c->arena, struct span, n_kinds);
 	const struct phrase_hits *hits = &c->shown.hits;
@@ -212,7 +226,8 @@ static void review_fact(const struct content *c, struct facts *f)
 	for (size_t i = 0; list && i < n_kinds; i++) {
 		uint16_t seen = UINT16_MAX;
 		for (size_t k = 0; k < hits->n; k++) {
-			if (hits->v[k].kind != kinds[i] || hits->v[k].row == seen)
+			if (hits->v[k].kind != kinds[i] || hits->v[k].row == seen ||
+			    (hits->count[PHRASE_WARNING] && warned_of(hits, &hits->v[k])))
 				continue;
 			if (seen != UINT16_MAX) { /* a second, other phrase */
 				list[n++] = span_of(phrase_kind_name(kinds[i]));
@@ -240,6 +255,7 @@ void content_facts(struct content *c, const struct message *m, const struct auth
 	complaint_fact(c, f);
 	privacy_fact(c, f);
 	phrase_fact(c, f, F_CONSENT_BASIS, PHRASE_BASIS);
+	phrase_fact(c, f, F_CONSENT_HARVESTED, PHRASE_HARVEST);
 	phrase_fact(c, f, F_MINORS_NOTICE, PHRASE_MINORS);
 	review_fact(c, f);
 	identity_facts(c, txn, f);

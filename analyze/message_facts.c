@@ -41,6 +41,23 @@ static struct fact header_fact(const void *message, struct span name)
 	return fact;
 }
 
+/* Fewer come in order by chance. */
+#define SORTED_MAILBOXES 6
+
+/* Strictly rising, so that one address many times is no list. */
+static bool sorted(const struct addresses *list)
+{
+	for (size_t i = 1; i < list->n; i++) {
+		struct span a = list->v[i - 1].addr, b = list->v[i].addr;
+		size_t n = a.n < b.n ? a.n : b.n, k = 0;
+		while (k < n && ascii_lower(a.p[k]) == ascii_lower(b.p[k]))
+			k++;
+		if (k == n ? a.n >= b.n : ascii_lower(a.p[k]) > ascii_lower(b.p[k]))
+			return false;
+	}
+	return list->n >= SORTED_MAILBOXES;
+}
+
 static void address_facts(const struct message *m, struct facts *f)
 {
 	static const struct address none;
@@ -54,6 +71,8 @@ static void address_facts(const struct message *m, struct facts *f)
 	set_text(m, f, F_REPLY_TO_ADDRESS, reply_to->addr, "reply-to");
 	set_text(m, f, F_REPLY_TO_DOMAIN, reply_to->domain, "reply-to");
 	at_header(m, facts_set_number(f, F_TO_COUNT, (double)(m->to.total + m->cc.total)), "to");
+	bool in_order = sorted(&m->to) || sorted(&m->cc);
+	at_header(m, facts_set_condition(f, F_TO_SORTED, in_order), sorted(&m->to) ? "to" : "cc");
 }
 
 static void part_facts(const struct message *m, struct facts *f)

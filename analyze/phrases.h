@@ -38,6 +38,13 @@
 	P(FRAUD, "fraud", "lexicon: typical fraud") \
 	P(MEDICAL, "medical", "lexicon: miracle medicine") \
 	P(INVOICES, "invoices", "lexicon: trade in invoices") \
+	P(LOANS, "loans", "lexicon: loans without security") \
+	P(PYRAMID, "pyramid", "lexicon: pyramid selling") \
+	P(WEAPONS, "weapons", "lexicon: weapons") \
+	P(GUARANTEE, "guarantee", "lexicon: profit without risk") \
+	P(ABSOLUTE, "absolute", "lexicon: the best, the first (Advertising Law, article 9)") \
+	P(WARNING, "warning", "in front of a lexicon phrase: it is warned of") \
+	P(HARVEST, "harvest", "the recipient's address was collected or bought") \
 	P(MINORS, "minors", "an age notice")
 
 enum phrase_kind {

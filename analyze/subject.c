@@ -79,6 +79,19 @@ static void fake_reply_fact(const struct content *c, struct span folded, struct 
 	facts_evidence(fact, m->subject, h ? (int64_t)h->offset : -1, h ? h->field.n : 0);
 }
 
+static bool ad_prefix(struct span s, struct span *rest_r)
+{
+	static const char *const prefixes[] = {"adv:",	"ad:",	"(ad)",	  "<ad>",     "【ad】",
+					       "【广告】", "(广告)", "广告:", "【廣告】", "(廣告)",
+					       "廣告:", "(광고)", NULL};
+	for (const char *const *p = prefixes; *p; p++)
+		if (span_starts(s, span_of(*p))) {
+			*rest_r = span_sub(s, strlen(*p), s.n);
+			return true;
+		}
+	return false;
+}
+
 struct span subject_bare(struct arena *a, struct span subject)
 {
 	struct span s = span_trim(fold_text(a, span_sub(subject, 0, 600)).text), rest;
@@ -87,9 +100,8 @@ struct span subject_bare(struct arena *a, struct span subject)
 			s = span_trim(rest);
 		} else if (s.n && s.p[0] == '[' && span_find_char(s, ']') < 40) {
 			s = span_trim(span_sub(s, span_find_char(s, ']') + 1, s.n));
-		} else if (span_starts(s, SPAN("adv:")) || span_starts(s, SPAN("(ad)")) ||
-			   span_starts(s, SPAN("<ad>"))) {
-			s = span_trim(span_sub(s, 4, s.n));
+		} else if (ad_prefix(s, &rest)) {
+			s = span_trim(rest);
 		} else {
 			break;
 		}
@@ -203,32 +215,82 @@ static void fake_transactional_fact(const struct content *c, struct span bare, s
 		facts_set_unknown(f, F_SUBJECT_FAKE_TRANSACTIONAL);
 }
 
-/* Order 38: "AD" or 广告 at the front of the Subject, in the spellings that occur. */
-static void ad_mark_fact(struct span folded, struct facts *f)
+/* Takes `word` off the front of `*s`, with at most one blank or dot between its characters. */
+static bool take_spaced(struct span *s, struct span word)
 {
-	static const char *const marks[] = {"ad:",   "ad ",   "ad]",	       "ad)",	 "ad>",
-					    "adv:",  "adv ",  "[ad]",	       "(ad)",	 "<ad>",
-					    "(adv)", "[adv]", "advertisement", "(광고)", "广告",
-					    "廣告",  "ad】",  "ad-",	       NULL};
-	static const char *const open[] = {"(", "[", "<", "【", "《", "{", NULL};
-	struct span s = span_trim(folded);
-	for (const char *const *o = open; *o; o++)
-		if (span_starts(s, span_of(*o)))
-			s = span_trim(span_sub(s, strlen(*o), s.n));
-	bool marked = span_eq(s, SPAN("ad"));
-	for (const char *const *m = marks; *m && !marked; m++)
-		marked = span_starts(span_trim(folded), span_of(*m)) || span_starts(s, span_of(*m));
+	struct span rest = *s;
+	while (word.n) {
+		size_t n = (unsigned char)word.p[0] < 0x80 ? 1 : 3;
+		if (!span_starts(rest, span_sub(word, 0, n)))
+			return false;
+		rest = span_sub(rest, n, rest.n);
+		word = span_sub(word, n, word.n);
+		if (word.n && rest.n && strchr(" .-_*", rest.p[0]))
+			rest = span_sub(rest, 1, rest.n);
+	}
+	*s = rest;
+	return true;
+}
+
+/* An octet of a character of three octets that is no punctuation: an ideograph, a syllable. */
+static bool ideograph(struct span s)
+{
+	unsigned char c = s.n ? (unsigned char)s.p[0] : 0;
+	return c >= 0xe3 && c <= 0xed && !(c == 0xe3 && s.n > 1 && (unsigned char)s.p[1] == 0x80);
+}
+
+/* Brackets, stars and blanks in front of the mark. */
+static struct span skip_ornament(struct span s, bool *bracket_r)
+{
+	while (s.n) {
+		unsigned char c = (unsigned char)s.p[0];
+		bool mark = c == 0xe2 || (c == 0xe3 && s.n > 1 && (unsigned char)s.p[1] == 0x80);
+		if (!mark && (c >= 0x80 || ascii_is_alpha((char)c) || ascii_is_digit((char)c)))
+			break;
+		*bracket_r |= mark || (c != ' ' && c != '"');
+		s = span_sub(s, mark ? 3 : 1, s.n);
+	}
+	return s;
+}
+
+/* Order 38, article 13: the Subject begins with "AD" or 广告. In brackets or bare, spaced out,
+ * full width (folding made that narrow), and the words of other countries' rules. "Admin", "ad
+ * hoc" and 广告公司 begin alike and are none: a bare mark is in capitals and a word of its own. */
+static void ad_mark_fact(struct span subject, const struct folded *folded, struct facts *f)
+{
+	static const char *const words[] = {"广告", "廣告", "광고", "advertisement",
+					    "advert", "adv",  "ad",   NULL};
+	bool bracket = false, marked = false;
+	struct span start = skip_ornament(folded->text, &bracket);
+	for (const char *const *w = words; *w && !marked; w++) {
+		struct span rest = start;
+		if (!take_spaced(&rest, span_of(*w)))
+			continue;
+		if (ideograph(start)) {
+			marked = bracket || !ideograph(rest) || take_spaced(&rest, SPAN("ad"));
+			continue;
+		}
+		/* "Ａ" is EF BC A1 */
+		size_t at = folded->from[start.p - folded->text.p];
+		bool capital = subject.p[at] == 'A' || span_starts(span_sub(subject, at, at + 3),
+								   SPAN("\xef\xbc\xa1"));
+		char next = rest.n ? rest.p[0] : 0;
+		marked = !ascii_is_alpha(next) && !ascii_is_digit(next) && next != '\'' &&
+			 (bracket || capital || next == ':' || !next);
+	}
 	facts_set_condition(f, F_SUBJECT_AD_MARK, marked);
 }
 
 void subject_facts(struct content *c, struct facts *f)
 {
 	const struct message *m = c->message;
-	struct span folded = m->subject.p ? fold_text(c->arena, m->subject).text : SPAN_NONE;
+	struct folded folded = {SPAN_NONE, NULL};
 	struct span bare = m->subject.p ? subject_bare(c->arena, m->subject) : SPAN_NONE;
-	fake_reply_fact(c, folded, f);
+	if (m->subject.p)
+		folded = fold_text(c->arena, m->subject);
+	fake_reply_fact(c, folded.text, f);
 	facts_set_condition(f, F_SUBJECT_EMPTY, bare.n == 0);
-	ad_mark_fact(folded, f);
+	ad_mark_fact(m->subject, &folded, f);
 	fake_transactional_fact(c, bare, f);
 	consistency_fact(c, bare, f);
 }

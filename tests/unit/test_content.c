@@ -297,6 +297,19 @@ static void test_subject(void **state)
 		{"Subject: [AD] Sale\r\n", "x", false, false, true},
 		{"Subject: （广告）双十一\r\n", "x", false, false, true},
 		{"Subject: Adventure\r\n", "x", false, false, false},
+		{"Subject: 【ＡＤ】春季特惠\r\n", "x", false, false, true},
+		{"Subject: A D 春季特惠\r\n", "x", false, false, true},
+		{"Subject: AD春季特惠\r\n", "x", false, false, true},
+		{"Subject: 广 告：新品上市\r\n", "x", false, false, true},
+		{"Subject: ★廣告★新品上市\r\n", "x", false, false, true},
+		{"Subject: 广告AD 新品上市\r\n", "x", false, false, true},
+		{"Subject: (광고) 특가\r\n", "x", false, false, true},
+		{"Subject: ADV: Sale\r\n", "x", false, false, true},
+		{"Subject: 广告公司年会邀请\r\n", "x", false, false, false},
+		{"Subject: 新品上市（广告）\r\n", "x", false, false, false},
+		{"Subject: ad hoc meeting\r\n", "x", false, false, false},
+		{"Subject: Ads that work\r\n", "x", false, false, false},
+		{"Subject: ADSL offers\r\n", "x", false, false, false},
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
