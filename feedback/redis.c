@@ -7,6 +7,8 @@
 #include "feedback/redis.h"
 
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/time.h>
@@ -99,6 +101,28 @@ static bool says(const redisReply *reply, const char *kind)
 	       span_starts((struct span){reply->str, reply->len}, span_of(kind));
 }
 
+/* hiredis writes with write(2): to a server that has just died that is a SIGPIPE, and the end of a
+ * command which has nothing to do with a pipe. It stays away for the length of an exchange. */
+static void hold_sigpipe(sigset_t *before)
+{
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &set, before);
+}
+
+static void release_sigpipe(const sigset_t *before)
+{
+	sigset_t set;
+	if (sigismember(before, SIGPIPE))
+		return; /* held by somebody else already */
+	sigemptyset(&set);
+	sigaddset(&set, SIGPIPE);
+	while (sigtimedwait(&set, NULL, &(struct timespec){0}) < 0 && errno == EINTR)
+		;
+	pthread_sigmask(SIG_SETMASK, before, NULL);
+}
+
 /* One command at once on one connection; NULL: the connection broke. */
 static redisReply *ask(struct redis *r, struct redis_node *node, size_t argc, const struct span *argv)
 {
@@ -108,7 +132,10 @@ static redisReply *ask(struct redis *r, struct redis_node *node, size_t argc, co
 		texts[i] = argv[i].p;
 		sizes[i] = argv[i].n;
 	}
+	sigset_t before;
+	hold_sigpipe(&before);
 	redisReply *reply = redisCommandArgv(context_of(node), (int)argc, texts, sizes);
+	release_sigpipe(&before);
 	if (!reply)
 		trouble(r, 0, node_name(r, node), context_of(node)->errstr);
 	return reply;
@@ -397,7 +424,13 @@ int redis_exchange(struct redis *r)
 	for (size_t i = 0; i < r->n_requests; i++)
 		r->requests[i].node = r->nodes.slots[r->requests[i].slot];
 	for (;;) {
-		if ((result = send_round(r)) < 0 || (result = receive_round(r)) < 0)
+		sigset_t before;
+		hold_sigpipe(&before);
+		result = send_round(r);
+		if (result == 0)
+			result = receive_round(r);
+		release_sigpipe(&before);
+		if (result < 0)
 			break;
 		if (!again(r, &result))
 			return result;

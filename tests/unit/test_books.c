@@ -540,7 +540,6 @@ static void whole_list_or_its_end(void **unused)
 
 int main(void)
 {
-	signal(SIGPIPE, SIG_IGN); /* a server that is killed while we write to it, as in `run` */
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slots),
 		cmocka_unit_test(windows_slide),
