@@ -14,8 +14,12 @@
 #include "feedback/prove.h"
 #include "feedback/sender_show.h"
 #include "feedback/state_folder.h"
+#include "feedback/supervisor.h"
 
 struct request;
+/* New workers read the rules, one after the other. */
+#define REGISTRY_MS 10000
+
 struct verb {
 	const char *name, *operand;   /* operand: what it is called; NULL: none is needed */
 	bool by, reason;              /* needs --by, --reason */
@@ -425,5 +429,14 @@ int cmd_sender(struct command_context *context, int argc, char **argv)
 	code = r < 0 ? fail(&q, r) : q.verb->run(&q);
 	registry_close(q.registry);
 	file_view_close(&q.view);
+	/* a decision holds when the command is over: the daemon, if there is one, has taken it up */
+	if (code == EX_OK && q.verb->by) {
+		struct buf answer = BUF_INIT;
+		int asked = supervisor_ask(context->config, "registry", REGISTRY_MS, &answer);
+		if (asked < 0 && asked != -ENOENT && asked != -ECONNREFUSED)
+			fprintf(stderr, "%s: `assay run` takes it up later: %s\n", context->program,
+				strerror(-asked));
+		buf_free(&answer);
+	}
 	return code;
 }

@@ -302,8 +302,11 @@ static void on_stopping(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (g->milter && since > FINISH_US)
 		milter_abandon();
-	if (!g->milter || milter_open_transactions() == 0 || since > ABANDON_US)
+	if (!g->milter || milter_open_transactions() == 0 || since > ABANDON_US) {
+		if (g->milter)
+			milter_abandon(); /* what begins in this moment has its event too */
 		judge_drain(g->judge);
+	}
 }
 
 static int gate_start(struct role *r)

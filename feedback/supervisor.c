@@ -77,6 +77,7 @@ struct caller {
 	char word[32];
 	size_t n;
 	enum { CALLER_WORD, CALLER_STATUS, CALLER_ROLL } waits;
+	uint64_t roll; /* the one that is waited for */
 };
 
 struct supervisor {
@@ -95,6 +96,7 @@ struct supervisor {
 	int64_t started_us, redis_us;
 	bool stopping, started, rolling, roll_wanted, roll_rules;
 	size_t roll_at;
+	uint64_t rolls; /* that have ended */
 	int64_t rolled_us;
 	int code;
 };
@@ -312,6 +314,7 @@ static void callers_answer(struct supervisor *s, const char *text);
 static void roll_end(struct supervisor *s, bool ok)
 {
 	s->rolling = false;
+	s->rolls++;
 	s->rolled_us = clock_mono_us();
 	if (s->roll_rules && ok) {
 		char c = CONTROL_RELOAD;
@@ -575,7 +578,7 @@ static void callers_answer(struct supervisor *s, const char *text)
 	struct caller *next;
 	for (struct caller *c = s->callers; c; c = next) {
 		next = c->next;
-		if (c->waits == CALLER_ROLL)
+		if (c->waits == CALLER_ROLL && c->roll <= s->rolls)
 			caller_end(c, span_of(text));
 	}
 }
@@ -658,6 +661,8 @@ static void take_word(struct caller *caller)
 		answer_status(s);
 		return;
 	}
+	/* one that is under way may have read the registry already */
+	caller->roll = s->rolls + (s->rolling ? 2 : 1);
 	if (span_eq(word, SPAN("registry"))) {
 		caller->waits = CALLER_ROLL;
 		tv = tv_of(30 * US_PER_S);
@@ -666,7 +671,7 @@ static void take_word(struct caller *caller)
 		return;
 	}
 	if (!span_eq(word, SPAN("reload"))) {
-		caller_end(caller, SPAN("unknown: status, reload\n"));
+		caller_end(caller, SPAN("unknown: status, reload, registry\n"));
 		return;
 	}
 	const char *why = reload(s);

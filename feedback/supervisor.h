@@ -6,7 +6,8 @@
  * leaves everything as it was and no message waits.
  *
  * STATE/run/control.sock takes one word a connection: "status" is answered with a JSON object,
- * "reload" with "ok" or with what is wrong, when it is done.
+ * "reload" with "ok" or with what is wrong, when it is done; "registry" with "ok" when every worker knows
+ * the registry as it is.
  */
 #pragma once
 
