@@ -94,10 +94,11 @@ struct style css_compute(const struct style *parent, const struct css_values *va
 	else if (is_word(values, CSS_VISIBILITY, CSS_W_OTHER))
 		s.flags &= (uint8_t)~STYLE_INVISIBLE;
 	v = get(values, CSS_OPACITY);
-	if (v && v->unit != CSS_WORD)
-		s.opacity *= v->unit == CSS_PERCENT ? v->number / 100
-			     : v->number > 1	    ? 1
-						    : v->number;
+	if (v && v->unit != CSS_WORD) {
+		/* CSS Color 4 section 3.1: cut to 0 and 1 */
+		float opacity = v->number / (v->unit == CSS_PERCENT ? 100 : 1);
+		s.opacity *= opacity < 0 ? 0 : opacity > 1 ? 1 : opacity;
+	}
 	compute_box(&s, values);
 	return s;
 }
