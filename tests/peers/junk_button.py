@@ -39,6 +39,8 @@ base_dir = {folder}/dovecot/run
 state_dir = {folder}/dovecot/state
 log_path = {folder}/dovecot/log
 protocols = imap
+# the sanitizers map more than Dovecot lets its children have
+default_vsz_limit = 0
 listen = 127.0.0.1
 ssl = no
 disable_plaintext_auth = no
