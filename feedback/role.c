@@ -78,10 +78,12 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	(void)arg;
 	while ((n = unix_receive(fd, record, sizeof(record), &passed)) > 0) {
-		if (record[0] == CONTROL_STATUS)
+		if (record[0] == CONTROL_STATUS) {
 			tell_status();
-		else if (record[0] == CONTROL_RELOAD)
+		} else if (record[0] == CONTROL_RELOAD) {
 			reload();
+			role_tell(&me.role, CONTROL_RELOAD);
+		}
 	}
 	if (n != -EAGAIN)
 		_exit(EX_OK); /* the supervisor is gone */

@@ -7,6 +7,7 @@
  *     role -> supervisor   CONTROL_READY
  *                          CONTROL_STATUS  the keys of the role, as JSON
  *                          CONTROL_REGISTRY  the registry has changed
+ *                          CONTROL_RELOAD  the new configuration is in use, or was refused
  *     supervisor -> role   CONTROL_STATUS  tell it
  *                          CONTROL_RELOAD  read the configuration again
  */

@@ -57,6 +57,7 @@ struct spooler {
 	struct watched *folders;
 	size_t n_folders;
 	bool stopping, settling;
+	int trouble; /* the errno that was told last, 0: none */
 	uint64_t taken, passed_over;
 };
 
@@ -177,12 +178,18 @@ static void judge_mail(struct watched *w, const char *path, struct mail *m)
 		t = NULL;
 	}
 	if (r == 0 && t) {
+		s->trouble = 0;
 		s->taken++;
 		judge_submit(s->judge, t, clock_mono_us() + LIMIT_JUDGE_US, NULL, on_done, m);
 		return;
 	}
-	if (r < 0)
-		log_error("spool.read", "file=%s why=%s", log_safe(span_of(path)), strerror(-r));
+	if (r < 0) { /* a full disk, no right to read: it is met again soon, and told once */
+		s->settling = true;
+		if (s->trouble != -r)
+			log_error("spool.read", "file=%s why=%s", log_safe(span_of(path)),
+				  strerror(-r));
+		s->trouble = -r;
+	}
 	txn_free(t);
 	mail_free(m);
 }

@@ -63,6 +63,7 @@ struct child {
 	int control;
 	struct event *readable;
 	bool ready, leaving;
+	bool reloading; /* was told to, and has not said that it has */
 	int64_t started_us, heard_us; /* monotonic */
 	struct buf status;            /* what it told last */
 	bool asked;
@@ -106,6 +107,7 @@ struct supervisor {
 static void on_told(evutil_socket_t fd, short what, void *arg);
 static void roll_step(struct supervisor *s, struct post *p, bool ok);
 static void answer_status(struct supervisor *s);
+static void reload_end(struct supervisor *s);
 
 static struct timeval tv_of(int64_t us)
 {
@@ -229,6 +231,8 @@ static void child_died(struct child *c, int status)
 	bool leaving = c->leaving;
 	pid_t pid = c->pid;
 	child_free(c);
+	if (!s->rolling) /* it may have been the last to take up a reload */
+		reload_end(s);
 	if (!leaving && !s->stopping)
 		log_event(code == EX_OK && ready ? LOG_INFO : LOG_WARN, "role.died",
 			  "role=%s pid=%d %s=%d lived=%.1fs", p->kind->name, (int)pid,
@@ -311,19 +315,36 @@ static void reap(struct supervisor *s)
 
 static void callers_answer(struct supervisor *s, const char *text);
 
+/* The workers are new ones; the other roles read the same files. */
+static void tell_reload(struct supervisor *s)
+{
+	char c = CONTROL_RELOAD;
+	for (struct child *child = s->children; child; child = child->all) {
+		if (child->post->kind == &role_analyze || !child->ready)
+			continue;
+		child->reloading = unix_send(child->control, (struct span){&c, 1}, -1) == 0;
+		if (!child->reloading)
+			log_warn("role.reload", "role=%s does not listen", child->post->kind->name);
+	}
+	log_warn("reload.done", "workers=%u", s->workers);
+}
+
+/* Who waits is answered when every role has taken it up: the next mail meets the new limits. */
+static void reload_end(struct supervisor *s)
+{
+	for (struct child *c = s->children; c; c = c->all)
+		if (c->reloading)
+			return;
+	callers_answer(s, "ok\n");
+}
+
 static void roll_end(struct supervisor *s, bool ok)
 {
 	s->rolling = false;
 	s->rolls++;
 	s->rolled_us = clock_mono_us();
 	if (s->roll_rules && ok) {
-		char c = CONTROL_RELOAD;
-		for (struct child *child = s->children; child; child = child->all)
-			if (child->post->kind != &role_analyze &&
-			    unix_send(child->control, (struct span){&c, 1}, -1) < 0)
-				log_warn("role.reload", "role=%s does not listen",
-					 child->post->kind->name);
-		log_warn("reload.done", "workers=%u", s->workers);
+		tell_reload(s);
 	} else if (!ok) {
 		log_error("reload.failed", "everything stays as it was");
 		if (s->before) {
@@ -333,7 +354,10 @@ static void roll_end(struct supervisor *s, bool ok)
 	}
 	s->before = NULL;
 	s->roll_rules = false;
-	callers_answer(s, ok ? "ok\n" : "failed: the old rules stay, the log says why\n");
+	if (ok)
+		reload_end(s);
+	else
+		callers_answer(s, "failed: the old rules stay, the log says why\n");
 	if (s->roll_wanted) {
 		struct timeval tv = tv_of(ROLL_PAUSE_US);
 		event_add(s->roll_again, &tv);
@@ -522,6 +546,10 @@ static void on_told(evutil_socket_t fd, short what, void *arg)
 			answer_status(s);
 		} else if (record[0] == CONTROL_REGISTRY) {
 			roll_soon(s);
+		} else if (record[0] == CONTROL_RELOAD) {
+			c->reloading = false;
+			if (!s->rolling)
+				reload_end(s);
 		}
 	}
 	if (n != -EAGAIN)
