@@ -82,7 +82,8 @@ struct caller {
 };
 
 struct supervisor {
-	struct config *config, *before; /* `before`: the old one while a reload is under way */
+	/* `before`: the old one while a reload is under way; `first`: the program's own */
+	struct config *config, *before, *first;
 	struct event_base *loop;
 	struct account account;
 	int run_folder, lock, control;
@@ -315,6 +316,15 @@ static void reap(struct supervisor *s)
 
 static void callers_answer(struct supervisor *s, const char *text);
 
+/* The roles have copies of their own. */
+static void drop_config(struct supervisor *s, struct config *config)
+{
+	if (!config || config == s->first)
+		return;
+	config_free(config);
+	free(config);
+}
+
 /* The workers are new ones; the other roles read the same files. */
 static void tell_reload(struct supervisor *s)
 {
@@ -347,11 +357,13 @@ static void roll_end(struct supervisor *s, bool ok)
 		tell_reload(s);
 	} else if (!ok) {
 		log_error("reload.failed", "everything stays as it was");
-		if (s->before) {
-			s->config = s->before; /* the faulty one is not freed: a child may start */
-			s->before = NULL;
+		if (s->before) { /* the faulty one goes instead */
+			struct config *faulty = s->config;
+			s->config = s->before;
+			s->before = faulty;
 		}
 	}
+	drop_config(s, s->before);
 	s->before = NULL;
 	s->roll_rules = false;
 	if (ok)
@@ -901,7 +913,7 @@ static void end_redis(struct supervisor *s)
 int supervisor_run(struct command_context *context)
 {
 	static struct supervisor s = {.lock = -1, .run_folder = -1, .control = -1};
-	s.config = context->config;
+	s.config = s.first = context->config;
 	s.workers = config_workers(s.config);
 	s.started_us = clock_now_us();
 	signal(SIGPIPE, SIG_IGN);
@@ -927,6 +939,8 @@ int supervisor_run(struct command_context *context)
 	event_base_dispatch(s.loop);
 	end_redis(&s);
 	unlinkat(s.run_folder, "control.sock", 0);
+	drop_config(&s, s.config);
+	s.config = s.first;
 	log_warn("run.end", "code=%d", s.code);
 	return s.code;
 }

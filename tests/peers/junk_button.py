@@ -6,7 +6,7 @@ Sisimai reads it there. Moved back, it becomes a "not spam" report.
 
 usage: junk_button.py ASSAY SOURCE
 
-Speaks TAP; exit 77 where Postfix or Dovecot is not there.
+Speaks TAP; a plan of none where Postfix or Dovecot is not there.
 """
 import email
 import glob
@@ -246,7 +246,7 @@ def main():
     why = pf.needs("postfix", "dovecot", "sievec", "unshare", "ip", "openssl")
     if why:
         print("1..0 # SKIP " + why)
-        return 77
+        return 0
     pf.in_namespace()
     failed = 0
     tests = [junk, back, again]

@@ -4,7 +4,7 @@ milter sees it, and what becomes of its answers.
 
 usage: milter_postfix.py PROBE
 
-PROBE is tests/tools/milter_probe. Speaks TAP; exit 77 where Postfix is not there.
+PROBE is tests/tools/milter_probe. Speaks TAP; a plan of none where Postfix is not there.
 """
 import os
 import re
@@ -213,7 +213,7 @@ def main():
     why = pf.needs("postfix", "smtp-source", "swaks", "unshare", "ip", "openssl")
     if why:
         print("1..0 # SKIP " + why)
-        return 77
+        return 0
     pf.in_namespace()
     failed = 0
     tests = [octets, recipients, answers, forged, extensions, large, lost, many, away, over_tcp]

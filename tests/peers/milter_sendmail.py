@@ -9,7 +9,7 @@ is unpacked:
     apt-get download sendmail-bin sendmail-cf; for f in *.deb; do dpkg-deb -x $f /some/folder; done
     SENDMAIL=/some/folder tests/peers/milter_sendmail.py build/tests/milter_probe .
 
-Speaks TAP; exit 77 without it.
+Speaks TAP; a plan of none without it.
 """
 import os
 import re
@@ -119,7 +119,7 @@ def check(folder, p):
 def main():
     if not os.path.exists(ROOT + "/usr/libexec/sendmail/sendmail") or pf.needs("unshare", "m4"):
         print("1..0 # SKIP SENDMAIL names no folder with Debian's sendmail-bin and sendmail-cf")
-        return 77
+        return 0
     pf.in_namespace()
     failed = n = 0
     # Sendmail trusts no socket below a folder that everybody may write

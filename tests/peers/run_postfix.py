@@ -3,7 +3,7 @@
 
 usage: run_postfix.py ASSAY SOURCE
 
-Speaks TAP; exit 77 where Postfix is not there.
+Speaks TAP; a plan of none where Postfix is not there.
 """
 import json
 import os
@@ -251,7 +251,7 @@ def main():
     why = pf.needs("postfix", "unshare", "ip")
     if why:
         print("1..0 # SKIP " + why)
-        return 77
+        return 0
     pf.in_namespace()
     failed = 0
     tests = [accepted, signed, refused, limited, large, broken, ends]
