@@ -1,10 +1,9 @@
-#include "feedback/supervisor.h"
+#include "feedback/supervisor_private.h"
 
 #include <errno.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,9 +23,7 @@
 #include "base/log.h"
 #include "base/unix_socket.h"
 #include "feedback/exit_code.h"
-#include "feedback/judge_private.h"
 #include "feedback/redis_private.h"
-#include "feedback/role_private.h"
 #include "feedback/state_folder.h"
 
 /* Pauses before a role that dies is started again: none at first, then growing. */
@@ -37,85 +34,17 @@
 /* A worker that does not answer for so long hangs: no message takes seconds. */
 #define HANG_US (60 * US_PER_S)
 #define PING_US (5 * US_PER_S)
-/* How long a question for the status waits for the slowest role. */
-#define STATUS_US US_PER_S
-/* Between two changes of the workers: a registry that changes all the time costs no more. */
-#define ROLL_PAUSE_US US_PER_S
-
-struct supervisor;
-
-/* A place that is to be filled. */
-struct post {
-	struct supervisor *sup;
-	const struct role_kind *kind;
-	unsigned index;
-	struct child *now;  /* NULL: to be started */
-	struct child *next; /* the one that takes over when it is ready */
-	struct event *restart;
-	int64_t pause_us;
-	uint64_t starts;
-};
-
-struct child {
-	struct post *post;
-	struct child *all; /* every process that lives */
-	pid_t pid;
-	int control;
-	struct event *readable;
-	bool ready, leaving;
-	bool reloading; /* was told to, and has not said that it has */
-	int64_t started_us, heard_us; /* monotonic */
-	struct buf status;            /* what it told last */
-	bool asked;
-};
-
-/* Somebody at the control socket. */
-struct caller {
-	struct caller *next;
-	struct supervisor *sup;
-	int fd;
-	struct event *readable, *timer;
-	char word[32];
-	size_t n;
-	enum { CALLER_WORD, CALLER_STATUS, CALLER_ROLL } waits;
-	uint64_t roll; /* the one that is waited for */
-};
-
-struct supervisor {
-	/* `before`: the old one while a reload is under way; `first`: the program's own */
-	struct config *config, *before, *first;
-	struct event_base *loop;
-	struct account account;
-	int run_folder, lock, control;
-	int listeners[JUDGE_SLOTS_MAX];
-	unsigned workers;
-	struct post posts[JUDGE_SLOTS_MAX + 8];
-	size_t n_posts;
-	struct child *children;
-	struct caller *callers;
-	struct event *signals, *accept, *ping, *kill, *redis_again, *roll_again;
-	pid_t redis;
-	int64_t started_us, redis_us;
-	bool stopping, started, rolling, roll_wanted, roll_rules;
-	size_t roll_at;
-	uint64_t rolls; /* that have ended */
-	int64_t rolled_us;
-	int code;
-};
 
 /* --- roles --------------------------------------------------------------------------- */
 
 static void on_told(evutil_socket_t fd, short what, void *arg);
-static void roll_step(struct supervisor *s, struct post *p, bool ok);
-static void answer_status(struct supervisor *s);
-static void reload_end(struct supervisor *s);
 
-static struct timeval tv_of(int64_t us)
+struct timeval supervisor_tv(int64_t us)
 {
 	return (struct timeval){.tv_sec = us / US_PER_S, .tv_usec = us % US_PER_S};
 }
 
-static struct child *spawn(struct post *p)
+struct child *supervisor_spawn(struct post *p)
 {
 	struct supervisor *s = p->sup;
 	int pair[2];
@@ -150,10 +79,10 @@ static struct child *spawn(struct post *p)
 
 static void start(struct post *p)
 {
-	p->now = spawn(p);
+	p->now = supervisor_spawn(p);
 	if (!p->now) {
 		log_error("role.start", "role=%s why=%s", p->kind->name, strerror(errno));
-		struct timeval tv = tv_of(RESTART_MOST_US);
+		struct timeval tv = supervisor_tv(RESTART_MOST_US);
 		event_add(p->restart, &tv);
 	}
 }
@@ -190,7 +119,7 @@ static void stop_all(struct supervisor *s, int code)
 		if (c->post->kind != &role_analyze)
 			kill(c->pid, SIGTERM);
 	}
-	struct timeval tv = tv_of(ROLE_STOP_US);
+	struct timeval tv = supervisor_tv(ROLE_STOP_US);
 	event_add(s->kill, &tv);
 }
 
@@ -233,7 +162,7 @@ static void child_died(struct child *c, int status)
 	pid_t pid = c->pid;
 	child_free(c);
 	if (!s->rolling) /* it may have been the last to take up a reload */
-		reload_end(s);
+		supervisor_reload_end(s);
 	if (!leaving && !s->stopping)
 		log_event(code == EX_OK && ready ? LOG_INFO : LOG_WARN, "role.died",
 			  "role=%s pid=%d %s=%d lived=%.1fs", p->kind->name, (int)pid,
@@ -244,7 +173,7 @@ static void child_died(struct child *c, int status)
 		return;
 	}
 	if (next)
-		roll_step(s, p, false);
+		supervisor_roll_step(s, p, false);
 	if (!now)
 		return;
 	if (p->next) { /* its successor is on its way already */
@@ -261,7 +190,7 @@ static void child_died(struct child *c, int status)
 	p->pause_us = lived > LIVED_US || !p->pause_us ? RESTART_FIRST_US : p->pause_us * 2;
 	if (p->pause_us > RESTART_MOST_US)
 		p->pause_us = RESTART_MOST_US;
-	struct timeval tv = tv_of(p->pause_us);
+	struct timeval tv = supervisor_tv(p->pause_us);
 	event_add(p->restart, &tv);
 }
 
@@ -278,7 +207,7 @@ static void start_redis(struct supervisor *s)
 	}
 	if (r != -EAGAIN)
 		log_error("redis.start", "why=%s", strerror(-r));
-	struct timeval tv = tv_of(r == -EAGAIN ? RESTART_FIRST_US : RESTART_MOST_US);
+	struct timeval tv = supervisor_tv(r == -EAGAIN ? RESTART_FIRST_US : RESTART_MOST_US);
 	event_add(s->redis_again, &tv);
 }
 
@@ -299,7 +228,7 @@ static void reap(struct supervisor *s)
 			if (!s->stopping) {
 				log_warn("redis.died", "status=%d", status);
 				bool soon = clock_mono_us() - s->redis_us > US_PER_S;
-				struct timeval tv = tv_of(soon ? RESTART_FIRST_US : US_PER_S);
+				struct timeval tv = supervisor_tv(soon ? RESTART_FIRST_US : US_PER_S);
 				event_add(s->redis_again, &tv);
 			}
 			continue;
@@ -310,185 +239,6 @@ static void reap(struct supervisor *s)
 				break;
 			}
 	}
-}
-
-/* --- new workers for old ------------------------------------------------------------- */
-
-static void callers_answer(struct supervisor *s, const char *text);
-
-/* The roles have copies of their own. */
-static void drop_config(struct supervisor *s, struct config *config)
-{
-	if (!config || config == s->first)
-		return;
-	config_free(config);
-	free(config);
-}
-
-/* The workers are new ones; the other roles read the same files. */
-static void tell_reload(struct supervisor *s)
-{
-	char c = CONTROL_RELOAD;
-	for (struct child *child = s->children; child; child = child->all) {
-		if (child->post->kind == &role_analyze || !child->ready)
-			continue;
-		child->reloading = unix_send(child->control, (struct span){&c, 1}, -1) == 0;
-		if (!child->reloading)
-			log_warn("role.reload", "role=%s does not listen", child->post->kind->name);
-	}
-	log_warn("reload.done", "workers=%u", s->workers);
-}
-
-/* Who waits is answered when every role has taken it up: the next mail meets the new limits. */
-static void reload_end(struct supervisor *s)
-{
-	for (struct child *c = s->children; c; c = c->all)
-		if (c->reloading)
-			return;
-	callers_answer(s, "ok\n");
-}
-
-static void roll_end(struct supervisor *s, bool ok)
-{
-	s->rolling = false;
-	s->rolls++;
-	s->rolled_us = clock_mono_us();
-	if (s->roll_rules && ok) {
-		tell_reload(s);
-	} else if (!ok) {
-		log_error("reload.failed", "everything stays as it was");
-		if (s->before) { /* the faulty one goes instead */
-			struct config *faulty = s->config;
-			s->config = s->before;
-			s->before = faulty;
-		}
-	}
-	drop_config(s, s->before);
-	s->before = NULL;
-	s->roll_rules = false;
-	if (ok)
-		reload_end(s);
-	else
-		callers_answer(s, "failed: the old rules stay, the log says why\n");
-	if (s->roll_wanted) {
-		struct timeval tv = tv_of(ROLL_PAUSE_US);
-		event_add(s->roll_again, &tv);
-	}
-}
-
-static void roll_next(struct supervisor *s)
-{
-	while (s->roll_at < s->n_posts && s->posts[s->roll_at].kind != &role_analyze)
-		s->roll_at++;
-	if (s->roll_at == s->n_posts) {
-		roll_end(s, true);
-		return;
-	}
-	struct post *p = &s->posts[s->roll_at];
-	p->next = spawn(p);
-	if (!p->next)
-		roll_end(s, false);
-}
-
-/* The successor of this post is ready, or has failed. */
-static void roll_step(struct supervisor *s, struct post *p, bool ok)
-{
-	if (!s->rolling || p != &s->posts[s->roll_at])
-		return;
-	if (!ok) {
-		roll_end(s, false);
-		return;
-	}
-	if (p->now) {
-		p->now->leaving = true;
-		kill(p->now->pid, SIGTERM);
-	}
-	p->now = p->next;
-	p->next = NULL;
-	s->roll_at++;
-	roll_next(s);
-}
-
-static void roll(struct supervisor *s)
-{
-	if (s->stopping || !s->started)
-		return;
-	if (s->rolling) {
-		s->roll_wanted = true;
-		return;
-	}
-	s->rolling = true;
-	s->roll_wanted = false;
-	s->roll_at = 0;
-	roll_next(s);
-}
-
-static void on_roll_again(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	roll(arg);
-}
-
-/* The registry has changed: soon, but not all the time. */
-static void roll_soon(struct supervisor *s)
-{
-	int64_t wait = s->rolled_us + ROLL_PAUSE_US - clock_mono_us();
-	if (s->rolling)
-		s->roll_wanted = true;
-	else if (wait <= 0)
-		roll(s);
-	else if (!event_pending(s->roll_again, EV_TIMEOUT, NULL)) {
-		struct timeval tv = tv_of(wait);
-		event_add(s->roll_again, &tv);
-	}
-}
-
-/* What the words say is wrong; NULL: it is under way. */
-static const char *reload(struct supervisor *s)
-{
-	struct config *config;
-	if (s->rolling || s->stopping)
-		return "busy: another reload is under way\n";
-	config = calloc(1, sizeof(*config));
-	if (!config || config_load(config, s->config->file) != 0) {
-		free(config);
-		log_error("reload.failed", "the configuration has faults; the old one stays");
-		return "failed: the configuration has faults, the log says which\n";
-	}
-	s->before = s->config;
-	s->config = config;
-	s->roll_rules = true;
-	roll(s);
-	return NULL;
-}
-
-/* By a descriptor: the roles' processes have a loop with handlers of their own. */
-static void on_signal(evutil_socket_t fd, short what, void *arg)
-{
-	struct signalfd_siginfo info;
-	(void)what;
-	while (read(fd, &info, sizeof(info)) == sizeof(info)) {
-		if (info.ssi_signo == SIGCHLD)
-			reap(arg);
-		else if (info.ssi_signo == SIGHUP)
-			reload(arg);
-		else
-			stop_all(arg, EX_OK);
-	}
-}
-
-static int open_signals(void)
-{
-	sigset_t set;
-	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGCHLD);
-	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
-		return -errno;
-	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* --- what roles tell ----------------------------------------------------------------- */
@@ -547,7 +297,7 @@ static void on_told(evutil_socket_t fd, short what, void *arg)
 		if (record[0] == CONTROL_READY && !c->ready) {
 			c->ready = true;
 			if (c->post->next == c)
-				roll_step(s, c->post, true);
+				supervisor_roll_step(s, c->post, true);
 			else if (!s->started)
 				start_others(s);
 			all_ready(s);
@@ -555,20 +305,20 @@ static void on_told(evutil_socket_t fd, short what, void *arg)
 			buf_reset(&c->status);
 			buf_add(&c->status, (struct span){record + 1, (size_t)n - 1});
 			c->asked = false;
-			answer_status(s);
+			supervisor_answer_status(s);
 		} else if (record[0] == CONTROL_REGISTRY) {
-			roll_soon(s);
+			supervisor_roll_soon(s);
 		} else if (record[0] == CONTROL_RELOAD) {
 			c->reloading = false;
 			if (!s->rolling)
-				reload_end(s);
+				supervisor_reload_end(s);
 		}
 	}
 	if (n != -EAGAIN)
 		event_del(c->readable); /* SIGCHLD tells the rest */
 }
 
-static void ask_status(struct supervisor *s)
+void supervisor_ask_status(struct supervisor *s)
 {
 	char c = CONTROL_STATUS;
 	for (struct child *child = s->children; child; child = child->all)
@@ -589,214 +339,37 @@ static void on_ping(evutil_socket_t fd, short what, void *arg)
 			log_error("role.hangs", "role=%s pid=%d", c->post->kind->name, (int)c->pid);
 			kill(c->pid, SIGKILL);
 		}
-	ask_status(s);
+	supervisor_ask_status(s);
 }
 
-/* --- the control socket --------------------------------------------------------------- */
+/* --- signals ------------------------------------------------------------------------- */
 
-static void caller_free(struct caller *caller)
+/* By a descriptor: the roles' processes have a loop with handlers of their own. */
+static void on_signal(evutil_socket_t fd, short what, void *arg)
 {
-	struct caller **at = &caller->sup->callers;
-	while (*at != caller)
-		at = &(*at)->next;
-	*at = caller->next;
-	event_free(caller->readable);
-	event_free(caller->timer);
-	close(caller->fd);
-	free(caller);
-}
-
-static void caller_end(struct caller *caller, struct span text)
-{
-	if (file_write_fd(caller->fd, text) < 0)
-		log_debug("run.control", "a caller has gone");
-	caller_free(caller);
-}
-
-static void callers_answer(struct supervisor *s, const char *text)
-{
-	struct caller *next;
-	for (struct caller *c = s->callers; c; c = next) {
-		next = c->next;
-		if (c->waits == CALLER_ROLL && c->roll <= s->rolls)
-			caller_end(c, span_of(text));
-	}
-}
-
-static void write_status(struct supervisor *s, struct buf *out)
-{
-	struct json j = JSON_INIT(out);
-	char when[CLOCK_TEXT_BYTES];
-	json_open(&j, NULL, '{');
-	json_int(&j, "pid", getpid());
-	json_cstr(&j, "version", ASSAY_VERSION);
-	json_cstr(&j, "since", clock_rfc3339(s->started_us, when));
-	json_cstr(&j, "state", s->config->state);
-	json_bool(&j, "ready", s->started && !s->stopping);
-	if (s->redis)
-		json_int(&j, "redis_pid", s->redis);
-	else
-		json_null(&j, "redis_pid");
-	json_open(&j, "roles", '[');
-	for (size_t i = 0; i < s->n_posts; i++) {
-		const struct post *p = &s->posts[i];
-		const struct child *c = p->now;
-		json_open(&j, NULL, '{');
-		json_cstr(&j, "role", p->kind->name);
-		json_int(&j, "index", p->index);
-		if (c)
-			json_int(&j, "pid", c->pid);
+	struct signalfd_siginfo info;
+	(void)what;
+	while (read(fd, &info, sizeof(info)) == sizeof(info)) {
+		if (info.ssi_signo == SIGCHLD)
+			reap(arg);
+		else if (info.ssi_signo == SIGHUP)
+			supervisor_reload(arg);
 		else
-			json_null(&j, "pid");
-		json_cstr(&j, "state", !c ? "down" : !c->ready ? "starting"
-					  : c->asked ? "silent" : "ready");
-		json_int(&j, "starts", (int64_t)p->starts);
-		/* "{...}" of the role, without its braces */
-		if (c && c->status.n > 2) {
-			buf_addc(out, ',');
-			buf_add(out, span_sub(buf_span(&c->status), 1, c->status.n - 1));
-		}
-		json_close(&j, '}');
-	}
-	json_close(&j, ']');
-	json_close(&j, '}');
-	buf_addc(out, '\n');
-}
-
-/* When every role has told, or when the caller has waited long enough. */
-static void answer_status(struct supervisor *s)
-{
-	for (struct child *c = s->children; c; c = c->all)
-		if (c->asked)
-			return;
-	struct caller *next;
-	for (struct caller *c = s->callers; c; c = next) {
-		next = c->next;
-		if (c->waits == CALLER_STATUS)
-			event_active(c->timer, EV_TIMEOUT, 0);
+			stop_all(arg, EX_OK);
 	}
 }
 
-static void on_caller_timer(evutil_socket_t fd, short what, void *arg)
+static int open_signals(void)
 {
-	struct caller *caller = arg;
-	struct buf out = BUF_INIT;
-	(void)fd;
-	(void)what;
-	if (caller->waits == CALLER_STATUS)
-		write_status(caller->sup, &out);
-	caller_end(caller, buf_span(&out));
-	buf_free(&out);
-}
-
-static void take_word(struct caller *caller)
-{
-	struct supervisor *s = caller->sup;
-	struct span word = span_trim((struct span){caller->word, caller->n});
-	struct timeval tv = tv_of(STATUS_US);
-	if (span_eq(word, SPAN("status"))) {
-		caller->waits = CALLER_STATUS;
-		event_add(caller->timer, &tv);
-		ask_status(s);
-		answer_status(s);
-		return;
-	}
-	/* one that is under way may have read the registry already */
-	caller->roll = s->rolls + (s->rolling ? 2 : 1);
-	if (span_eq(word, SPAN("registry"))) {
-		caller->waits = CALLER_ROLL;
-		tv = tv_of(30 * US_PER_S);
-		event_add(caller->timer, &tv);
-		roll(s);
-		return;
-	}
-	if (!span_eq(word, SPAN("reload"))) {
-		caller_end(caller, SPAN("unknown: status, reload, registry\n"));
-		return;
-	}
-	const char *why = reload(s);
-	if (why) {
-		caller_end(caller, span_of(why));
-		return;
-	}
-	caller->waits = CALLER_ROLL;
-	tv = tv_of(30 * US_PER_S);
-	event_add(caller->timer, &tv);
-}
-
-static void on_caller(evutil_socket_t fd, short what, void *arg)
-{
-	struct caller *c = arg;
-	(void)what;
-	ssize_t n = read(fd, c->word + c->n, sizeof(c->word) - c->n);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0 && c->waits == CALLER_WORD) {
-		c->n += (size_t)n;
-		if (memchr(c->word, '\n', c->n) || c->n == sizeof(c->word)) {
-			event_del(c->readable);
-			take_word(c);
-		}
-		return;
-	}
-	caller_free(c);
-}
-
-static void on_accept(evutil_socket_t listener, short what, void *arg)
-{
-	struct supervisor *s = arg;
-	(void)what;
-	int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	struct caller *c = fd < 0 ? NULL : calloc(1, sizeof(*c));
-	if (!c) {
-		if (fd >= 0)
-			close(fd);
-		return;
-	}
-	*c = (struct caller){.sup = s, .fd = fd, .next = s->callers};
-	s->callers = c;
-	c->readable = event_new(s->loop, fd, EV_READ | EV_PERSIST, on_caller, c);
-	c->timer = event_new(s->loop, -1, 0, on_caller_timer, c);
-	struct timeval tv = tv_of(10 * US_PER_S);
-	if (!c->readable || !c->timer)
-		abort(); /* a supervisor without memory for two events can do nothing */
-	event_add(c->readable, NULL);
-	event_add(c->timer, &tv);
-}
-
-int supervisor_ask(const struct config *config, const char *word, int timeout_ms,
-		   struct buf *answer)
-{
-	char path[PATH_MAX], octets[4096];
-	if (snprintf(path, sizeof(path), "%s/run", config->state) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	int folder = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (folder < 0)
+	sigset_t set;
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0)
 		return -errno;
-	int fd = unix_connect(folder, "control.sock", SOCK_STREAM), r = fd;
-	close(folder);
-	if (fd < 0)
-		return fd;
-	snprintf(octets, sizeof(octets), "%s\n", word);
-	r = file_write_fd(fd, span_of(octets));
-	int64_t until = clock_mono_us() + timeout_ms * 1000LL;
-	while (r == 0) {
-		int64_t left = (until - clock_mono_us()) / 1000;
-		struct pollfd p = {fd, POLLIN, 0};
-		if (left <= 0 || poll(&p, 1, (int)left) == 0) {
-			r = -ETIMEDOUT;
-			break;
-		}
-		ssize_t n = read(fd, octets, sizeof(octets));
-		if (n == 0)
-			break;
-		if (n > 0)
-			buf_add(answer, (struct span){octets, (size_t)n});
-		else if (errno != EAGAIN && errno != EINTR)
-			r = -errno;
-	}
-	close(fd);
-	return r == 0 && answer->failed ? -ENOMEM : r;
+	return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
 /* --- the start -------------------------------------------------------------------------- */
@@ -876,14 +449,14 @@ static int make_events(struct supervisor *s)
 	const struct config *c = s->config;
 	struct event **const all[] = {&s->signals, &s->accept, &s->ping};
 	s->signals = event_new(s->loop, open_signals(), EV_READ | EV_PERSIST, on_signal, s);
-	s->accept = event_new(s->loop, s->control, EV_READ | EV_PERSIST, on_accept, s);
+	s->accept = event_new(s->loop, s->control, EV_READ | EV_PERSIST, supervisor_on_accept, s);
 	s->ping = event_new(s->loop, -1, EV_PERSIST, on_ping, s);
 	s->kill = event_new(s->loop, -1, 0, on_kill, s);
 	s->redis_again = event_new(s->loop, -1, 0, on_redis_again, s);
-	s->roll_again = event_new(s->loop, -1, 0, on_roll_again, s);
+	s->roll_again = event_new(s->loop, -1, 0, supervisor_on_roll_again, s);
 	if (!s->kill || !s->redis_again || !s->roll_again)
 		return -ENOMEM;
-	struct timeval tv = tv_of(PING_US);
+	struct timeval tv = supervisor_tv(PING_US);
 	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
 		if (!*all[i] || event_add(*all[i], all[i] == &s->ping ? &tv : NULL) < 0)
 			return -ENOMEM;
@@ -939,7 +512,7 @@ int supervisor_run(struct command_context *context)
 	event_base_dispatch(s.loop);
 	end_redis(&s);
 	unlinkat(s.run_folder, "control.sock", 0);
-	drop_config(&s, s.config);
+	supervisor_drop_config(&s, s.config);
 	s.config = s.first;
 	log_warn("run.end", "code=%d", s.code);
 	return s.code;
