@@ -140,7 +140,6 @@ static void ask_free(struct judge *j, struct ask *a)
 		event_base_loopbreak(j->loop);
 }
 
-
 /* The event with our answer in it. In the line every quote inside a text is escaped, so what is
  * searched stands there once. */
 static void add_reply(const struct txn_reply *reply, struct span event, struct buf *line)

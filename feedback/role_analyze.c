@@ -65,7 +65,7 @@ struct worker {
 	struct event *accept;
 	struct client *clients;
 	bool stopping;
-	uint64_t judged, clients_seen;
+	uint64_t judged;
 };
 
 static struct worker *self; /* analyzer.running has no argument of its own */
@@ -323,7 +323,6 @@ static int client_open(struct worker *w, int fd)
 	close(page_fd);
 	c->next = w->clients;
 	w->clients = c;
-	w->clients_seen++;
 	if (r < 0) {
 		if (c->readable && c->writable)
 			client_free(c); /* closes fd */

@@ -31,7 +31,6 @@ struct recording {
 	const struct sender_table *seen;
 	struct event *look, *ended;
 	int ended_fd;
-	int64_t since_us;
 };
 
 static void *record(void *arg)
@@ -75,7 +74,7 @@ static int recording_start(struct role *r)
 	struct recording *rec = calloc(1, sizeof(*rec));
 	if (!rec)
 		return EX_OSERR;
-	*rec = (struct recording){.role = r, .since_us = clock_now_us(),
+	*rec = (struct recording){.role = r,
 				  .stop_fd = eventfd(0, EFD_CLOEXEC),
 				  .ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 	r->data = rec;

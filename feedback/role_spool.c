@@ -19,7 +19,6 @@
 #include <event2/event.h>
 
 #include "base/clock.h"
-#include "base/json_in.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "capture/spool.h"
