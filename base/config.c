@@ -581,6 +581,24 @@ static bool read_complain(struct parser *p)
 	return take_options(p, complain_option, NULL);
 }
 
+static bool webhook_option(struct parser *p, void *arg)
+{
+	static const char *const names[] = {"via", "ca"};
+	size_t i;
+	(void)arg;
+	if (!take_option_name(p, names, 2, &i))
+		return false;
+	return i == 0 ? take_address(p, &p->config->webhook.via)
+		      : take_path(p, "a file of certificates", &p->config->webhook.ca);
+}
+
+static bool read_webhook(struct parser *p)
+{
+	if (p->lexer.token.kind != TOKEN_OPEN)
+		return lexer_take(&p->lexer, TOKEN_OPEN, "'{'");
+	return take_options(p, webhook_option, NULL);
+}
+
 static bool log_option(struct parser *p, void *arg)
 {
 	static const char *const names[] = {"compress", "keep"};
@@ -642,7 +660,7 @@ static const struct statement {
 	{"redis", read_redis, false},	  {"report", read_report, false},
 	{"rules", read_rules, false},	  {"spool", read_spool, true},
 	{"state", read_state, false},	  {"user", read_user, false},
-	{"workers", read_workers, false},
+	{"webhook", read_webhook, false}, {"workers", read_workers, false},
 };
 #define STATEMENTS (sizeof(statements) / sizeof(statements[0]))
 

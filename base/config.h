@@ -78,6 +78,10 @@ struct config {
 		uint64_t cap;   /* reports to one sender in a day; 0: LIMIT_REPORTS_PER_DAY */
 	} report;
 	struct {
+		const char *via; /* host:port that connections go to; NULL: straight to the host */
+		const char *ca;  /* file of CA certificates; NULL: those of the system */
+	} webhook;
+	struct {
 		int64_t hold_us, jitter_us;
 	} complain;
 	struct {

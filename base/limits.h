@@ -288,6 +288,16 @@
 #define LIMIT_HTTP_HEADER_BYTES 16384
 #define LIMIT_HTTP_IDLE_US (30 * 1000000LL)
 
+/* Octets of a filed webhook: longer ones hold secrets that belong into the signature. */
+#define LIMIT_WEBHOOK_URL_BYTES 500
+
+/* Seconds that a webhook may take: it puts the report into a queue of its own and answers. */
+#define LIMIT_WEBHOOK_S 20
+
+/* Microseconds for which a report of a webhook can be fetched, too: a consumer that was down over
+ * a holiday. 50,000 a day of 4 kB are 2.8 GB of the busiest sender. */
+#define LIMIT_SHELF_US (14 * 86400 * 1000000LL)
+
 /* Microseconds for which the answer to an Idempotency-Key comes again. */
 #define LIMIT_HTTP_ANSWER_US (86400 * 1000000LL)
 

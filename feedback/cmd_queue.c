@@ -16,22 +16,9 @@
 static int print_json(const struct queue_item *item, void *arg)
 {
 	struct buf line = BUF_INIT;
-	struct json j = JSON_INIT(&line);
-	char time[CLOCK_TEXT_BYTES];
 	(void)arg;
-	json_open(&j, NULL, '{');
-	json_text(&j, "id", item->id);
-	json_text(&j, "sender", item->sender);
-	json_text(&j, "kind", item->kind);
-	json_text(&j, "state", item->state);
-	json_text(&j, "to", item->to);
-	json_text(&j, "message_id", item->message_id);
-	json_text(&j, "complaint", item->complaint);
-	json_cstr(&j, "due", clock_rfc3339(item->due_us, time));
-	json_int(&j, "attempts", item->attempts);
-	json_text(&j, "reply", item->reply);
-	json_close(&j, '}');
-	int r = line.failed || puts(line.p) < 0 ? -1 : 0;
+	queue_item_json(item, &line);
+	int r = line.failed || fputs(line.p, stdout) < 0 ? -1 : 0;
 	buf_free(&line);
 	return r;
 }

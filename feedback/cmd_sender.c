@@ -15,6 +15,7 @@
 #include "feedback/sender_show.h"
 #include "feedback/state_folder.h"
 #include "feedback/supervisor.h"
+#include "feedback/webhook.h"
 
 struct request;
 /* New workers read the rules, one after the other. */
@@ -278,6 +279,30 @@ static int run_confirm(struct request *q)
 	return code;
 }
 
+/* What the sender needs to check what we push, and to fetch what he wants to fetch. */
+static int secret(struct request *q, const struct registry_sender *s)
+{
+	struct keys keys;
+	struct arena arena;
+	char token[KEYS_PULL_BYTES];
+	int r = keys_open(&keys, q->context->config->state);
+	if (r < 0)
+		return r;
+	arena_init(&arena, 4096);
+	struct span webhook = webhook_secret(&keys, s->key, &arena);
+	keys_pull(&keys, s->key, token);
+	r = printf(q->json ? "{\"webhook\":\"%.*s\",\"token\":\"%.*s:%s\"}\n"
+			   : "webhook  %.*s\ntoken    %.*s:%s\n",
+		   SPAN_ARG(webhook), SPAN_ARG(s->key), token) < 0 ? -EIO : 0;
+	arena_free(&arena);
+	return r;
+}
+
+static int run_secret(struct request *q)
+{
+	return with_sender(q, secret);
+}
+
 /* --- deciding -------------------------------------------------------------------------------- */
 
 static int decided(struct request *q, int r, const char *state)
@@ -337,6 +362,7 @@ static const struct verb verbs[] = {
 	{"review", "a key", false, false, false, run_review},
 	{"confirm", "a key", false, false, false, run_confirm},
 	{"audit", NULL, false, false, false, run_audit},
+	{"secret", "a key", false, false, false, run_secret},
 	{"approve", "a key", true, false, false, run_approve},
 	{"needs-info", "a key", true, true, false, run_needs_info},
 	{"suspend", "a key", true, true, false, run_suspend},
@@ -351,7 +377,7 @@ static int check_words(struct request *q)
 	const char *program = q->context->program;
 	if (!verb)
 		return command_usage(program, "a verb is needed: file, import, export, list, show, "
-					      "review, confirm, audit, approve, needs-info, suspend, "
+					      "review, confirm, audit, secret, approve, needs-info, suspend, "
 					      "revoke or standing");
 	if (verb->operand && !q->operand)
 		return command_usage(program, "%s needs %s", verb->name, verb->operand);

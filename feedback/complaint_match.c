@@ -28,7 +28,8 @@ static bool add_target(struct intake *in, const struct sender_entry *sender, str
 	*t = (struct target){.key = sender->key, .reported_domain = domain};
 	t->filing = registry_filing(in->desk->registry, sender->key);
 	if (t->filing && t->filing->feedback.complaint) {
-		t->to = t->filing->feedback.address;
+		t->object = t->filing->feedback.url.p != NULL;
+		t->to = t->object ? t->filing->feedback.url : t->filing->feedback.address;
 		t->xarf = t->filing->feedback.xarf;
 		t->chinese = t->filing->feedback.chinese;
 		t->profile = t->filing->feedback.profile;

@@ -12,6 +12,7 @@ struct target {
 	struct span reported_domain;
 	struct span to; /* .p NULL: he has filed no address for complaints */
 	bool xarf, chinese;
+	bool object; /* JSON for a webhook or to be fetched */
 	enum redact_profile profile;
 };
 

@@ -7,6 +7,7 @@
 #include "feedback/arf.h"
 #include "feedback/arf_lint.h"
 #include "feedback/complaint_private.h"
+#include "feedback/webhook.h"
 #include "feedback/xarf.h"
 
 /* RFC 8601 section 2.2 from what the event says. */
@@ -86,6 +87,11 @@ static int build(struct intake *in, const struct target *t, struct arf_report *r
 	if (!report->redactor)
 		return -ENOMEM;
 	hide_recipients(in, report->redactor);
+	if (t->object) {
+		struct span id = span_of(in->result->reports[in->result->n_reports - 1]);
+		int r = webhook_write(report, id, t->key, span_of(in->result->id), &in->arena, text);
+		return r < 0 || webhook_lint_log(buf_span(text), in->rcpt, id) ? r : -EBADMSG;
+	}
 	xarf = t->xarf && xarf_can(report);
 	int r = xarf ? xarf_write(report, &in->arena, text) : arf_write(report, &in->arena, text);
 	if (r == 0 && !(xarf ? xarf_lint_log(buf_span(text), in->rcpt, report->id)

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "feedback/arf.h"
 #include "feedback/deliver.h"
+#include "feedback/webhook.h"
 
 /* A report under way. When the outcome cannot be written down (a full disk) it stays here with it
  * and is settled as soon as that is possible: sent is sent. */
@@ -31,7 +32,9 @@ struct courier {
 	struct queue *queue;
 	const struct config *config;
 	struct event_base *loop;
-	struct smtp_client *smtp;
+	struct carrier *carrier;
+	struct keys keys;
+	bool has_keys;
 	struct event *next; /* starts what may go, after a delivery has ended */
 	struct flight *flights;
 	int64_t until_us; /* what is due later is not started; 0: no bound */
@@ -160,7 +163,8 @@ static int land(struct flight *f, enum delivery result)
 	if (result != DELIVERY_SENT)
 		log_warn("report.undelivered", "report=%.*s reply=%s", SPAN_ARG(f->item.id),
 			 log_safe(buf_span(&f->reply)));
-	next_hop(f->courier, result);
+	if (!queue_is_object(&f->item)) /* a webhook says nothing of our MTA */
+		next_hop(f->courier, result);
 	return settle(f);
 }
 
@@ -175,19 +179,49 @@ static void on_done(void *arg, enum delivery result, struct span reply)
 	event_add(c->next, &now);
 }
 
+/* The time of the signature is that of this try (Standard Webhooks: consumers refuse old ones). */
+static int post(struct courier *c, struct flight *f)
+{
+	int r = c->has_keys ? 0 : keys_open(&c->keys, c->config->state);
+	if (r < 0)
+		return r;
+	c->has_keys = true;
+	const struct queue_item *item = &f->item;
+	int64_t time_s = clock_now_us() / US_PER_S;
+	struct arena *arena = &f->arena;
+	const char *headers[] = {
+		"Content-Type: application/json",
+		"Expect:", /* 100-continue costs a second where nobody answers it */
+		arena_printf(arena, "webhook-id: %.*s", SPAN_ARG(item->id)).p,
+		arena_printf(arena, "webhook-timestamp: %lld", (long long)time_s).p,
+		arena_printf(arena, "webhook-signature: %.*s",
+			     SPAN_ARG(webhook_signature(&c->keys, item->sender, item->id, time_s,
+							item->message, arena))).p,
+		NULL,
+	};
+	return arena->overflowed ? -ENOMEM
+				 : carrier_post(c->carrier, c->config, item, headers, on_done, f);
+}
+
 static int start(struct courier *c, struct flight *f, const struct dkim_signer *signer)
 {
-	if (!sign(f, signer))
+	bool object = queue_is_object(&f->item);
+	if (span_starts(f->item.to, SPAN(QUEUE_PULL))) {
+		buf_adds(&f->reply, "kept to be fetched");
+		return land(f, DELIVERY_SENT);
+	}
+	if (!object && !sign(f, signer))
 		return land(f, DELIVERY_LATER);
-	if (c->config->report.via == REPORT_VIA_FOLDER) {
+	if (!object && c->config->report.via == REPORT_VIA_FOLDER) {
 		enum delivery result =
 			deliver_folder(c->config, &f->item, buf_span(&f->text), &f->reply);
 		return land(f, result);
 	}
 	/* libcurl costs 30 ms at its first use; a folder needs none. */
-	int r = c->smtp ? 0 : smtp_client_create(&c->smtp, c->loop);
+	int r = c->carrier ? 0 : carrier_create(&c->carrier, c->loop);
 	if (r == 0)
-		r = smtp_client_send(c->smtp, c->config, &f->item, buf_span(&f->text), on_done, f);
+		r = object ? post(c, f)
+			   : carrier_mail(c->carrier, c->config, &f->item, buf_span(&f->text), on_done, f);
 	if (r == 0)
 		return 0;
 	buf_adds(&f->reply, strerror(-r));
@@ -271,7 +305,7 @@ void courier_free(struct courier *c)
 {
 	if (!c)
 		return;
-	smtp_client_free(c->smtp);
+	carrier_free(c->carrier);
 	while (c->flights) {
 		struct flight *f = c->flights;
 		/* Cut off: it goes again, under the same Message-ID. A queue that cannot be

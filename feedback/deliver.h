@@ -1,6 +1,7 @@
 /*
  * deliver - hands reports to the provider's own MTA, or puts them into a folder; signs them
- * (DKIM) when the configuration names a key.
+ * (DKIM) when the configuration names a key. What is for a webhook goes there by HTTPS, what is
+ * to be fetched to the shelf, whatever the way of mail is.
  *
  * A courier has many reports under way at once, on the loop of its process: one that a destination
  * answers slowly or not at all keeps no other waiting. Which report may go next is the queue's
@@ -62,16 +63,23 @@ __attribute__((warn_unused_result)) int deliver_due(struct queue *q, const struc
 enum delivery deliver_folder(const struct config *config, const struct queue_item *item,
 			     struct span message, struct buf *reply);
 
-/* To config->report.to. */
-struct smtp_client;
-typedef void smtp_done_fn(void *arg, enum delivery result, struct span reply);
-__attribute__((warn_unused_result)) int smtp_client_create(struct smtp_client **c_r,
-							   struct event_base *loop);
-void smtp_client_free(struct smtp_client *c); /* cuts off what is under way; accepts NULL */
-/* `item` and `message` must live until `done` was called, which happens from the loop. -ENOMEM:
- * nothing was begun. */
-__attribute__((warn_unused_result)) int smtp_client_send(struct smtp_client *c,
-							 const struct config *config,
-							 const struct queue_item *item,
-							 struct span message, smtp_done_fn *done,
-							 void *arg);
+/* Over the network. `item`, what is sent and the headers must live until `done` was called, which
+ * happens from the loop. -ENOMEM: nothing was begun. */
+struct carrier;
+typedef void carrier_done_fn(void *arg, enum delivery result, struct span reply);
+__attribute__((warn_unused_result)) int carrier_create(struct carrier **c_r,
+						       struct event_base *loop);
+void carrier_free(struct carrier *c); /* cuts off what is under way; accepts NULL */
+/* By SMTP to config->report.to. */
+__attribute__((warn_unused_result)) int carrier_mail(struct carrier *c,
+						     const struct config *config,
+						     const struct queue_item *item,
+						     struct span message, carrier_done_fn *done,
+						     void *arg);
+/* By HTTPS to item->to. 2xx: sent; 410: failed; all else: later, and never DELIVERY_AWAY. `headers`:
+ * "Name: value", with a NULL behind the last. */
+__attribute__((warn_unused_result)) int carrier_post(struct carrier *c,
+						     const struct config *config,
+						     const struct queue_item *item,
+						     const char *const *headers,
+						     carrier_done_fn *done, void *arg);

@@ -12,6 +12,7 @@
 #include "feedback/digest.h"
 #include "feedback/outgoing.h"
 #include "feedback/queue_private.h"
+#include "feedback/webhook.h"
 
 struct telling {
 	struct complaint_desk *desk;
@@ -76,12 +77,26 @@ static void open_object(struct telling *t, const char *digest)
 	json_cstr(&t->j, "length", t->period->day ? "day" : "hour");
 }
 
-/* Puts the mail into the queue and its numbers aside. */
+static void write_mail(struct telling *t, struct outgoing *m, const char *csv_name,
+		       const char *csv2_name, struct buf *mail)
+{
+	outgoing_begin(m, mail, &t->arena);
+	outgoing_text(m, buf_span(&t->text));
+	outgoing_attach(m, "application/json", "digest.json", buf_span(&t->object));
+	outgoing_attach(m, "text/csv; charset=utf-8", csv_name, buf_span(&t->csv));
+	if (csv2_name)
+		outgoing_attach(m, "text/csv; charset=utf-8", csv2_name, buf_span(&t->csv2));
+	outgoing_end(m);
+}
+
+/* Puts the digest into the queue. */
 static int send(struct telling *t, const char *kind, const char *subject, const char *csv_name,
 		const char *csv2_name)
 {
 	const struct config *config = t->desk->config;
-	struct span to = t->filing->feedback.address, why, from = span_of(config->report.from);
+	bool object = t->filing->feedback.url.p != NULL;
+	struct span to = object ? t->filing->feedback.url : t->filing->feedback.address;
+	struct span why, from = span_of(config->report.from);
 	char id_text[ID_BYTES];
 	if (!from.n)
 		from = arena_printf(&t->arena, "postmaster@%s", config->host);
@@ -98,13 +113,11 @@ static int send(struct telling *t, const char *kind, const char *subject, const 
 	struct buf mail = BUF_INIT;
 	json_close(&t->j, '}');
 	buf_addc(&t->object, '\n');
-	outgoing_begin(&m, &mail, &t->arena);
-	outgoing_text(&m, buf_span(&t->text));
-	outgoing_attach(&m, "application/json", "digest.json", buf_span(&t->object));
-	outgoing_attach(&m, "text/csv; charset=utf-8", csv_name, buf_span(&t->csv));
-	if (csv2_name)
-		outgoing_attach(&m, "text/csv; charset=utf-8", csv2_name, buf_span(&t->csv2));
-	outgoing_end(&m);
+	if (object)
+		webhook_write_digest(id, span_of(kind), t->filing->key, t->now_us,
+				     buf_span(&t->object), &mail);
+	else
+		write_mail(t, &m, csv_name, csv2_name, &mail);
 	int r = queue_address_why(t->desk->queue, t->filing->key, to, &t->arena, &why);
 	bool failed = mail.failed || t->text.failed || t->object.failed || t->csv.failed ||
 		      t->csv2.failed || t->arena.overflowed;

@@ -1,6 +1,8 @@
 #include "feedback/filing_private.h"
 
 #include "analyze/identity.h"
+#include "analyze/sender.h"
+#include "feedback/queue.h"
 
 /* Characters of a key: it is a name in file names, Redis keys and commands. */
 #define KEY_BYTES 64
@@ -296,7 +298,8 @@ bool mail_address_valid(struct span s)
 
 static void read_feedback_block(struct reader *r, struct filing *f)
 {
-	static const char *const words[] = {"complaint", "error", "xarf", "profile", "language"};
+	static const char *const words[] = {"complaint", "error", "xarf", "profile", "language",
+					    "webhook", "pull"};
 	static const char *const profiles[] = {"token", "headers", "full", "ids-only"};
 	static const char *const languages[] = {"en", "zh"};
 	struct span v;
@@ -318,8 +321,16 @@ static void read_feedback_block(struct reader *r, struct filing *f)
 			f->feedback.chinese = span_eq(v, SPAN("zh"));
 			if (!f->feedback.chinese && !span_eq(v, SPAN("en")))
 				filing_unknown(r, "language", languages, 2);
+		} else if (span_eq(r->value, SPAN("webhook"))) {
+			if (!filing_value(r, "webhook", &f->feedback.url))
+				break;
+			if (!filing_url_host(f->feedback.url).p)
+				fault(r, "'%.*s' is no webhook: https://host/path, the host in lower "
+					 "case", SPAN_ARG(f->feedback.url));
+		} else if (span_eq(r->value, SPAN("pull"))) {
+			f->feedback.url = SPAN(QUEUE_PULL);
 		} else {
-			filing_unknown(r, "word of 'feedback'", words, 5);
+			filing_unknown(r, "word of 'feedback'", words, 7);
 		}
 	}
 	if (r->token == T_END)
@@ -404,6 +415,20 @@ static bool key_valid(struct span key)
 	return true;
 }
 
+/* Who controls the domain has been proven; an address of somebody else is no place for reports. */
+static void check_webhook(struct diag *diag, struct place at, const struct filing *f)
+{
+	struct span host = filing_url_host(f->feedback.url);
+	bool within = !host.p;
+	for (size_t i = 0; i < f->n_domains; i++)
+		within |= domain_covers(f->domains[i], host);
+	for (size_t i = 0; i < f->n_dkim; i++)
+		within |= domain_covers(f->dkim[i], host);
+	if (!within)
+		diag_error(diag, at, "the webhook's host '%.*s' lies within no 'domain' or 'dkim' of "
+				     "sender '%.*s'", SPAN_ARG(host), SPAN_ARG(f->key));
+}
+
 static void read_sender(struct reader *r, struct filings *all)
 {
 	struct filing f = {.key = SPAN_NONE};
@@ -436,6 +461,7 @@ static void read_sender(struct reader *r, struct filings *all)
 					"his mail by", SPAN_ARG(f.key));
 	if (!f.feedback.address.p)
 		f.feedback.complaint = false;
+	check_webhook(r->diag, at, &f);
 	if (arena_grow(r->arena, (void **)&all->v, all->n, &all->cap, sizeof(*all->v)))
 		all->v[all->n++] = f;
 }

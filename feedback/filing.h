@@ -7,7 +7,8 @@
  *         domain      example.com
  *         dkim        example.com
  *         rate        3000 per hour
- *         feedback    fbl@example.com { complaint error xarf profile token language zh }
+ *         feedback    fbl@example.com { complaint error xarf profile token language zh
+ *                                       webhook https://hooks.example.com/assay }
  *         campaign    spring { from news@example.com helo mail.example.com ip 192.0.2.0/29
  *                              domain example.com recipients 20000 cycle "weekly"
  *                              rate 1000 per hour max-rate 300 per hour class commercial
@@ -93,6 +94,9 @@ struct filing {
 		bool complaint, error;
 		enum redact_profile profile;
 		bool chinese, xarf;
+		/* Reports go here as JSON, not to the address: "https://...", or QUEUE_PULL (queue.h),
+		 * where they wait to be fetched. .p NULL: not filed */
+		struct span url;
 	} feedback;
 	struct span source; /* "sender KEY { ... }" as written */
 };
@@ -117,6 +121,10 @@ void filing_doubts(const struct filing *f, int64_t now_us, struct buf *lines);
 bool domain_name_valid(struct span name);
 /* A mail address whose domain is such a name, without quotes. */
 bool mail_address_valid(struct span s);
+/* The host of "https://host[:port]/path" in lower case; .p NULL: it is no such URL. */
+struct span filing_url_host(struct span url);
+/* An address of RFC 6890 that nobody sends from to another provider is not. */
+bool ip_is_public(const struct ip *ip);
 /* GB 11714: eight characters and a check character, with or without '-' before it. */
 bool organization_code_valid(struct span code);
 /* 15 digits, the last one a check digit (ISO 7064 MOD 11,10), as licences had before 2015. */

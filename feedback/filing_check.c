@@ -2,6 +2,7 @@
 #include "analyze/identity.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "feedback/filing.h"
 
 bool organization_code_valid(struct span code)
@@ -90,16 +91,40 @@ struct span filing_missing(const struct filing *f, struct arena *arena)
 	return missing;
 }
 
-/* RFC 6890: nobody sends to another provider from these. */
-static bool is_public(const struct ip_prefix *range)
+/* Characters of RFC 3986 without user information, which a key of the queue could not hold. */
+struct span filing_url_host(struct span url)
+{
+	uint64_t port;
+	if (!span_starts(url, SPAN("https://")) || url.n > LIMIT_WEBHOOK_URL_BYTES)
+		return SPAN_NONE;
+	for (size_t i = 0; i < url.n; i++)
+		if ((unsigned char)url.p[i] <= ' ' || (unsigned char)url.p[i] > 126 ||
+		    memchr("@#\"<>\\^`{|}", url.p[i], 11))
+			return SPAN_NONE;
+	struct span rest = span_sub(url, 8, url.n);
+	size_t slash = span_find_char(rest, '/');
+	struct span host = span_sub(rest, 0, slash);
+	size_t colon = span_find_char(host, ':');
+	if (slash == SIZE_MAX ||
+	    (colon != SIZE_MAX && !span_number(span_sub(host, colon + 1, host.n), 65535, &port)))
+		return SPAN_NONE;
+	host = span_sub(host, 0, colon);
+	for (size_t i = 0; i < host.n; i++)
+		if (host.p[i] >= 'A' && host.p[i] <= 'Z')
+			return SPAN_NONE;
+	return domain_name_valid(host) ? host : SPAN_NONE;
+}
+
+bool ip_is_public(const struct ip *ip)
 {
 	static const char *const special[] = {"0.0.0.0/8",      "10.0.0.0/8",    "100.64.0.0/10",
 					      "127.0.0.0/8",    "169.254.0.0/16", "172.16.0.0/12",
 					      "192.168.0.0/16", "224.0.0.0/3",   "fc00::/7",
-					      "fe80::/10",      "ff00::/8",      "::1"};
+					      "fe80::/10",      "ff00::/8",      "::/96",
+					      "::ffff:0:0/96",  "64:ff9b::/96"};
 	struct ip_prefix p;
 	for (size_t i = 0; i < sizeof(special) / sizeof(special[0]); i++)
-		if (ip_prefix_parse(span_of(special[i]), &p) && ip_prefix_holds(&p, &range->ip))
+		if (ip_prefix_parse(span_of(special[i]), &p) && ip_prefix_holds(&p, ip))
 			return false;
 	return true;
 }
@@ -108,7 +133,7 @@ void filing_doubts(const struct filing *f, int64_t now_us, struct buf *lines)
 {
 	char text[IP_TEXT_BYTES];
 	for (size_t i = 0; i < f->n_ranges; i++)
-		if (!is_public(&f->ranges[i].prefix))
+		if (!ip_is_public(&f->ranges[i].prefix.ip))
 			buf_addf(lines, "%s/%u is no public address range\n",
 				 ip_text(&f->ranges[i].prefix.ip, text), f->ranges[i].prefix.bits);
 	if (f->effective_us && f->effective_us <= now_us)

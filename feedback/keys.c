@@ -60,6 +60,23 @@ void keys_token(const struct keys *k, struct span sender, int64_t now_us,
 	derive(k, purpose, key_r);
 }
 
+void keys_webhook(const struct keys *k, struct span sender, uint8_t key_r[SHA256_BYTES])
+{
+	char purpose[100];
+	snprintf(purpose, sizeof(purpose), "webhook %.*s", SPAN_ARG(sender));
+	derive(k, purpose, key_r);
+}
+
+const char *keys_pull(const struct keys *k, struct span sender, char token[KEYS_PULL_BYTES])
+{
+	char purpose[100];
+	uint8_t mac[SHA256_BYTES];
+	snprintf(purpose, sizeof(purpose), "pull %.*s", SPAN_ARG(sender));
+	derive(k, purpose, mac);
+	hex_encode((struct span){(char *)mac, sizeof(mac)}, token);
+	return token;
+}
+
 static void mac_of(const struct keys *k, struct span id, char out[MAC_CHARS + 1])
 {
 	uint8_t key[SHA256_BYTES], mac[SHA256_BYTES];

@@ -276,20 +276,7 @@ static void post_complaint(struct portal *p, struct evhttp_request *req, struct 
 static int write_report(const struct queue_item *item, void *arg)
 {
 	struct buf *out = arg;
-	struct json j = JSON_INIT(out);
-	char time[CLOCK_TEXT_BYTES];
-	json_open(&j, NULL, '{');
-	json_text(&j, "id", item->id);
-	json_text(&j, "sender", item->sender);
-	json_text(&j, "kind", item->kind);
-	json_text(&j, "state", item->state);
-	json_text(&j, "to", item->to);
-	json_text(&j, "message_id", item->message_id);
-	json_text(&j, "complaint", item->complaint);
-	json_cstr(&j, "time", clock_rfc3339(item->created_us, time));
-	json_text(&j, "reply", item->reply);
-	json_close(&j, '}');
-	buf_addc(out, '\n');
+	queue_item_json(item, out);
 	return out->failed ? -ENOMEM : 0;
 }
 
@@ -307,6 +294,54 @@ static void get_reports(struct portal *p, struct evhttp_request *req, struct evk
 	int r = queue_page(p->desk->queue, span_of(sender ? sender : ""),
 			   span_of(after ? after : ""), n, write_report, &text);
 	if (r < 0)
+		refuse(p, req, 503, "the queue cannot be read");
+	else
+		answer(req, 200, "application/x-ndjson", buf_span(&text));
+	buf_free(&text);
+}
+
+/* The key in front of a sender's own token; .p NULL: it is none. */
+static struct span sender_of_token(const struct portal *p, struct evhttp_request *req)
+{
+	char token[KEYS_PULL_BYTES];
+	struct span v = header_of(req, "Authorization");
+	if (!span_case_starts(v, SPAN("Bearer ")))
+		return SPAN_NONE;
+	v = span_trim(span_sub(v, 7, v.n));
+	size_t colon = span_rfind_char(v, ':');
+	if (colon == SIZE_MAX || v.n - colon - 1 != KEYS_PULL_BYTES - 1)
+		return SPAN_NONE;
+	struct span key = span_sub(v, 0, colon);
+	keys_pull(&p->desk->keys, key, token);
+	unsigned char differs = 0;
+	for (size_t i = 0; i < KEYS_PULL_BYTES - 1; i++)
+		differs |= (unsigned char)(v.p[colon + 1 + i] ^ token[i]);
+	return differs == 0 ? key : SPAN_NONE;
+}
+
+/* The stored object with its number in front. */
+static int write_shelved(const struct queue_shelved *s, void *arg)
+{
+	struct buf *out = arg;
+	buf_addf(out, "{\"cursor\":%lld,", (long long)s->number);
+	buf_add(out, span_sub(s->object, 1, s->object.n));
+	buf_addc(out, '\n');
+	return out->failed ? -ENOMEM : 0;
+}
+
+static void get_feedback(struct portal *p, struct evhttp_request *req, struct evkeyvalq *query)
+{
+	struct span sender = sender_of_token(p, req);
+	const char *after = evhttp_find_header(query, "after");
+	const char *limit = evhttp_find_header(query, "limit");
+	struct buf text = BUF_INIT;
+	uint64_t n = 100, from = 0;
+	if (!sender.p)
+		refuse(p, req, 401, "a sender's token is needed");
+	else if ((limit && (!span_number(span_of(limit), 1000, &n) || n == 0)) ||
+		 (after && !span_number(span_of(after), INT64_MAX, &from)))
+		refuse(p, req, 400, "after is a cursor, limit a number up to 1000");
+	else if (queue_shelf(p->desk->queue, sender, from, n, write_shelved, &text) < 0)
 		refuse(p, req, 503, "the queue cannot be read");
 	else
 		answer(req, 200, "application/x-ndjson", buf_span(&text));
@@ -363,6 +398,8 @@ static void on_request(struct evhttp_request *req, void *arg)
 		get_status(p, req);
 	else if (strcmp(path, "/metrics") == 0 && !post)
 		get_metrics(p, req);
+	else if (strcmp(path, "/feedback") == 0 && !post)
+		get_feedback(p, req, &query);
 	else if (strcmp(path, "/complaints") != 0 && strcmp(path, "/reports") != 0)
 		refuse(p, req, 404, "there is no such thing here");
 	else if (!allowed(p, req))

@@ -3,6 +3,7 @@
  *
  *     POST /complaints[?kind=abuse|not-spam&rcpt=ADDR]   a message, or a report about one
  *     GET  /reports[?sender=KEY&after=ID&limit=N]        what became of reports, one JSON a line
+ *     GET  /feedback[?after=N&limit=N]                   a sender fetches his reports as JSON
  *     GET  /status                                       counts; without a token
  *     GET  /metrics                                      the same for Prometheus
  *
@@ -10,6 +11,9 @@
  * of STATE/http.token, made at random at the first start. With an Idempotency-Key the same answer
  * comes again for the same key. The cursor of /reports is the id of the last line; ids grow with
  * time.
+ *
+ * A sender fetches with a token of his own, "KEY:..." (assay sender secret): one object a line,
+ * what a webhook gets (webhook.h) with its `cursor` in front. What lies behind `after` is his next.
  *
  * Errors: sizes and times are bounded (LIMIT_HTTP_*); our trouble is 503 with Retry-After.
  */

@@ -70,6 +70,10 @@ static const char schema[] =
 	" sender TEXT NOT NULL, hour INTEGER NOT NULL, event TEXT NOT NULL, kind TEXT NOT NULL,"
 	" word TEXT NOT NULL, n INTEGER NOT NULL,"
 	" PRIMARY KEY (sender, hour, event, kind, word)) WITHOUT ROWID;"
+	"CREATE TABLE IF NOT EXISTS shelf ("
+	" number INTEGER PRIMARY KEY AUTOINCREMENT, sender TEXT NOT NULL, report TEXT UNIQUE NOT NULL,"
+	" object TEXT NOT NULL, time_us INTEGER NOT NULL);"
+	"CREATE INDEX IF NOT EXISTS shelf_sender ON shelf (sender, number);"
 	"CREATE TABLE IF NOT EXISTS outbox (id TEXT PRIMARY KEY, line TEXT NOT NULL);";
 
 int queue_open(const char *state, struct queue **q_r)
@@ -228,6 +232,26 @@ static void read_item(struct db_query *s, struct queue_item *item)
 	};
 }
 
+void queue_item_json(const struct queue_item *item, struct buf *out)
+{
+	struct json j = JSON_INIT(out);
+	char time[CLOCK_TEXT_BYTES];
+	json_open(&j, NULL, '{');
+	json_text(&j, "id", item->id);
+	json_text(&j, "sender", item->sender);
+	json_text(&j, "kind", item->kind);
+	json_text(&j, "state", item->state);
+	json_text(&j, "to", item->to);
+	json_text(&j, "message_id", item->message_id);
+	json_text(&j, "complaint", item->complaint);
+	json_cstr(&j, "time", clock_rfc3339(item->created_us, time));
+	json_cstr(&j, "due", clock_rfc3339(item->due_us, time));
+	json_int(&j, "attempts", item->attempts);
+	json_text(&j, "reply", item->reply);
+	json_close(&j, '}');
+	buf_addc(out, '\n');
+}
+
 int queue_list(struct queue *q, queue_list_fn *fn, void *arg)
 {
 	struct db_query *s = db_query(q->db, "SELECT " ITEM_COLUMNS " FROM report ORDER BY id");
@@ -318,6 +342,11 @@ int queue_withdraw(struct queue *q, struct span report, const char *why)
 		struct queue_item item;
 		read_item(s, &item);
 		r = set_state(q, &item, "suppressed", span_of(why));
+		if (r == 0) {
+			struct db_query *u = db_query(q->db, "DELETE FROM shelf WHERE report = ?1");
+			db_bind_text(u, 1, report);
+			r = db_run(u);
+		}
 	} else if (r == 0) {
 		r = QUEUE_E_NONE;
 	}
@@ -448,6 +477,38 @@ static int64_t wait_us(int64_t attempts)
 	return wait < 86400 * US_PER_S ? wait : 86400 * US_PER_S;
 }
 
+/* Once, however often it is tried. */
+static int shelve(struct queue *q, const struct queue_item *item, int64_t now_us)
+{
+	if (!queue_is_object(item))
+		return 0;
+	struct db_query *s = db_query(q->db, "INSERT OR IGNORE INTO shelf (sender, report, object,"
+					     " time_us) VALUES (?1, ?2, ?3, ?4)");
+	db_bind_text(s, 1, item->sender);
+	db_bind_text(s, 2, item->id);
+	db_bind_text(s, 3, item->message);
+	db_bind_int(s, 4, now_us);
+	return db_run(s);
+}
+
+int queue_shelf(struct queue *q, struct span sender, uint64_t after, uint64_t n,
+		queue_shelf_fn *fn, void *arg)
+{
+	struct db_query *s = db_query(q->db, "SELECT number, object FROM shelf WHERE sender = ?1"
+					     " AND number > ?2 ORDER BY number LIMIT ?3");
+	int r;
+	db_bind_text(s, 1, sender);
+	db_bind_int(s, 2, (int64_t)after);
+	db_bind_int(s, 3, (int64_t)n);
+	while ((r = db_step(s)) == DB_ROW) {
+		struct queue_shelved one = {db_int(s, 0), db_text(s, 1)};
+		if ((r = fn(&one, arg)) < 0)
+			break;
+	}
+	db_end(s);
+	return r;
+}
+
 int queue_settle(struct queue *q, const struct queue_item *item, enum delivery result,
 		 struct span reply, int64_t now_us)
 {
@@ -457,6 +518,8 @@ int queue_settle(struct queue *q, const struct queue_item *item, enum delivery r
 	int r = queue_begin(q);
 	if (r < 0)
 		return r;
+	if (result != DELIVERY_AWAY && (r = shelve(q, item, now_us)) < 0)
+		return queue_end(q, r);
 	if (result == DELIVERY_LATER || result == DELIVERY_AWAY) {
 		bool tried = result == DELIVERY_LATER;
 		struct db_query *s = db_query(q->db,
@@ -472,6 +535,8 @@ int queue_settle(struct queue *q, const struct queue_item *item, enum delivery r
 	}
 	if (r == 0)
 		r = destination_end(q, item->to, result, reply, now_us);
+	if (r == 0 && result == DELIVERY_FAILED && queue_is_object(item))
+		r = queue_webhook_failed(q, item, reply, now_us);
 	return queue_end(q, r);
 }
 
@@ -567,6 +632,10 @@ int queue_purge(struct queue *q, int64_t now_us)
 		return r;
 	s = db_query(q->db, "DELETE FROM digest_removed WHERE told_us < ?1");
 	db_bind_int(s, 1, now_us - LIMIT_REMOVED_US);
+	if ((r = db_run(s)) < 0)
+		return r;
+	s = db_query(q->db, "DELETE FROM shelf WHERE time_us < ?1");
+	db_bind_int(s, 1, now_us - LIMIT_SHELF_US);
 	if ((r = db_run(s)) < 0)
 		return r;
 	s = db_query(q->db, "DELETE FROM answer WHERE time_us < ?1");

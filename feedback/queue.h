@@ -17,6 +17,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/config.h"
 #include "base/id.h"
 #include "base/span.h"
@@ -37,6 +38,14 @@ struct queue_item {
 	struct span message;  /* not filled by queue_list() */
 	int64_t created_us, due_us, attempts;
 };
+
+/* Where a report goes that waits to be fetched. */
+#define QUEUE_PULL "pull:"
+/* It is JSON for a webhook or to be fetched, no mail. */
+static inline bool queue_is_object(const struct queue_item *item)
+{
+	return span_starts(item->to, SPAN("https://")) || span_starts(item->to, SPAN(QUEUE_PULL));
+}
 
 __attribute__((warn_unused_result)) int queue_open(const char *state, struct queue **q_r);
 void queue_close(struct queue *q); /* accepts NULL */
@@ -97,6 +106,8 @@ __attribute__((warn_unused_result)) int queue_answer_keep(struct queue *q, struc
 
 /* --- feedback addresses ------------------------------------------------------ */
 
+/* An address here is a mail address or a webhook's URL. */
+
 /* Why nothing goes to this address of this sender; .p NULL: all is well. */
 __attribute__((warn_unused_result)) int queue_address_why(struct queue *q, struct span sender,
 							  struct span address,
@@ -119,7 +130,23 @@ typedef int queue_address_fn(const struct queue_address *a, void *arg);
 __attribute__((warn_unused_result)) int queue_address_list(struct queue *q, queue_address_fn *fn,
 							   void *arg);
 
+/* --- the shelf --------------------------------------------------------------- */
+
+/* Reports as JSON that their sender may fetch: those of a webhook once they were tried, those of
+ * `pull`. Numbers grow in the order in which reports can be seen, so that a cursor misses none. */
+struct queue_shelved {
+	int64_t number;
+	struct span object; /* JSON on one line */
+};
+typedef int queue_shelf_fn(const struct queue_shelved *s, void *arg);
+__attribute__((warn_unused_result)) int queue_shelf(struct queue *q, struct span sender,
+						    uint64_t after, uint64_t n,
+						    queue_shelf_fn *fn, void *arg);
+
 /* --- work ------------------------------------------------------------------ */
+
+/* What is told of a report, as one line of JSON. */
+void queue_item_json(const struct queue_item *item, struct buf *out);
 
 typedef int queue_list_fn(const struct queue_item *item, void *arg);
 __attribute__((warn_unused_result)) int queue_list(struct queue *q, queue_list_fn *fn, void *arg);

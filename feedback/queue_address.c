@@ -132,8 +132,9 @@ static int close_address(struct queue *q, struct span sender, struct span addres
 	int r = db_run(s);
 	if (r < 0)
 		return r;
-	log_warn("feedback.suspended", "sender=%s address=%s why=\"%s\"", log_safe(sender),
-		 log_safe(address), why);
+	if (db_changes(q->db))
+		log_warn("feedback.suspended", "sender=%s address=%s why=\"%s\"", log_safe(sender),
+			 log_safe(address), why);
 	/* What waits for it goes into the digests. */
 	s = db_query(q->db, "SELECT id FROM report WHERE sender = ?1 AND lower(dest) = lower(?2)"
 			    " AND state = 'queued'");
@@ -220,6 +221,15 @@ int queue_address_bounced(struct queue *q, struct span report, struct span statu
 	}
 	arena_free(&arena);
 	return r;
+}
+
+int queue_webhook_failed(struct queue *q, const struct queue_item *item, struct span reply,
+			 int64_t now_us)
+{
+	bool suspended;
+	if (span_starts(reply, SPAN("HTTP 410")))
+		return close_address(q, item->sender, item->to, "it answered 410, gone", now_us);
+	return queue_address_bounced(q, item->id, SPAN("no answer for days"), now_us, &suspended);
 }
 
 int queue_address_stop(struct queue *q, struct span report, int64_t now_us)

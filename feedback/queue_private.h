@@ -21,6 +21,11 @@ __attribute__((warn_unused_result)) int destination_end(struct queue *q, struct 
 							enum delivery result, struct span reply,
 							int64_t now_us);
 
+/* Inside a transaction: "gone" ends reports to it, several that were given up do too. */
+__attribute__((warn_unused_result)) int queue_webhook_failed(struct queue *q,
+							     const struct queue_item *item,
+							     struct span reply, int64_t now_us);
+
 /* A recipient is not written down where a hash does. */
 const char *queue_rcpt_hash(struct span rcpt, char out[SHA256_TEXT_BYTES]);
 /* Counts one more of `name` in this period; the count. */
