@@ -222,6 +222,7 @@ int analyzer_open_on(struct analyzer *z, const struct config *config, struct eve
 		     int64_t today_us)
 {
 	*z = (struct analyzer){.config = config, .loop = loop};
+	arena_keep_memory();
 	int r = ruleset_load(&z->rules, config, today_us);
 	int d = dns_create(&z->dns, z->loop, config);
 	if (r == 0 && d == 0)

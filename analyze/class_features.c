@@ -417,7 +417,7 @@ struct class_features class_features(const struct content *c, const struct txn *
 {
 	struct maker k = {.arena = c->arena};
 	const struct message *m = c->message;
-	k.f.v = ARENA_ARRAY(c->arena, struct class_feature, CLASS_FEATURES);
+	k.f.v = arena_room(c->arena, CLASS_FEATURES * sizeof(*k.f.v));
 	if (!k.f.v)
 		return k.f;
 	if (headers)

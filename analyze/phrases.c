@@ -2,8 +2,6 @@
 #include "analyze/fold.h"
 #include "analyze/tables.h"
 
-#include <stdlib.h>
-
 #define PIECES 4  /* of one phrase */
 #define HITS 4000 /* kept of one text; a page of nothing but phrases says no more than that */
 
@@ -14,33 +12,37 @@ static const char *const kind_names[] = {
 };
 
 struct piece {
-	uint16_t row;
+	const char *text; /* folded */
+	uint32_t key;	  /* its first KEY_BYTES, or all of a shorter one */
+	uint16_t bytes, row;
+	uint16_t next;	/* another piece of the same slot, index + 1; the last one added first */
 	uint8_t index;	/* in its phrase */
 	bool whole_end; /* a word ends here */
-	bool word_start;
-	uint16_t bytes;
-	int32_t next; /* another piece that ends at the same node, index + 1 */
 };
 
 struct row {
 	uint8_t kind, pieces;
 	char language[3];
+	uint16_t progress; /* of phrases with gaps: which one is its own */
 };
 
-/* The automaton: nodes x classes; bytes that no phrase holds are class 0. */
+#define KEY_BYTES 4
+#define SLOTS 4096u
+
+/* What phrases begin with: for each octet which lengths of keys there are, a bit each, and
+ * whether they begin at a word. And whether the octet is of a word in ASCII. */
+#define AT_WORD 0x80u
+#define LETTER 0x40u
+
 static struct {
 	bool ready;
-	uint8_t class_of[256];
-	size_t classes;
-	uint16_t *next;	   /* [node * classes + class] */
-	int32_t *ends;	   /* first piece that ends at the node, index + 1 */
-	uint16_t *shorter; /* nearest suffix node with an end */
-	uint16_t *hit;	   /* the node itself when it has an end, else `shorter`; 0: none */
-	size_t n_nodes, cap_nodes;
+	uint8_t start[256];
+	uint16_t first[SLOTS]; /* piece by its key, index + 1 */
 	struct piece *pieces;
 	size_t n_pieces, cap_pieces;
 	struct row *rows;
 	size_t n_rows, cap_rows;
+	size_t n_progress;
 	struct arena arena;
 } machine;
 
@@ -86,37 +88,41 @@ size_t phrases_check(struct span list)
 	return 0;
 }
 
-/* Child of `node` in the trie that is being made; 0 when memory is out. */
-static uint16_t trie_child(uint16_t node, uint8_t class)
-{
-	uint16_t *slot = &machine.next[node * machine.classes + class];
-	if (!*slot && machine.n_nodes < machine.cap_nodes)
-		*slot = (uint16_t)machine.n_nodes++;
-	return *slot;
-}
-
 static bool is_letter(char c)
 {
 	return ascii_is_alpha(c) || ascii_is_digit(c);
 }
 
+/* The end of a line stands for a blank. */
+static uint32_t key_byte(char c)
+{
+	return c == '\n' ? ' ' : (unsigned char)c;
+}
+
+static size_t slot_of(uint32_t key)
+{
+	return key * 0x9e3779b1u >> 20;
+}
+
 static void add_piece(struct span text, size_t row, size_t index, bool whole_end)
 {
-	uint16_t node = 0;
-	for (size_t i = 0; i < text.n; i++) {
-		char c = text.p[i] == '\n' ? ' ' : text.p[i];
-		node = trie_child(node, machine.class_of[(unsigned char)c]);
-	}
-	if (!node || !arena_grow(&machine.arena, (void **)&machine.pieces, machine.n_pieces,
-				 &machine.cap_pieces, sizeof(*machine.pieces)))
+	if (machine.n_pieces == UINT16_MAX || text.n > UINT16_MAX ||
+	    !arena_grow(&machine.arena, (void **)&machine.pieces, machine.n_pieces,
+			&machine.cap_pieces, sizeof(*machine.pieces)))
 		return;
+	size_t n = text.n < KEY_BYTES ? text.n : KEY_BYTES;
+	uint32_t key = 0;
+	for (size_t i = 0; i < n; i++)
+		key |= key_byte(text.p[i]) << 8 * i;
+	uint16_t *first = &machine.first[slot_of(key)];
+	machine.pieces[machine.n_pieces] =
+		(struct piece){text.p, key,	       (uint16_t)text.n, (uint16_t)row,
+			       *first, (uint8_t)index, whole_end};
+	*first = (uint16_t)++machine.n_pieces;
 	/* Cyrillic is folded to U+0430..U+045F: lead bytes 0xd0 and 0xd1. */
 	unsigned char lead = (unsigned char)text.p[0];
-	machine.pieces[machine.n_pieces] = (struct piece){
-		(uint16_t)row,	  (uint8_t)index,
-		whole_end,	  is_letter(text.p[0]) || lead == 0xd0 || lead == 0xd1,
-		(uint16_t)text.n, machine.ends[node]};
-	machine.ends[node] = (int32_t)++machine.n_pieces;
+	bool at_word = is_letter(text.p[0]) || lead == 0xd0 || lead == 0xd1;
+	machine.start[lead] |= (uint8_t)(1u << (n - 1) | (at_word ? AT_WORD : 0));
 }
 
 static void add_phrase(int kind, struct span language, struct span phrase)
@@ -137,75 +143,23 @@ static void add_phrase(int kind, struct span language, struct span phrase)
 		if (folded.n)
 			add_piece(folded, machine.n_rows, row->pieces++, whole_end && !phrase.n);
 	}
+	if (row->pieces > 1)
+		row->progress = (uint16_t)machine.n_progress++;
 	machine.n_rows++;
-}
-
-/* Failure links breadth first, then a full transition table. */
-static void link_nodes(void)
-{
-	size_t classes = machine.classes, n = machine.n_nodes;
-	uint16_t *fail = calloc(n, sizeof(*fail)), *queue = calloc(n, sizeof(*queue));
-	size_t head = 0, tail = 0;
-	if (!fail || !queue) {
-		machine.n_nodes = 1;
-		memset(machine.next, 0, classes * sizeof(*machine.next));
-		goto out;
-	}
-	for (size_t c = 0; c < classes; c++)
-		if (machine.next[c])
-			queue[tail++] = machine.next[c];
-	while (head < tail) {
-		uint16_t node = queue[head++];
-		machine.shorter[node] =
-			machine.ends[fail[node]] ? fail[node] : machine.shorter[fail[node]];
-		for (size_t c = 0; c < classes; c++) {
-			uint16_t *slot = &machine.next[node * classes + c];
-			uint16_t other = machine.next[fail[node] * classes + c];
-			if (*slot) {
-				fail[*slot] = other;
-				queue[tail++] = *slot;
-			} else {
-				*slot = other;
-			}
-		}
-	}
-out:
-	free(fail);
-	free(queue);
 }
 
 static void machine_make(struct span list)
 {
-	struct span rest = list, line, language, phrase;
+	struct span line, language, phrase;
 	int kind;
 	bool bad;
 	machine.ready = true;
 	arena_init(&machine.arena, (size_t)64 << 20);
-	char *all = arena_alloc(&machine.arena, list.n + 1);
-	if (!all)
-		return;
-	size_t folded = fold_into(all, list);
-	machine.classes = 1;
-	for (size_t i = 0; i < folded; i++) {
-		uint8_t *class = &machine.class_of[(unsigned char)all[i]];
-		if (!*class && machine.classes < 255)
-			*class = (uint8_t)machine.classes++;
-	}
-	machine.class_of['\n'] = machine.class_of[' '];
-	machine.cap_nodes = folded + 1 < UINT16_MAX ? folded + 1 : UINT16_MAX;
-	machine.next = calloc(machine.cap_nodes * machine.classes, sizeof(*machine.next));
-	machine.ends = calloc(machine.cap_nodes, sizeof(*machine.ends));
-	machine.shorter = calloc(machine.cap_nodes, sizeof(*machine.shorter));
-	machine.hit = calloc(machine.cap_nodes, sizeof(*machine.hit));
-	if (!machine.next || !machine.ends || !machine.shorter || !machine.hit)
-		return;
-	machine.n_nodes = 1;
-	while (span_next_line(&rest, &line))
+	for (int c = 0; c < 128; c++)
+		machine.start[c] = is_letter((char)c) ? LETTER : 0;
+	while (span_next_line(&list, &line))
 		if (read_line(line, &kind, &language, &phrase, &bad))
 			add_phrase(kind, language, phrase);
-	link_nodes();
-	for (size_t node = 0; node < machine.n_nodes; node++)
-		machine.hit[node] = machine.ends[node] ? (uint16_t)node : machine.shorter[node];
 }
 
 /* How far each phrase has come. */
@@ -214,18 +168,51 @@ struct progress {
 	uint8_t pieces;
 };
 
-static void found(struct phrase_hits *hits, struct arena *a, struct progress *progress,
-		  const struct piece *piece, uint32_t from, uint32_t to)
+struct match {
+	const struct piece *piece;
+	uint32_t from, to;
+};
+
+/* Matches that begin within the length of a phrase; when there are more the first goes early. */
+#define PENDING 64
+
+struct search {
+	struct phrase_hits *hits;
+	struct arena *arena;
+	struct progress *progress;
+	struct match pending[PENDING]; /* in the order in which they are told */
+	size_t n;
+};
+
+static void keep_hit(struct search *search, const struct match *m, uint32_t from)
 {
-	const struct row *row = &machine.rows[piece->row];
-	struct progress *p = &progress[piece->row];
-	if (piece->index == 0) {
+	struct phrase_hits *hits = search->hits;
+	const struct row *row = &machine.rows[m->piece->row];
+	hits->count[row->kind]++;
+	if (hits->n < HITS &&
+	    arena_grow(search->arena, (void **)&hits->v, hits->n, &hits->cap, sizeof(*hits->v)))
+		hits->v[hits->n++] = (struct phrase_hit){from,
+							 m->to,
+							 m->piece->row,
+							 row->kind,
+							 {row->language[0], row->language[1], 0}};
+}
+
+static void found(struct search *search, const struct match *m)
+{
+	const struct row *row = &machine.rows[m->piece->row];
+	if (row->pieces == 1) {
+		keep_hit(search, m, m->from);
+		return;
+	}
+	struct progress *p = &search->progress[row->progress];
+	if (m->piece->index == 0) {
 		/* A second beginning does not undo a first that still waits for its end. */
-		if (p->pieces <= 1 || from - p->end > PHRASE_GAP_BYTES)
-			*p = (struct progress){from, to, 1};
-	} else if (p->pieces == piece->index && from >= p->end &&
-		   from - p->end <= PHRASE_GAP_BYTES) {
-		p->end = to;
+		if (p->pieces <= 1 || m->from - p->end > PHRASE_GAP_BYTES)
+			*p = (struct progress){m->from, m->to, 1};
+	} else if (p->pieces == m->piece->index && m->from >= p->end &&
+		   m->from - p->end <= PHRASE_GAP_BYTES) {
+		p->end = m->to;
 		p->pieces++;
 	} else {
 		return;
@@ -233,42 +220,103 @@ static void found(struct phrase_hits *hits, struct arena *a, struct progress *pr
 	if (p->pieces < row->pieces)
 		return;
 	p->pieces = 0;
-	hits->count[row->kind]++;
-	if (hits->n < HITS &&
-	    arena_grow(a, (void **)&hits->v, hits->n, &hits->cap, sizeof(*hits->v)))
-		hits->v[hits->n++] = (struct phrase_hit){p->from,
-							 to,
-							 piece->row,
-							 row->kind,
-							 {row->language[0], row->language[1], 0}};
+	keep_hit(search, m, p->from);
+}
+
+/* Tells the first `n` of those that wait. */
+static void tell(struct search *search, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		found(search, &search->pending[i]);
+	search->n -= n;
+	memmove(search->pending, search->pending + n, search->n * sizeof(*search->pending));
+}
+
+/* Tells those that end at or before `at`: what begins there ends behind them. */
+static void tell_until(struct search *search, size_t at)
+{
+	size_t n = 0;
+	while (n < search->n && search->pending[n].to <= at)
+		n++;
+	if (n)
+		tell(search, n);
+}
+
+/* Matches are found in the order of their starts and told in the order of their ends. */
+static void wait_for_end(struct search *search, struct match m)
+{
+	if (search->n == PENDING)
+		tell(search, 1);
+	size_t i = search->n++;
+	for (; i > 0 && search->pending[i - 1].to > m.to; i--)
+		search->pending[i] = search->pending[i - 1];
+	search->pending[i] = m;
+}
+
+static bool piece_stands(const struct piece *piece, struct span s, size_t at)
+{
+	size_t end = at + piece->bytes;
+	if (end > s.n || (piece->whole_end && end < s.n && is_letter(s.p[end])))
+		return false;
+	for (size_t i = KEY_BYTES; i < piece->bytes; i++)
+		if (key_byte(s.p[at + i]) != (unsigned char)piece->text[i])
+			return false;
+	return true;
+}
+
+/* The four octets at `at`, the ends of lines as blanks; behind the end of the text zeros. */
+static uint32_t key_at(struct span s, size_t at)
+{
+	uint32_t key = 0;
+	if (at + KEY_BYTES > s.n) {
+		for (size_t i = at; i < s.n; i++)
+			key |= key_byte(s.p[i]) << 8 * (i - at);
+		return key;
+	}
+	const unsigned char *p = (const unsigned char *)s.p + at;
+	key = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+	uint32_t x = key ^ 0x0a0a0a0au, low = 0x7f7f7f7fu;
+	uint32_t ends = ~(((x & low) + low) | x | low); /* the top bit of each '\n' */
+	return key ^ (ends >> 7) * ('\n' ^ ' ');
+}
+
+static void find_at(struct search *search, struct span s, size_t at, unsigned lengths)
+{
+	uint32_t all = key_at(s, at);
+	for (unsigned rest = lengths & 0xf; rest; rest &= rest - 1) {
+		size_t n = (size_t)__builtin_ctz(rest) + 1;
+		uint32_t key = all & (0xffffffffu >> (32 - 8 * n));
+		for (uint16_t k = machine.first[slot_of(key)]; k; k = machine.pieces[k - 1].next) {
+			const struct piece *piece = &machine.pieces[k - 1];
+			if (piece->key == key &&
+			    (piece->bytes == n || (n == KEY_BYTES && piece->bytes > n)) &&
+			    piece_stands(piece, s, at))
+				wait_for_end(search, (struct match){piece, (uint32_t)at,
+								    (uint32_t)(at + piece->bytes)});
+		}
+	}
 }
 
 void phrases_find(struct span s, struct arena *a, struct phrase_hits *hits)
 {
+	struct search search = {.hits = hits, .arena = a};
 	*hits = (struct phrase_hits){.n = 0};
 	if (!machine.ready)
 		machine_make(table_phrases());
-	struct progress *progress = s.n ? ARENA_ARRAY(a, struct progress, machine.n_rows) : NULL;
-	if (machine.n_nodes < 2 || !progress)
+	search.progress = s.n ? ARENA_ARRAY(a, struct progress, machine.n_progress) : NULL;
+	if (!search.progress)
 		return;
-	const uint16_t *next = machine.next, *hit = machine.hit;
-	const uint8_t *class_of = machine.class_of;
-	size_t node = 0, classes = machine.classes;
+	unsigned char before = ' ';
 	for (size_t i = 0; i < s.n; i++) {
-		node = next[node * classes + class_of[(unsigned char)s.p[i]]];
-		for (size_t end = hit[node]; end; end = machine.shorter[end])
-			for (int32_t k = machine.ends[end]; k; k = machine.pieces[k - 1].next) {
-				const struct piece *piece = &machine.pieces[k - 1];
-				size_t from = i + 1 - piece->bytes;
-				unsigned char before = from ? (unsigned char)s.p[from - 1] : ' ';
-				bool inside = piece->word_start &&
-					      (is_letter((char)before) ||
-					       (before >= 0x80 && (s.p[from] & 0x80)));
-				bool runs_on =
-					piece->whole_end && i + 1 < s.n && is_letter(s.p[i + 1]);
-				if (!inside && !runs_on)
-					found(hits, a, progress, piece, (uint32_t)from,
-					      (uint32_t)(i + 1));
-			}
+		unsigned char c = (unsigned char)s.p[i];
+		unsigned lengths = machine.start[c];
+		bool inside = lengths & AT_WORD && (machine.start[before] & LETTER || before & c & 0x80);
+		before = c;
+		if (inside || !(lengths & 0xf))
+			continue;
+		if (search.n)
+			tell_until(&search, i);
+		find_at(&search, s, i, lengths);
 	}
+	tell(&search, search.n);
 }

@@ -5,8 +5,7 @@
  * PHRASE_GAP_BYTES in each gap. A phrase that begins with a letter of an alphabet begins at a
  * word; it may end inside one ("unsubscribe" finds "unsubscribed") unless '|' is its last sign.
  *
- * The automaton (Aho and Corasick, 1975) is made at the first use and lives as long as the
- * process.
+ * The table is made at the first use and lives as long as the process.
  */
 #pragma once
 

@@ -427,7 +427,7 @@ struct subject_score subject_judge(struct arena *a, struct span table, struct sp
 			  .w = ARENA_NEW(a, struct wanted),
 			  .room = 2 * t.body.n + LINKS_BYTES,
 			  .m = s.measure};
-	j.text = ARENA_ARRAY(a, struct subject_gram, j.room);
+	j.text = arena_room(a, j.room * sizeof(*j.text));
 	if (!j.head || !j.w || !j.text)
 		return s;
 	j.logs = (const uint8_t *)(j.head + 1);

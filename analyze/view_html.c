@@ -19,12 +19,13 @@ struct walk {
 	struct view *v;
 	uint16_t part;
 	struct css_sheet sheet;
-	struct frame frames[LIMIT_HTML_DEPTH];
-	struct css_element path[LIMIT_HTML_DEPTH + 1]; /* one more for an element without content */
 	size_t depth;
 	uint32_t open[HTML_TAG_COUNT], skipped[HTML_TAG_COUNT];
 	char gap_text, gap_hidden; /* '\0', ' ' or '\n' before the next letter */
 	bool saw_body;
+	/* behind here nothing is zeroed */
+	struct css_element path[LIMIT_HTML_DEPTH + 1]; /* one more for an element without content */
+	struct frame frames[LIMIT_HTML_DEPTH];
 };
 
 static void fault(struct view *v, enum view_fault kind)
@@ -523,9 +524,11 @@ static void finish(struct walk *w, const struct html_scanner *s)
 
 void view_add_html(struct view *v, struct span html, uint16_t part)
 {
-	struct walk *w = ARENA_NEW(v->arena, struct walk);
+	struct walk *w = arena_room(v->arena, sizeof(*w));
 	if (!w || html.n > UINT32_MAX)
 		return;
+	memset(w, 0, offsetof(struct walk, path));
+	css_element_init(&w->path[0], HTML_T_OTHER, SPAN_NONE, SPAN_NONE);
 	w->v = v;
 	w->part = part;
 	w->gap_text = w->gap_hidden = '\n';

@@ -1,8 +1,11 @@
 #include "base/arena.h"
 
+#include <malloc.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "base/limits.h"
 
 /* The first block holds an envelope and is one that malloc() keeps at hand (up to 1,032 octets): of
  * captured packets there are thousands at once. Then blocks grow from 16 KiB to 1 MiB: a 5 kB mail
@@ -16,6 +19,13 @@ struct arena_block {
 	size_t size;
 	_Alignas(max_align_t) char data[];
 };
+
+void arena_keep_memory(void)
+{
+	/* blocks come from the heap, whose free end is given back when it is larger */
+	mallopt(M_MMAP_THRESHOLD, BLOCK_MAX_BYTES * 2);
+	mallopt(M_TRIM_THRESHOLD, LIMIT_KEPT_BYTES);
+}
 
 void arena_init(struct arena *a, size_t limit_bytes)
 {

@@ -13,6 +13,10 @@
  * our corpora needs under 4 MiB; past it the arena overflows and the verdict is partial. */
 #define LIMIT_ARENA_BYTES ((size_t)96 << 20)
 
+/* Bytes of free memory that a judging process keeps for the next message: a newsletter of 100 kB
+ * needs 4 MiB, and a worker may have 64. */
+#define LIMIT_KEPT_BYTES (8 << 20)
+
 /* Bytes of one message that are judged. Gateways cap mail at 50-100 MB (base64
  * included); what lies behind is hashed and counted but not read. */
 #define LIMIT_MESSAGE_BYTES ((size_t)128 << 20)

@@ -107,6 +107,7 @@ int main(int argc, char **argv)
 		printf("skipped: there is no test data (usage: bench_content DATA [RUNS])\n");
 		return 77;
 	}
+	arena_keep_memory(); /* as workers do */
 	for (size_t i = 0; i < corpus.n; i++) {
 		double best[STEPS] = {1e9, 1e9, 1e9, 1e9};
 		size_t html_bytes = 0;
