@@ -160,11 +160,15 @@ static void add_rules(struct css_sheet *sheet, struct span selectors, size_t fir
 /* The text without comments and without the "<!--", "-->" around old sheets. */
 static struct span without_comments(struct arena *a, struct span text)
 {
-	char *out = arena_alloc(a, text.n + 1);
+	char *out = arena_room(a, text.n + 1);
 	size_t n = 0;
 	if (!out)
 		return SPAN_NONE;
 	for (size_t i = 0; i < text.n;) {
+		if (text.p[i] != '/' && text.p[i] != '<' && text.p[i] != '-') {
+			out[n++] = text.p[i++];
+			continue;
+		}
 		struct span rest = span_sub(text, i, text.n);
 		if (span_starts(rest, SPAN("/*"))) {
 			const char *end = memmem(rest.p + 2, rest.n - 2, "*/", 2);

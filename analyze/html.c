@@ -23,13 +23,24 @@ static void slot_add(struct name_slot *slots, const char *name, unsigned id)
 	slots[i] = (struct name_slot){key, span_of(name), id};
 }
 
-static unsigned slot_find(const struct name_slot *slots, struct span name)
+/* `key` is the name's; with the length it is all of a name of up to eight octets. */
+static unsigned slot_find(const struct name_slot *slots, struct span name, uint64_t key)
 {
-	uint64_t key = html_key(name);
 	for (size_t i = key >> 55; slots[i].name.p; i = (i + 1) % SLOTS)
-		if (slots[i].key == key && span_case_eq(slots[i].name, name))
+		if (slots[i].key == key && slots[i].name.n == name.n &&
+		    (name.n <= 8 || span_case_eq(slots[i].name, name)))
 			return slots[i].id;
 	return 0;
+}
+
+/* What an octet is inside a tag. */
+enum { BLANK = 1, ENDS_TAG_NAME = 2, ENDS_ATTRIBUTE_NAME = 4, ENDS_VALUE = 8 };
+static uint8_t octets[256];
+
+static void octets_fill(const char *list, unsigned bits)
+{
+	for (; *list; list++)
+		octets[(unsigned char)*list] |= (uint8_t)bits;
 }
 
 static void tables_fill(void)
@@ -43,6 +54,10 @@ static void tables_fill(void)
 #define A(id, name) slot_add(attribute_slots, name, HTML_A_##id);
 	HTML_ATTRIBUTES(A)
 #undef A
+	octets_fill(" \n\t\r\f", BLANK | ENDS_TAG_NAME | ENDS_ATTRIBUTE_NAME | ENDS_VALUE);
+	octets_fill(">", ENDS_TAG_NAME | ENDS_ATTRIBUTE_NAME | ENDS_VALUE);
+	octets_fill("/", ENDS_TAG_NAME | ENDS_ATTRIBUTE_NAME);
+	octets_fill("=", ENDS_ATTRIBUTE_NAME);
 	ready = true;
 }
 
@@ -55,7 +70,7 @@ enum html_tag html_tag_find(struct span name)
 {
 	if (!ready)
 		tables_fill();
-	return (enum html_tag)slot_find(tag_slots, name);
+	return (enum html_tag)slot_find(tag_slots, name, html_key(name));
 }
 
 void html_scanner_init(struct html_scanner *s, struct span text)
@@ -65,9 +80,14 @@ void html_scanner_init(struct html_scanner *s, struct span text)
 	*s = (struct html_scanner){.text = text};
 }
 
+static bool is(char c, unsigned bits)
+{
+	return octets[(unsigned char)c] & bits;
+}
+
 static bool is_blank(char c)
 {
-	return c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f';
+	return is(c, BLANK);
 }
 
 static size_t skip_blanks(struct span t, size_t i)
@@ -90,18 +110,35 @@ static struct span read_value(struct html_scanner *s, size_t i, size_t *end_r)
 		return span_sub(t, i + 1, to);
 	}
 	size_t from = i;
-	while (i < t.n && !is_blank(t.p[i]) && t.p[i] != '>')
+	while (i < t.n && !is(t.p[i], ENDS_VALUE))
 		i++;
 	*end_r = i;
 	return span_sub(t, from, i);
 }
 
-static void keep_attribute(struct html_token *token, struct span name, struct span value)
+/* The name at *at, up to an octet of `ends` behind its first (a '=' in front belongs to an
+ * attribute's name), and its key (html_key()). */
+static struct span read_name(struct span t, size_t *at, unsigned ends, uint64_t *key_r)
+{
+	size_t from = *at, i = from;
+	uint64_t key = 0;
+	do {
+		if (i - from < 8)
+			key = key << 8 | (unsigned char)ascii_lower(t.p[i]);
+		i++;
+	} while (i < t.n && !is(t.p[i], ends));
+	*at = i;
+	*key_r = html_key_of(key, i - from);
+	return (struct span){t.p + from, i - from};
+}
+
+static void keep_attribute(struct html_token *token, struct span name, uint64_t key,
+			   struct span value)
 {
 	token->n_attributes++;
 	if (token->n_attributes > LIMIT_HTML_ATTRIBUTES)
 		return;
-	unsigned id = slot_find(attribute_slots, name);
+	unsigned id = slot_find(attribute_slots, name, key);
 	if (id == HTML_A_OTHER) {
 		token->handler |= name.n > 4 && span_case_starts(name, SPAN("on"));
 		return;
@@ -123,16 +160,14 @@ static void read_attributes(struct html_scanner *s, struct html_token *token)
 			i++;
 		if (i >= t.n || t.p[i] == '>')
 			break;
-		size_t from = i++; /* a '=' in front belongs to the name */
-		while (i < t.n && !is_blank(t.p[i]) && t.p[i] != '=' && t.p[i] != '>' &&
-		       t.p[i] != '/')
-			i++;
-		struct span name = span_sub(t, from, i), value = span_sub(t, i, i);
+		uint64_t key;
+		struct span name = read_name(t, &i, ENDS_ATTRIBUTE_NAME, &key);
+		struct span value = span_sub(t, i, i);
 		size_t behind = skip_blanks(t, i);
 		if (behind < t.n && t.p[behind] == '=')
 			value = read_value(s, behind + 1, &i);
 		if (token->kind == HTML_START)
-			keep_attribute(token, name, value);
+			keep_attribute(token, name, key, value);
 	}
 	s->cut |= i >= t.n;
 	s->at = i < t.n ? i + 1 : t.n;
@@ -141,12 +176,10 @@ static void read_attributes(struct html_scanner *s, struct html_token *token)
 static void read_tag(struct html_scanner *s, struct html_token *token, size_t name_at)
 {
 	struct span t = s->text;
-	size_t i = name_at;
-	while (i < t.n && !is_blank(t.p[i]) && t.p[i] != '>' && t.p[i] != '/')
-		i++;
-	token->name = span_sub(t, name_at, i);
-	token->tag = (enum html_tag)slot_find(tag_slots, token->name);
-	s->at = i;
+	uint64_t key;
+	s->at = name_at;
+	token->name = read_name(t, &s->at, ENDS_TAG_NAME, &key);
+	token->tag = (enum html_tag)slot_find(tag_slots, token->name, key);
 	read_attributes(s, token);
 	if (token->kind == HTML_START && tag_flags[token->tag] & HTML_RAW)
 		s->raw = token->tag;

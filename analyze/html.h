@@ -126,11 +126,16 @@ size_t html_reference(struct span *rest, char out[8]);
 /* `raw` with its character references read; `raw` itself when it has none. */
 struct span html_decode(struct arena *a, struct span raw);
 
-/* The first 8 bytes in lower case as one number: tag, property and keyword look-up. */
+/* The first 8 bytes in lower case as one number, and the length: tag and property look-up. */
+static inline uint64_t html_key_of(uint64_t first, size_t n)
+{
+	return first + (uint64_t)n * 0x9e3779b97f4a7c15u;
+}
+
 static inline uint64_t html_key(struct span s)
 {
 	uint64_t key = 0;
 	for (size_t i = 0; i < s.n && i < 8; i++)
 		key = key << 8 | (unsigned char)ascii_lower(s.p[i]);
-	return key + (uint64_t)s.n * 0x9e3779b97f4a7c15u;
+	return html_key_of(key, s.n);
 }

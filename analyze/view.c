@@ -54,13 +54,25 @@ static bool ends_address(unsigned char c)
 	return c <= ' ' || c == '<' || c == '>' || c == '"' || c >= 0x80;
 }
 
-/* Characters of a local part as they are seen in mail (RFC 5322 atext has more). */
+/* What an octet may be: of a local part as they are seen in mail (RFC 5322 atext has more), the
+ * first of "http:", "www.", "mailto:". */
+enum { LOCAL = 1, URL_START = 2 };
+static uint8_t octets[256];
+
+static void fill_octets(void)
+{
+	for (int c = 1; c < 128; c++)
+		octets[c] = ascii_is_alpha((char)c) || ascii_is_digit((char)c) ||
+					    strchr("._-+%=", c)
+				    ? LOCAL
+				    : 0;
+	for (const char *c = "hwmHWM"; *c; c++)
+		octets[(unsigned char)*c] |= URL_START;
+}
+
 static bool is_local_char(char c)
 {
-	unsigned char u = (unsigned char)c;
-	if ((unsigned)((u | 0x20) - 'a') < 26 || (unsigned)(u - '0') < 10)
-		return true;
-	return c == '.' || c == '_' || c == '-' || c == '+' || c == '%' || c == '=';
+	return octets[(unsigned char)c] & LOCAL;
 }
 
 /* Where found addresses go: the links of a plain part, or `written`. */
@@ -95,8 +107,12 @@ static void add_found(struct found_links *f, struct span line, size_t from, size
 static void find_addresses(struct found_links *f, struct span line)
 {
 	size_t word = 0; /* where the characters of a local part began */
+	if (!octets['a'])
+		fill_octets();
 	for (size_t i = 0; i < line.n; i++) {
 		char c = line.p[i];
+		if (octets[(unsigned char)c] == LOCAL)
+			continue;
 		char second = i + 1 < line.n ? ascii_lower(line.p[i + 1]) : ' ';
 		bool url = false;
 		if ((second == 't' && (c == 'h' || c == 'H')) ||

@@ -122,6 +122,15 @@ static bool zero_width(struct span s, size_t n)
 	       (n == 2 && (unsigned char)s.p[0] == 0xcd);
 }
 
+/* Octets that stand for themselves: no '&' and no first octet of a blank. */
+static uint8_t plain[256];
+
+static void fill_plain(void)
+{
+	for (int c = ' ' + 1; c < 256; c++)
+		plain[c] = !strchr("&\xc2\xcd\xe2\xe3\xef", c);
+}
+
 static void add_text(struct walk *w, struct span raw, size_t offset)
 {
 	struct frame *f = &w->frames[w->depth - 1];
@@ -135,57 +144,37 @@ static void add_text(struct walk *w, struct span raw, size_t offset)
 	char *space = f->shown ? &w->gap_text : &w->gap_hidden;
 	if (f->silent || *n + raw.n + 2 > v->capacity)
 		return;
-	size_t start = SIZE_MAX, first = 0;
+	size_t start = SIZE_MAX, first = 0, at = *n;
+	char between = *space;
 	struct span rest = raw;
 	while (rest.n) {
-		/* A word of ASCII as it stands. */
-		size_t plain = 0;
-		while (plain < rest.n && (unsigned char)rest.p[plain] > ' ' &&
-		       (unsigned char)rest.p[plain] < 0x80 && rest.p[plain] != '&')
-			plain++;
-		if (plain) {
-			if (*space && *n)
-				out[(*n)++] = *space;
-			*space = '\0';
-			if (start == SIZE_MAX) {
-				start = *n;
-				first = (size_t)(rest.p - raw.p);
-			}
-			memcpy(out + *n, rest.p, plain);
-			*n += plain;
-			rest = span_sub(rest, plain, rest.n);
-			continue;
-		}
 		char utf8[8];
-		struct span one = rest;
 		size_t k = rest.p[0] == '&' ? html_reference(&rest, utf8) : 0;
-		if (k) {
-			one = (struct span){utf8, k};
-		} else {
-			rest = span_sub(rest, 1, rest.n);
-			one.n = rest.n + 1;
-		}
-		unsigned char c = (unsigned char)one.p[0];
-		size_t blank = c <= ' ' || c >= 0xc2 ? blank_bytes(one) : 0;
+		struct span one = k ? (struct span){utf8, k} : rest;
+		size_t blank = plain[(unsigned char)one.p[0]] ? 0 : blank_bytes(one);
 		if (blank) {
-			if (!k && blank > 1)
-				rest = span_sub(rest, blank - 1, rest.n);
-			if (f->pre && c == '\n')
-				*space = '\n';
-			else if (!*space && !zero_width(one, blank))
-				*space = ' ';
+			if (f->pre && one.p[0] == '\n')
+				between = '\n';
+			else if (!between && !zero_width(one, blank))
+				between = ' ';
+			rest = span_sub(rest, k ? 0 : blank, rest.n);
 			continue;
 		}
-		if (*space && *n)
-			out[(*n)++] = *space;
-		*space = '\0';
+		if (between && at)
+			out[at++] = between;
+		between = '\0';
 		if (start == SIZE_MAX) {
-			start = *n;
-			first = (size_t)(rest.p - raw.p) - (k ? 0 : 1);
+			start = at;
+			first = (size_t)(rest.p - raw.p);
 		}
-		memcpy(out + *n, one.p, k ? k : 1);
-		*n += k ? k : 1;
+		size_t taken = 0;
+		do
+			out[at++] = one.p[taken++];
+		while (taken < one.n && (k || plain[(unsigned char)one.p[taken]]));
+		rest = span_sub(rest, k ? 0 : taken, rest.n);
 	}
+	*n = at;
+	*space = between;
 	if (start != SIZE_MAX)
 		add_run(w, f, start, offset + first);
 }
@@ -486,6 +475,10 @@ static void read_sheets(struct walk *w, struct span html)
 			return;
 		i = (size_t)(p - html.p);
 		struct span rest = span_sub(html, i, html.n);
+		if (rest.n < 2 || (rest.p[1] != '!' && (rest.p[1] | 0x20) != 's')) {
+			i++;
+			continue;
+		}
 		if (span_starts(rest, SPAN("<!--"))) {
 			const char *end = memmem(rest.p + 4, rest.n - 4, "-->", 3);
 			i = end ? (size_t)(end - html.p) + 3 : html.n;
@@ -524,6 +517,8 @@ static void finish(struct walk *w, const struct html_scanner *s)
 
 void view_add_html(struct view *v, struct span html, uint16_t part)
 {
+	if (!plain['a'])
+		fill_plain();
 	struct walk *w = arena_room(v->arena, sizeof(*w));
 	if (!w || html.n > UINT32_MAX)
 		return;
