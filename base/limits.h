@@ -454,5 +454,9 @@
  * down unjudged. 100 seconds' mail of a busy gateway. */
 #define LIMIT_JUDGE_WAITING 20000
 
+/* Octets of a transaction that a worker copies out of its memory file; a larger file is mapped. Most
+ * mail is smaller, and what is beyond malloc() would map anyway. */
+#define LIMIT_PACK_COPIED_BYTES ((size_t)120 << 10)
+
 /* Microseconds that packets and spools wait for a verdict: the DNS deadline several times over. */
 #define LIMIT_JUDGE_US (60 * 1000000LL)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limits.h"
 
 #define PACK_MAGIC 0x31545341u /* "AST1" */
 
@@ -77,16 +78,47 @@ int txn_pack(const struct txn *t)
 	return r < 0 ? r : fd;
 }
 
-struct mapping {
-	void *p;
+/* The octets of a memory file. */
+struct packed {
+	char *p;
 	size_t n;
+	bool mapped; /* else allocated behind this struct */
 };
 
-static void unmap(void *owner)
+static void packed_free(void *owner)
 {
-	struct mapping *m = owner;
-	munmap(m->p, m->n);
+	struct packed *m = owner;
+	if (m->mapped)
+		munmap(m->p, m->n);
 	free(m);
+}
+
+/* A copy costs less than a mapping, whose end has to be told to every core. */
+static int packed_read(int fd, struct packed **m_r)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size <= 0)
+		return -EBADMSG;
+	size_t n = (size_t)st.st_size;
+	bool mapped = n > LIMIT_PACK_COPIED_BYTES;
+	struct packed *m = malloc(sizeof(*m) + (mapped ? 0 : n));
+	if (!m)
+		return -ENOMEM;
+	*m = (struct packed){(char *)(m + 1), n, mapped};
+	ssize_t got = (ssize_t)n;
+	if (mapped)
+		m->p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
+	else
+		got = pread(fd, m->p, n, 0);
+	if (m->p == MAP_FAILED || got != (ssize_t)n) {
+		int r = m->p == MAP_FAILED || got < 0 ? -errno : -EBADMSG;
+		free(m);
+		return r;
+	}
+	*m_r = m;
+	return 0;
 }
 
 /* Takes octets off the front; NULL when there are not so many. */
@@ -182,27 +214,20 @@ static bool unpack(struct span rest, struct txn *t)
 
 int txn_unpack(int fd, struct txn **t_r)
 {
-	struct stat st;
+	struct packed *m = NULL;
 	*t_r = NULL;
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	struct mapping *m = malloc(sizeof(*m));
-	if (!m)
-		return -ENOMEM;
-	m->n = (size_t)st.st_size;
-	m->p = m->n ? mmap(NULL, m->n, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-	struct txn *t = m->p == MAP_FAILED ? NULL : txn_create(TXN_EML, 0);
-	if (!t) {
-		int r = !m->n ? -EBADMSG : m->p == MAP_FAILED ? -errno : -ENOMEM;
-		if (m->p != MAP_FAILED)
-			munmap(m->p, m->n);
-		free(m);
+	int r = packed_read(fd, &m);
+	if (r < 0)
 		return r;
+	struct txn *t = txn_create(TXN_EML, 0);
+	if (!t) {
+		packed_free(m);
+		return -ENOMEM;
 	}
-	t->release = unmap;
+	t->release = packed_free;
 	t->owner = m;
 	if (!unpack((struct span){m->p, m->n}, t)) {
-		int r = t->arena.overflowed ? -ENOMEM : -EBADMSG;
+		r = t->arena.overflowed ? -ENOMEM : -EBADMSG;
 		txn_free(t);
 		return r;
 	}

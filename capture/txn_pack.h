@@ -3,11 +3,11 @@
  * it.
  *
  * The octets are for another process of the same program on the same machine: no format to keep.
- * They lie in a sealed memory file, so that who reads them can map them without a copy, and nobody
- * can change or cut them meanwhile.
+ * They lie in a sealed memory file: nobody can change or cut them while they are read, and what is
+ * large is mapped without a copy.
  *
- * Ownership: txn_unpack() maps the file and closes nothing; the transaction's message points into
- *            the mapping, which txn_free() gives back.
+ * Ownership: txn_unpack() closes nothing; the transaction's texts and its message point into what
+ *            was read, which txn_free() gives back.
  * Errors:    negative errno; -EBADMSG for octets that no txn_pack() wrote.
  */
 #pragma once
