@@ -32,6 +32,8 @@
 #define FINISH_US (3 * US_PER_S)
 #define ABANDON_US (ROLE_STOP_US - US_PER_S)
 #define LOOK_US 100000
+/* Between two looks whether the registry has changed: asking costs more than a limit does. */
+#define REGISTRY_US 200000
 
 struct gate {
 	struct role *role;
@@ -39,7 +41,7 @@ struct gate {
 	struct limiter *limiter;
 	struct policy *policy; /* NULL: no such listener */
 	struct registry *registry; /* of the loop's thread */
-	struct event *stopping;
+	struct event *stopping, *look;
 	int64_t stop_us; /* monotonic; 0: not stopping */
 	bool milter;
 };
@@ -111,8 +113,7 @@ static bool sender_known(void *arg, struct span key, struct limiter_sender *s_r)
 	struct gate *g = arg;
 	struct registry_rate rate;
 	*s_r = (struct limiter_sender){0};
-	if (!g->registry || !registry_senders(g->registry) ||
-	    !registry_rate_of(g->registry, key, &rate))
+	if (!g->registry || !registry_rate_of(g->registry, key, &rate))
 		return false;
 	s_r->standing = standings[rate.standing];
 	if (rate.messages)
@@ -287,6 +288,15 @@ static int gate_open(struct role *r)
 									  : EX_UNAVAILABLE;
 }
 
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+	struct gate *g = arg;
+	(void)fd;
+	(void)what;
+	if (!registry_senders(g->registry))
+		log_debug("milter.registry", "filed rates are as they were");
+}
+
 /* The limits stand in the rules. NULL: they have faults, said by the loader. */
 static struct ruleset *load_rules(const struct config *config)
 {
@@ -315,8 +325,6 @@ static int gate_start(struct role *r)
 	struct ruleset *rules = load_rules(r->config);
 	if (!rules)
 		return EX_CONFIG;
-	if (registry_open(r->config->state, &g->registry) == 0 && !registry_senders(g->registry))
-		log_warn("milter.registry", "filed rates are not known");
 	const struct limiter_hooks hooks = {sender_known, g};
 	g->stopping = event_new(r->loop, -1, EV_PERSIST, on_stopping, g);
 	if (!g->stopping || judge_open(&g->judge, r->config, r->loop) < 0 ||
@@ -324,6 +332,15 @@ static int gate_start(struct role *r)
 		return EX_OSERR;
 	limiter_set_hooks(g->limiter, &hooks);
 	ruleset_unref(rules);
+	int result = registry_open(r->config->state, &g->registry);
+	if (result == 0) {
+		g->look = event_new(r->loop, -1, EV_PERSIST, on_look, g);
+		if (!g->look || event_add(g->look, &(struct timeval){.tv_usec = REGISTRY_US}) < 0)
+			return EX_OSERR;
+		on_look(-1, 0, g);
+	} else {
+		log_warn("milter.registry", "filed rates are not known: %s", strerror(-result));
+	}
 	if (g->policy && policy_start(g->policy, r->loop, g->limiter, g->milter) < 0)
 		return EX_OSERR;
 	return g->milter && milter_start() < 0 ? EX_OSERR : EX_OK;
