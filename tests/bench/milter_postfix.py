@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""What `assay run` costs a Postfix: messages a second with and without the milter, and the delay that
-it adds at a fixed rate.
+"""What `assay run` costs a Postfix: messages a second without a milter, with one that does nothing
+(milter_floor, where it is built) and with ours, and the delay that ours adds at a fixed rate.
 
 usage: milter_postfix.py [ASSAY] [--messages N] [--rate PER_SECOND] [--seconds S]
 
@@ -105,17 +105,28 @@ def main():
         with open(folder + "/log", "w") as log:
             run = subprocess.Popen([a.assay, "-c", folder + "/assay.conf", "run"], stderr=log)
         ready(run, folder, address)
+        kinds = {"without a milter": "", "with assay": address}
+        floor = os.path.join(os.path.dirname(a.assay), "tests", "milter_floor")
+        idle = None
+        if os.path.exists(floor):
+            idle = subprocess.Popen([floor, folder + "/floor.sock"])
+            ready(idle, folder, "unix:%s/floor.sock" % folder)
+            os.chmod(folder + "/floor.sock", 0o666)
+            kinds["with one that does nothing"] = "unix:%s/floor.sock" % folder
         with pf.Postfix(folder + "/postfix", deliver=False) as postfix:
-            without, with_us = [], []
+            rates = {kind: [] for kind in kinds}
             rate(postfix)
             for _ in range(3):
-                postfix.set("smtpd_milters=")
-                without.append(rate(postfix))
-                postfix.set("smtpd_milters=" + address)
-                with_us.append(rate(postfix))
-            print("postfix without %s, with %s messages a second: %.0f %%" %
-                  (" ".join("%.0f" % x for x in without), " ".join("%.0f" % x for x in with_us),
-                   100 * max(with_us) / max(without)))
+                for kind, milters in kinds.items():
+                    postfix.set("smtpd_milters=" + milters)
+                    rates[kind].append(rate(postfix))
+            for kind, seen in rates.items():
+                print("postfix %s: %s messages a second, %.0f %%" %
+                      (kind, " ".join("%.0f" % x for x in seen),
+                       100 * max(seen) / max(rates["without a milter"])))
+        if idle:
+            idle.terminate()
+            idle.wait(12)
         mails = messages()
         delays(address, mails[:1] * 3)
         d = delays(address, mails)
