@@ -16,22 +16,32 @@ struct maker {
 	size_t group; /* where the open group began */
 };
 
-static uint32_t feature_hash(struct span prefix, struct span text)
+/* FNV-1a: the hash of a text goes on where that of its beginning stopped. */
+#define HASH_START 14695981039346656037u
+
+static inline uint64_t hash_byte(uint64_t h, char c)
 {
-	uint64_t h = 14695981039346656037u;
-	for (size_t i = 0; i < prefix.n; i++)
-		h = (h ^ (unsigned char)prefix.p[i]) * 1099511628211u;
-	for (size_t i = 0; i < text.n; i++)
-		h = (h ^ (unsigned char)text.p[i]) * 1099511628211u;
-	return (uint32_t)(h >> 32) % CLASS_BUCKETS;
+	return (h ^ (unsigned char)c) * 1099511628211u;
+}
+
+static uint64_t hash_on(uint64_t h, struct span s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		h = hash_byte(h, s.p[i]);
+	return h;
+}
+
+static void add_hashed(struct maker *k, uint64_t hash, struct span text)
+{
+	if (k->f.n < CLASS_FEATURES)
+		k->f.v[k->f.n++] =
+			(struct class_feature){(uint32_t)(hash >> 32) % CLASS_BUCKETS, 1, text};
 }
 
 /* `prefix` is a literal such as "w:"; `text` lives as long as the arena. */
 static void add(struct maker *k, const char *prefix, struct span text)
 {
-	if (k->f.n < CLASS_FEATURES)
-		k->f.v[k->f.n++] =
-			(struct class_feature){feature_hash(span_of(prefix), text), 1, text};
+	add_hashed(k, hash_on(hash_on(HASH_START, span_of(prefix)), text), text);
 }
 
 static void add_literal(struct maker *k, const char *text)
@@ -335,6 +345,9 @@ static void figure_features(struct maker *k, const struct content *c)
 	size_t prices = 0, percents = 0, codes = 0, long_numbers = 0, exclaims = 0, you = 0;
 	for (size_t i = 0; i < s.n; i++) {
 		char ch = s.p[i];
+		/* most letters are nothing here; 0xe6 begins the polite "you" */
+		if (ch != '!' && ch != 'y' && ch != '\xe6' && !ascii_is_digit(ch))
+			continue;
 		exclaims += ch == '!';
 		you += ch == 'y' && i && !ascii_is_alpha(s.p[i - 1]) &&
 		       span_starts(span_sub(s, i, s.n), SPAN("you"));
@@ -370,12 +383,21 @@ static void figure_features(struct maker *k, const struct content *c)
 
 /* --- words ------------------------------------------------------------------------------ */
 
+static bool is_word_char(char c)
+{
+	unsigned char u = (unsigned char)c;
+	return ascii_is_alpha(c) || c == '\'' || (u >= 0x80 && u <= 0xdf);
+}
+
 /* Words of alphabets, pairs of words, pairs of ideographs: up to `max` of them. Digits count by
  * their length: "#4": an order number, not which one. `pairs` may be NULL. */
 static void word_features(struct maker *k, const char *prefix, const char *pairs, struct span s,
 			  size_t max)
 {
 	static const char *const digits[] = {"#1", "#2", "#3", "#4", "#5", "#6", "#7", "#8", "#9+"};
+	const uint64_t one = hash_on(HASH_START, span_of(prefix));
+	const uint64_t two = pairs ? hash_on(HASH_START, span_of(pairs)) : 0;
+	uint64_t both = 0; /* of the pair that began at `last`, up to here */
 	size_t stop = k->f.n + max, last = SIZE_MAX;
 	for (size_t i = 0; i < s.n && k->f.n < stop;) {
 		unsigned char c = (unsigned char)s.p[i];
@@ -386,14 +408,18 @@ static void word_features(struct maker *k, const char *prefix, const char *pairs
 			add(k, prefix, span_of(digits[(i - from > 9 ? 9 : i - from) - 1]));
 			last = SIZE_MAX;
 		} else if (ascii_is_alpha((char)c) || (c >= 0xc3 && c <= 0xdf)) {
-			while (i < s.n &&
-			       (ascii_is_alpha(s.p[i]) || s.p[i] == '\'' ||
-				((unsigned char)s.p[i] >= 0x80 && (unsigned char)s.p[i] <= 0xdf)))
-				i++;
+			/* the word, the pair that it ends and the one that it begins, at once */
+			uint64_t word = one, next = two;
+			for (; i < s.n && is_word_char(s.p[i]); i++) {
+				word = hash_byte(word, s.p[i]);
+				both = hash_byte(both, s.p[i]);
+				next = hash_byte(next, s.p[i]);
+			}
 			if (i - from >= 2 && i - from <= 24)
-				add(k, prefix, span_sub(s, from, i));
+				add_hashed(k, word, span_sub(s, from, i));
 			if (pairs && last != SIZE_MAX && i - last <= 40)
-				add(k, pairs, span_sub(s, last, i));
+				add_hashed(k, both, span_sub(s, last, i));
+			both = next;
 			last = from;
 		} else if (c >= 0xe3 && c <= 0xed && from + 3 <= s.n) {
 			i += 3;
@@ -408,6 +434,7 @@ static void word_features(struct maker *k, const char *prefix, const char *pairs
 		} else {
 			if (c != ' ')
 				last = SIZE_MAX;
+			both = hash_byte(both, (char)c);
 			i++;
 		}
 	}

@@ -51,15 +51,14 @@ static void set_reasons(const struct content *c, const struct class_features *f,
 	size_t n = 0;
 	for (size_t i = 0; list && i < f->n; i++) {
 		float v = f->v[i].value * (float)(w[f->v[i].bucket] * sign);
+		if (v <= 0 || !f->v[i].text.n || (n == REASONS && v <= weight[REASONS - 1]))
+			continue;
 		bool twice = false;
 		for (size_t k = 0; k < n; k++)
 			twice |= span_eq(list[k], f->v[i].text);
-		if (v <= 0 || twice || !f->v[i].text.n)
+		if (twice)
 			continue;
-		size_t at = n < REASONS ? n++ : REASONS;
-		if (at == REASONS && v <= weight[REASONS - 1])
-			continue;
-		at = at == REASONS ? REASONS - 1 : at;
+		size_t at = n < REASONS ? n++ : REASONS - 1;
 		for (; at > 0 && weight[at - 1] < v; at--) {
 			weight[at] = weight[at - 1];
 			list[at] = list[at - 1];

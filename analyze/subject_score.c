@@ -45,19 +45,32 @@ static bool is_letter(char c)
 	return ascii_is_alpha(c) || ascii_is_digit(c) || (c & 0x80);
 }
 
+/* Blanks for what is no letter; at its place what is one. */
+static char letters[256];
+
+static void fill_letters(void)
+{
+	for (int c = 0; c < 256; c++)
+		letters[c] = is_letter((char)c) ? (char)c : ' ';
+}
+
 size_t subject_grams(struct span s, struct subject_gram *out, size_t max)
 {
 	struct gram_state g = {.letters = ' ', .n_letters = 1};
 	size_t n = 0;
+	if (!letters['a'])
+		fill_letters();
 	for (size_t i = 0; i <= s.n && n + 3 + WORD_WEIGHT < max;) {
-		if (g.n_word && (i == s.n || is_wide(s, i) || !is_letter(s.p[i]))) {
+		char c = i == s.n ? ' ' : letters[(unsigned char)s.p[i]];
+		bool wide = i < s.n && is_wide(s, i);
+		if (g.n_word && (wide || c == ' ')) {
 			for (int k = 0; k < WORD_WEIGHT && g.n_word >= 3; k++)
 				out[n++] = (struct subject_gram){mix(g.word), false};
 			g.word = g.n_word = 0;
 		}
 		if (i == s.n)
 			break;
-		if (is_wide(s, i)) {
+		if (wide) {
 			g.n_letters = 0;
 			g.wide = g.wide << 16 | (mix(wide_char(s, i) + 1) & 0xffff);
 			g.n_wide++;
@@ -71,7 +84,6 @@ size_t subject_grams(struct span s, struct subject_gram *out, size_t max)
 			continue;
 		}
 		g.n_wide = 0;
-		char c = is_letter(s.p[i]) ? s.p[i] : ' ';
 		i++;
 		if (c != ' ') {
 			g.word = (g.word ^ (unsigned char)c) * 0x100000001b3u + 7;
@@ -125,7 +137,8 @@ bool subject_next_term(struct span s, size_t *at, struct subject_gram *term_r, s
 			i++;
 			continue;
 		}
-		while (i < s.n && is_letter(s.p[i]) && !is_wide(s, i) && !is_mark(s, i)) {
+		while (i < s.n && is_letter(s.p[i]) &&
+		       !(s.p[i] & 0x80 && (is_wide(s, i) || is_mark(s, i)))) {
 			digits += ascii_is_digit(s.p[i]);
 			if (i - from < STEM_LETTERS || digits)
 				h = (h ^ (unsigned char)s.p[i]) * 1099511628211u;
@@ -176,19 +189,20 @@ static size_t wanted_slot(const struct wanted *w, uint32_t hash)
 	return i;
 }
 
-static void want(struct wanted *w, uint32_t hash)
+static size_t want(struct wanted *w, uint32_t hash)
 {
 	size_t i = wanted_slot(w, hash);
 	w->hash[i] = hash;
 	w->used[i] = true;
+	return i;
 }
 
 /* log((tf + mu p) / (n + mu) / p); most n-grams of the cohort have tf = 0, and then p cancels:
  * `missing`. */
-static double gram_value(const struct subject_table_head *head, const uint8_t *logs,
-			 const struct wanted *w, uint32_t hash, double n, double missing)
+static double gram_value(const struct subject_table_head *head, const uint8_t *logs, uint32_t hash,
+			 double tf, double n, double missing)
 {
-	double mu = (double)head->mu, tf = w->count[wanted_slot(w, hash)];
+	double mu = (double)head->mu;
 	if (tf == 0)
 		return missing;
 	double p = exp(-(double)logs[hash % head->buckets] * (double)SUBJECT_LOG_STEP);
@@ -206,6 +220,23 @@ static const struct subject_table_head *table_head(struct span t)
 	    head->measures != SUBJECT_MEASURES)
 		return NULL;
 	return head;
+}
+
+/* What every subject is compared with: wanted in every body. Made for the table that is asked for. */
+static struct {
+	const struct subject_table_head *head;
+	struct wanted wanted;
+	uint16_t slot[SUBJECT_COHORT][SUBJECT_COHORT_GRAMS];
+} cohort;
+
+static void cohort_make(const struct subject_table_head *head, const uint32_t *grams)
+{
+	memset(&cohort, 0, sizeof(cohort));
+	cohort.head = head;
+	for (size_t k = 0; k < SUBJECT_COHORT; k++)
+		for (size_t i = 0; i < head->cohort_n[k] && i < SUBJECT_COHORT_GRAMS; i++)
+			cohort.slot[k][i] = (uint16_t)want(
+				&cohort.wanted, grams[k * SUBJECT_COHORT_GRAMS + i]);
 }
 
 /* --- measures ------------------------------------------------------------------------ */
@@ -239,11 +270,11 @@ static bool model_measures(struct judge *j, struct span bare, struct span body, 
 	size_t n = subject_grams(body, j->text, j->room);
 	if (n_grams < MIN_GRAMS || n < MIN_BODY_GRAMS)
 		return false;
+	if (cohort.head != head)
+		cohort_make(head, j->cohort);
+	*w = cohort.wanted;
 	for (size_t i = 0; i < n_grams; i++)
 		want(w, grams[i].hash);
-	for (size_t k = 0; k < SUBJECT_COHORT; k++)
-		for (size_t i = 0; i < head->cohort_n[k] && i < SUBJECT_COHORT_GRAMS; i++)
-			want(w, j->cohort[k * SUBJECT_COHORT_GRAMS + i]);
 	for (size_t i = 0; i < n; i++) {
 		size_t slot = wanted_slot(w, j->text[i].hash);
 		w->count[slot] += w->used[slot] && w->count[slot] < UINT16_MAX;
@@ -252,16 +283,17 @@ static bool model_measures(struct judge *j, struct span bare, struct span body, 
 	double missing = log((double)head->mu / ((double)n + (double)head->mu));
 	double sum = 0, cohort_sum = 0, cohort_squares = 0;
 	for (size_t i = 0; i < n_grams; i++) {
-		sum += gram_value(head, j->logs, w, grams[i].hash, (double)n, missing);
-		hits += w->count[wanted_slot(w, grams[i].hash)] > 0;
+		unsigned count = w->count[wanted_slot(w, grams[i].hash)];
+		sum += gram_value(head, j->logs, grams[i].hash, count, (double)n, missing);
+		hits += count > 0;
 		wide += grams[i].wide;
 	}
 	for (size_t k = 0; k < SUBJECT_COHORT; k++) {
 		double one = 0;
-		size_t m = head->cohort_n[k];
+		size_t m = head->cohort_n[k] < SUBJECT_COHORT_GRAMS ? head->cohort_n[k] : SUBJECT_COHORT_GRAMS;
 		for (size_t i = 0; i < m; i++)
-			one += gram_value(head, j->logs, w, j->cohort[k * SUBJECT_COHORT_GRAMS + i],
-					  (double)n, missing);
+			one += gram_value(head, j->logs, j->cohort[k * SUBJECT_COHORT_GRAMS + i],
+					  w->count[cohort.slot[k][i]], (double)n, missing);
 		one /= m ? (double)m : 1;
 		cohort_sum += one;
 		cohort_squares += one * one;
@@ -308,18 +340,26 @@ static uint32_t pair_hash(uint32_t a, uint32_t b)
 	return mix(((uint64_t)a << 32 | b) * 0x9e3779b97f4a7c15u) ^ 0x5bd1e995u;
 }
 
-static void mark(struct judge *j, struct places *p, struct span text, unsigned bit)
+/* A pair can be one of the subject's only where both its terms are. */
+static void mark(struct places *p, struct span text, unsigned bit)
 {
-	size_t n = subject_terms(text, j->text, j->room);
-	for (size_t i = 0; i < n; i++) {
-		size_t slot = place_slot(p, j->text[i].hash);
-		if (p->used[slot])
+	struct subject_gram term;
+	struct span word;
+	size_t at = 0;
+	uint32_t last = 0;
+	bool after = false;
+	while (subject_next_term(text, &at, &term, &word)) {
+		size_t slot = place_slot(p, term.hash);
+		bool wanted = p->used[slot];
+		if (wanted)
 			p->at[slot] |= (uint8_t)bit;
-		if (i == 0)
-			continue;
-		slot = place_slot(p, pair_hash(j->text[i - 1].hash, j->text[i].hash));
-		if (p->used[slot])
-			p->at[slot] |= (uint8_t)bit;
+		if (wanted && after) {
+			slot = place_slot(p, pair_hash(last, term.hash));
+			if (p->used[slot])
+				p->at[slot] |= (uint8_t)bit;
+		}
+		after = wanted;
+		last = term.hash;
 	}
 }
 
@@ -363,11 +403,11 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 			p.used[slot] = true;
 		}
 	}
-	mark(j, &p, t->body, IN_BODY);
-	mark(j, &p, span_sub(t->body, 0, EARLY_BYTES), EARLY);
-	mark(j, &p, t->title, IN_TITLE);
-	mark(j, &p, t->names, IN_NAMES);
-	mark(j, &p, t->links, IN_LINKS);
+	mark(&p, t->body, IN_BODY);
+	mark(&p, span_sub(t->body, 0, EARLY_BYTES), EARLY);
+	mark(&p, t->title, IN_TITLE);
+	mark(&p, t->names, IN_NAMES);
+	mark(&p, t->links, IN_LINKS);
 	for (size_t i = 0; i < n; i++) {
 		unsigned at = p.at[place_slot(&p, terms[i].hash)];
 		double r = (double)j->rarity[terms[i].hash % SUBJECT_TERM_BUCKETS] *
@@ -424,7 +464,7 @@ struct subject_score subject_judge(struct arena *a, struct span table, struct sp
 	t.names = span_sub(t.names, 0, 600);
 	t.links = span_sub(t.links, 0, LINKS_BYTES);
 	struct judge j = {.head = table_head(table),
-			  .w = ARENA_NEW(a, struct wanted),
+			  .w = arena_room(a, sizeof(struct wanted)),
 			  .room = 2 * t.body.n + LINKS_BYTES,
 			  .m = s.measure};
 	j.text = arena_room(a, j.room * sizeof(*j.text));
