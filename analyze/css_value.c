@@ -114,23 +114,30 @@ static const struct {
 
 /* Property names by key: two have the same first 8 letters, their lengths differ. */
 #define SLOTS 128
-static uint8_t property_slots[SLOTS]; /* index + 1 */
+static struct {
+	uint64_t key;
+	uint8_t index; /* + 1 */
+} property_slots[SLOTS];
 
 static int property_find(struct span name)
 {
 	static bool ready;
 	if (!ready) {
 		for (size_t i = 0; i < sizeof(properties) / sizeof(properties[0]); i++) {
-			size_t at = html_key(span_of(properties[i].name)) >> 57;
-			while (property_slots[at])
+			uint64_t key = html_key(span_of(properties[i].name));
+			size_t at = key >> 57;
+			while (property_slots[at].index)
 				at = (at + 1) % SLOTS;
-			property_slots[at] = (uint8_t)(i + 1);
+			property_slots[at].key = key;
+			property_slots[at].index = (uint8_t)(i + 1);
 		}
 		ready = true;
 	}
-	for (size_t at = html_key(name) >> 57; property_slots[at]; at = (at + 1) % SLOTS)
-		if (span_case_eq(span_of(properties[property_slots[at] - 1].name), name))
-			return property_slots[at] - 1;
+	uint64_t key = html_key(name);
+	for (size_t at = key >> 57; property_slots[at].index; at = (at + 1) % SLOTS)
+		if (property_slots[at].key == key &&
+		    span_case_eq(span_of(properties[property_slots[at].index - 1].name), name))
+			return property_slots[at].index - 1;
 	return -1;
 }
 

@@ -57,7 +57,7 @@ static unsigned first_hash(const char *p)
 {
 	uint32_t four;
 	memcpy(&four, p, sizeof(four));
-	return four * 0x9e3779b1u >> 22;
+	return four * 0x9e3779b1u >> 18;
 }
 
 static void mark_first(uint64_t *bits, const char *cue)
@@ -103,7 +103,7 @@ static bool target_says_it(struct span t)
 					   "otpis",
 					   "wypis"};
 	/* Which first four octets cues have, by a hash: nearly all places fail there. */
-	static uint64_t first[16];
+	static uint64_t first[256];
 	if (!first[0])
 		for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
 			mark_first(first, cues[i]);
