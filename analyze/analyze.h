@@ -97,5 +97,5 @@ void analysis_free(struct analysis *a); /* and its transaction */
 /* The txn event of CONTRACT section 2, one line with LF. `facts`: add every fact. */
 void analysis_write_event(const struct analysis *a, struct buf *out, bool facts);
 /* The event of a transaction that could not be judged, `why` in one word: nothing about it is
- * known but what the source saw. */
+ * known but what the source saw, and its Message-ID. */
 void analysis_write_unjudged(const struct txn *t, const char *why, struct buf *out);

@@ -160,6 +160,22 @@ void analysis_write_event(const struct analysis *a, struct buf *out, bool facts)
 	buf_addc(out, '\n');
 }
 
+/* A message that could not be judged is known by its Message-ID all the same: a complaint about it
+ * asks for that. No parser is let near it, for one may have died of it. */
+static struct span message_id_of(const struct txn *t)
+{
+	struct span rest = span_sub(t->message, 0, LIMIT_UNJUDGED_BYTES), line;
+	while (span_next_line(&rest, &line) && line.n) {
+		if (!span_case_starts(line, SPAN("Message-ID:")))
+			continue;
+		struct span id = span_trim(span_sub(line, 11, line.n));
+		if (!id.n && span_next_line(&rest, &line) && line.n && strchr(" \t", line.p[0]))
+			id = span_trim(line);
+		return id.n ? id : SPAN_NONE;
+	}
+	return SPAN_NONE;
+}
+
 void analysis_write_unjudged(const struct txn *t, const char *why, struct buf *out)
 {
 	static const struct facts none; /* FACT_UNKNOWN is 0 */
@@ -175,7 +191,7 @@ void analysis_write_unjudged(const struct txn *t, const char *why, struct buf *o
 	json_open(&j, NULL, '{');
 	json_cstr(&j, "event", "txn");
 	txn_write_json(t, &j);
-	json_null(&j, "message_id");
+	json_text(&j, "message_id", message_id_of(t));
 	json_null(&j, "from");
 	json_null(&j, "subject");
 	write_sender(&nobody, &j);

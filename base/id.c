@@ -70,3 +70,11 @@ bool id_valid(struct span s)
 			return false;
 	return true;
 }
+
+int64_t id_time_us(struct span id)
+{
+	int64_t ms = 0;
+	for (size_t i = 0; i < 10; i++) /* 50 bits, the first two are zero */
+		ms = ms << 5 | (int64_t)(strchr(alphabet, id.p[i]) - alphabet);
+	return ms * 1000;
+}

@@ -12,3 +12,5 @@
 
 void id_make(int64_t now_us, char out[ID_BYTES]);
 bool id_valid(struct span s);
+/* When a valid one was made, to the millisecond. */
+int64_t id_time_us(struct span id);

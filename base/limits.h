@@ -142,6 +142,15 @@
 /* Octets of one event: one of LIMIT_RCPTS recipients with their replies has 2 MB. */
 #define LIMIT_EVENT_BYTES ((size_t)16 << 20)
 
+/* Octets of a message that could not be judged in which its Message-ID is looked for: more than
+ * any header that mail has. */
+#define LIMIT_UNJUDGED_BYTES ((size_t)64 << 10)
+
+/* Microseconds from the id of an event (at MAIL) to its line: a client may take 10 minutes for its
+ * data (RFC 5321 section 4.5.3.2), a verdict a minute. Who looks for an id reads the segments that
+ * were begun in this time. */
+#define LIMIT_EVENT_LATE_US (900 * 1000000LL)
+
 /* Octets and age at which a segment is finished: 50,000 events, small enough to search for one
  * event in 50 ms, and a day's mail of a small gateway is one file. */
 #define LIMIT_LOG_SEGMENT_BYTES ((off_t)64 << 20)

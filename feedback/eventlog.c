@@ -114,6 +114,26 @@ int eventlog_folder_open(const char *state)
 	return fd < 0 ? -errno : fd;
 }
 
+int64_t eventlog_begun_us(const struct eventlog_position *at)
+{
+	return time_of_name(at->segment);
+}
+
+int eventlog_at_time(const char *state, int64_t us, struct eventlog_position *at_r)
+{
+	char next[EVENTLOG_NAME_BYTES];
+	*at_r = (struct eventlog_position){.offset = 0};
+	int folder = eventlog_folder_open(state);
+	if (folder < 0)
+		return folder;
+	int r;
+	while ((r = eventlog_folder_find(folder, at_r->segment, next)) == 0 && next[0] &&
+	       (!at_r->segment[0] || time_of_name(next) <= us))
+		memcpy(at_r->segment, next, sizeof(next));
+	close(folder);
+	return r;
+}
+
 /* A segment's name from the folder: the first one behind `after` (*name_r is "" when there is
  * none), or with `after` NULL the last one. */
 int eventlog_folder_find(int folder, const char *after, char name_r[EVENTLOG_NAME_BYTES])

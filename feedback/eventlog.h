@@ -63,6 +63,12 @@ struct eventlog_position eventlog_reader_position(const struct eventlog_reader *
 /* What was read so far is on the disk when this returns 0. */
 __attribute__((warn_unused_result)) int eventlog_reader_sync(struct eventlog_reader *reader);
 
+/* The beginning of the segment that was written to at `us`; the first one's where that is gone. */
+__attribute__((warn_unused_result)) int eventlog_at_time(const char *state, int64_t us,
+							 struct eventlog_position *at_r);
+/* When the segment of a position was begun. */
+int64_t eventlog_begun_us(const struct eventlog_position *at);
+
 /* The place behind the last whole line of the log now. */
 __attribute__((warn_unused_result)) int eventlog_end(const char *state,
 						     struct eventlog_position *end_r);

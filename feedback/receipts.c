@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -169,18 +170,25 @@ static struct span event_id_of(const struct json_value *event)
 	return json_in_text(json_in_get(event, "id"));
 }
 
-/* No index has it: the log is searched, half a second for ten full segments. */
+/* An id holds its time: the segment of that time is searched, and those that were begun while the
+ * line could still come. A full one takes 50 ms. */
 static int find_by_id(const struct config *config, struct span id, struct span rcpt,
 		      struct receipt *r)
 {
 	struct eventlog_reader *reader;
-	struct eventlog_position beginning = {.offset = 0};
+	struct eventlog_position from;
 	struct span line;
-	int result = eventlog_reader_open(&reader, config->state, &beginning);
+	int64_t until_us = id_time_us(id) + LIMIT_EVENT_LATE_US;
+	int result = eventlog_at_time(config->state, id_time_us(id), &from);
+	if (result == 0)
+		result = eventlog_reader_open(&reader, config->state, &from);
 	if (result < 0)
 		return result == -ENOENT ? RECEIPT_NEVER : result;
 	int found = RECEIPT_NEVER;
 	while (found == RECEIPT_NEVER && (result = eventlog_next(reader, &line)) > 0) {
+		struct eventlog_position at = eventlog_reader_line(reader);
+		if (strcmp(at.segment, from.segment) != 0 && eventlog_begun_us(&at) > until_us)
+			break;
 		if (span_find(line, id) == SIZE_MAX)
 			continue;
 		struct json_value *event = json_in_parse(line, NULL);

@@ -143,6 +143,7 @@ static void test_id(void **state)
 	assert_string_not_equal(a, b);
 	assert_memory_equal(a, b, 10); /* the time */
 	assert_true(strcmp(a, later) < 0);
+	assert_int_equal(id_time_us(span_of(later)), 1795420800001000);
 }
 
 static void test_ip(void **state)

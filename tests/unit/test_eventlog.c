@@ -279,6 +279,37 @@ static void old_segments(void **unused)
 	eventlog_close(log);
 }
 
+/* 2026-11-24 10:00:00 is 1795514400 */
+static void at_a_time(void **unused)
+{
+	static const struct {
+		int64_t us;
+		const char *want;
+	} rows[] = {
+		{0, "20261124-080000-000000.jsonl"}, /* gone: the first */
+		{1795514400000000, "20261124-100000-000000.jsonl"},
+		{1795514399999999, "20261124-080000-000000.jsonl"},
+		{1795514401000000, "20261124-100000-000000.jsonl"},
+		{1795600000000000, "20261124-120000-000001.jsonl"},
+	};
+	struct eventlog_position at;
+	(void)unused;
+	assert_int_equal(eventlog_at_time(state, 0, &at), -ENOENT);
+	eventlog_close(open_log());
+	remove_log();
+	char command[400];
+	snprintf(command, sizeof(command), "mkdir %s/log && cd %s/log && touch "
+		 "20261124-080000-000000.jsonl.zst 20261124-100000-000000.jsonl "
+		 "20261124-120000-000001.jsonl", state, state);
+	assert_int_equal(system(command), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		assert_int_equal(eventlog_at_time(state, rows[i].us, &at), 0);
+		assert_string_equal(at.segment, rows[i].want);
+		assert_int_equal(at.offset, 0);
+	}
+	assert_int_equal(eventlog_begun_us(&at), 1795521600000001);
+}
+
 static void rotates_at_size(void **unused)
 {
 	(void)unused;
@@ -365,6 +396,7 @@ int main(void)
 		cmocka_unit_test_setup(reader_beside_torn, clean),
 		cmocka_unit_test_setup(segments, clean),
 		cmocka_unit_test_setup(old_segments, clean),
+		cmocka_unit_test_setup(at_a_time, clean),
 		cmocka_unit_test_setup(rotates_at_size, clean),
 		cmocka_unit_test_setup(full_disk, clean),
 		cmocka_unit_test_setup(several_writers, clean),

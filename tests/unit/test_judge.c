@@ -256,7 +256,8 @@ static void test_deadlines(void **state)
 {
 	struct fixture *f = *state;
 	struct outcome o[3] = {0};
-	submit(f, "silent", US_PER_S / 10, NULL, &o[0]);
+	submit(f, "silent: x\r\nMessage-ID:\r\n <1@silent.example>\r\n\r\nMessage-ID: <2@x>\r\n",
+	       US_PER_S / 10, NULL, &o[0]);
 	submit(f, "good", 10 * US_PER_S, NULL, &o[1]);
 	submit(f, "good", 0, NULL, &o[2]); /* over before it is asked */
 	turn(f, o, 3);
@@ -265,6 +266,8 @@ static void test_deadlines(void **state)
 	assert_int_equal(o[0].action, ACTION_ACCEPT);
 	assert_true(o[1].judged);
 	assert_int_equal(lines(log_of(f)), 3);
+	/* by which a complaint finds it */
+	assert_true(span_find(log_of(f), SPAN("\"message_id\":\"<1@silent.example>\"")) != SIZE_MAX);
 }
 
 /* No worker at all: the deadline holds, and closing leaves nothing without an event. */
