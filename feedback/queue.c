@@ -385,6 +385,13 @@ int queue_retry(struct queue *q, struct span id, int64_t now_us)
 	db_bind_int(s, 2, now_us);
 	r = db_run(s);
 	int64_t n = db_changes(q->db);
+	/* Who asks for it now does not want to wait for the destination's rest either. */
+	if (r == 0) {
+		s = db_query(q->db, "UPDATE destination SET open_until_us = 0 WHERE ?1 = '' OR domain ="
+				    " (SELECT " QUEUE_DOMAIN " FROM report WHERE id = ?1)");
+		db_bind_text(s, 1, id.n ? id : SPAN(""));
+		r = db_run(s);
+	}
 	r = queue_end(q, r);
 	return r < 0 ? r : n || !id.n ? 0 : QUEUE_E_NONE;
 }
