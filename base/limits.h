@@ -295,6 +295,9 @@
 #define LIMIT_NEXT_HOP_REST_US (2 * 1000000LL)
 #define LIMIT_NEXT_HOP_REST_MAX_US (60 * 1000000LL)
 
+/* Microseconds for which it is remembered that a sender was told of his suspended address. */
+#define LIMIT_NOTICE_US (3650 * 86400 * 1000000LL)
+
 /* Octets of one HTTP request's body and header, and microseconds without progress on a connection:
  * a complaint is a mail, and larger ones can be handed in by their headers. */
 #define LIMIT_HTTP_BODY_BYTES ((size_t)16 << 20)

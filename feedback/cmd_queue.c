@@ -11,6 +11,7 @@
 #include "feedback/deliver.h"
 #include "feedback/digest.h"
 #include "feedback/exit_code.h"
+#include "feedback/notice.h"
 #include "feedback/state_folder.h"
 
 static int print_json(const struct queue_item *item, void *arg)
@@ -88,6 +89,8 @@ static int collect(const struct config *config)
 		r = complaint_spool_take(&desk, clock_now_us(), &taken);
 	if (r < 0)
 		log_warn("complaint.left", "error=%s", strerror(-r));
+	if (!courier_present(config->state) && (r = notice_work(&desk, clock_now_us(), &taken)) < 0)
+		log_warn("notice.left", "error=%s", strerror(-r));
 	/* `run` does this all the time; without it digests are made here. */
 	bool more = !courier_present(config->state);
 	for (r = 0; more && r == 0;)

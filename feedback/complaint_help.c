@@ -3,13 +3,9 @@
  * show which mail it was is gone then. Once a week to one address, a few hundred a day to all, never
  * to a machine, a list or the null sender (RFC 3834 section 2).
  */
-#include <errno.h>
-#include <stdio.h>
-
-#include "base/clock.h"
 #include "base/limits.h"
 #include "feedback/complaint_private.h"
-#include "feedback/outgoing.h"
+#include "feedback/letter.h"
 
 static struct span field(struct intake *in, const char *name)
 {
@@ -32,32 +28,13 @@ static const char help_text[] =
 
 static int put(struct intake *in, struct span to)
 {
-	const struct config *config = in->desk->config;
-	struct span from = span_of(config->report.from);
-	char text[ID_BYTES];
-	id_make(in->now_us, text);
-	struct span id = span_of(text);
-	struct outgoing m = {
-		.from = from, .to = to, .id = id, .now_us = in->now_us,
+	struct letter l = {
+		.sender = SPAN("-"), .kind = SPAN("help"), .to = to, .text = SPAN(help_text),
 		.subject = SPAN("How to forward a complaint / 如何转发投诉"),
-		.message_id = arena_printf(&in->arena, "<%s.help@%.*s>", text,
-					   SPAN_ARG(span_sub(from, span_rfind_char(from, '@') + 1,
-							     from.n))),
 		.in_reply_to = in->message.message_id.n ? in->message.message_id : SPAN("<unknown>"),
 	};
-	struct buf mail = BUF_INIT;
-	outgoing_begin(&m, &mail, &in->arena);
-	outgoing_text(&m, SPAN(help_text));
-	outgoing_end(&m);
-	struct queue_item item = {
-		.id = id, .sender = SPAN("-"), .kind = SPAN("help"), .to = to,
-		.message_id = m.message_id,
-		.envelope = keys_envelope(&in->desk->keys, from, id, &in->arena),
-		.message = buf_span(&mail), .created_us = in->now_us, .due_us = in->now_us,
-	};
-	int r = mail.failed || in->arena.overflowed ? -ENOMEM : queue_put(in->desk->queue, &item);
-	buf_free(&mail);
-	return r;
+	return letter_put(in->desk->queue, in->desk->config, &in->desk->keys, &l, in->now_us,
+			  &in->arena);
 }
 
 int intake_help(struct intake *in)

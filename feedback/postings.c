@@ -291,6 +291,7 @@ bool postings_add(struct postings *p, struct span line, const struct eventlog_po
 		 is(event, "outcome", SPAN("report")))
 		add_once(&place, event, json_in_text(json_in_get(event, "id")), "complaints");
 	else if (is(event, "event", SPAN("report")) && !is(event, "kind", SPAN("proof")) &&
+		 !is(event, "kind", SPAN("notice")) &&
 		 (is(event, "state", SPAN("queued")) || is(event, "state", SPAN("sent"))))
 		add_once(&place, event, report_id(event), "reports");
 	p->failed = p->failed || place.tuple.failed;

@@ -6,10 +6,8 @@
 
 #include "analyze/auth.h"
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/limits.h"
-#include "feedback/arf.h"
-#include "feedback/keys.h"
+#include "feedback/letter.h"
 
 /* --- asking ------------------------------------------------------------------------ */
 
@@ -276,61 +274,29 @@ int prove_names(struct registry *reg, const struct config *config, struct span k
 
 /* --- mails ------------------------------------------------------------------------------- */
 
-static void add_base64(struct buf *out, struct span text, struct arena *arena)
-{
-	struct span code = base64_encode(arena, text);
-	for (size_t at = 0; at < code.n; at += 76) {
-		buf_add(out, span_sub(code, at, at + 76));
-		buf_adds(out, "\r\n");
-	}
-	out->failed |= arena->overflowed;
-}
-
-static void write_mail(const struct queue_item *item, const struct config *config,
-		       const char *token, struct arena *arena, struct buf *out)
-{
-	char date[CLOCK_TEXT_BYTES];
-	struct span text = arena_printf(arena,
-		"%s keeps a registry of the senders of marketing mail. Somebody has filed the sender\r\n"
-		"\"%.*s\" there, with this address. If this is right, give the provider this token:\r\n\r\n"
-		"    %s\r\n\r\n"
-		"If it is not, do nothing: without the token the address is not confirmed.\r\n\r\n"
-		"%s 设有营销邮件发送方登记。有人以此地址登记了发送方 \"%.*s\"。\r\n"
-		"若属实，请将上面的令牌告知邮箱服务提供方；若非如此，无需理会。\r\n",
-		config->host, SPAN_ARG(item->sender), token, config->host, SPAN_ARG(item->sender));
-	buf_addf(out, "From: %s\r\nTo: %.*s\r\nSubject: Confirm this address for the sender %.*s\r\n"
-		      "Date: %s\r\nMessage-ID: %.*s\r\nAuto-Submitted: auto-generated\r\n"
-		      "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
-		      "Content-Transfer-Encoding: base64\r\n\r\n",
-		 config->report.from, SPAN_ARG(item->to), SPAN_ARG(item->sender),
-		 clock_rfc5322(item->created_us, date), SPAN_ARG(item->message_id));
-	add_base64(out, text, arena);
-}
-
 static int send_one(struct registry *reg, struct queue *q, const struct config *config,
 		    const struct keys *keys, struct span key, const struct registry_proof *proof,
 		    struct arena *arena)
 {
-	char token[REGISTRY_TOKEN_BYTES], id[ID_BYTES];
-	struct buf text = BUF_INIT;
-	int64_t now_us = clock_now_us();
+	char token[REGISTRY_TOKEN_BYTES];
 	int r = registry_token(reg, key, proof->kind, proof->subject, token);
 	if (r != 0)
 		return r;
-	id_make(now_us, id);
-	struct span from = span_of(config->report.from), domain = arf_domain_of(from);
-	struct queue_item item = {
-		.id = span_of(id), .sender = key, .kind = SPAN("proof"), .to = proof->subject,
-		.message_id = arena_printf(arena, "<%s.proof@%.*s>", id, SPAN_ARG(domain)),
-		.envelope = keys_envelope(keys, from, span_of(id), arena),
-		.created_us = now_us, .due_us = now_us,
+	struct letter l = {
+		.sender = key, .kind = SPAN("proof"), .to = proof->subject,
+		.subject = arena_printf(arena, "Confirm this address for the sender %.*s", SPAN_ARG(key)),
+		.text = arena_printf(arena,
+			"%s keeps a registry of the senders of marketing mail. Somebody has filed the sender\n"
+			"\"%.*s\" there, with this address. If this is right, give the provider this token:\n\n"
+			"    %s\n\n"
+			"If it is not, do nothing: without the token the address is not confirmed.\n\n"
+			"%s 设有营销邮件发送方登记。有人以此地址登记了发送方 \"%.*s\"。\n"
+			"若属实，请将上面的令牌告知邮箱服务提供方；若非如此，无需理会。\n",
+			config->host, SPAN_ARG(key), token, config->host, SPAN_ARG(key)),
 	};
-	write_mail(&item, config, token, arena, &text);
-	item.message = buf_span(&text);
-	r = text.failed || arena->overflowed ? -ENOMEM : queue_begin(q);
+	r = queue_begin(q);
 	if (r == 0)
-		r = queue_end(q, queue_put(q, &item));
-	buf_free(&text);
+		r = queue_end(q, letter_put(q, config, keys, &l, clock_now_us(), arena));
 	return r < 0 ? r : registry_asked(reg, key, proof->kind, proof->subject);
 }
 

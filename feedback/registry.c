@@ -194,11 +194,9 @@ int registry_get(struct registry *reg, struct span key, struct arena *arena,
 				       &s_r->proofs, &s_r->n_proofs);
 }
 
-int registry_list(struct registry *reg, registry_list_fn *fn, void *arg)
+static int list(struct registry *reg, struct db_query *q, registry_list_fn *fn, void *arg)
 {
 	struct arena arena;
-	struct db_query *q =
-		db_query(reg->db, "SELECT " REGISTRY_COLUMNS " FROM sender ORDER BY key");
 	int r;
 	arena_init(&arena, LIMIT_ARENA_BYTES);
 	while ((r = db_step(q)) == DB_ROW) {
@@ -211,6 +209,23 @@ int registry_list(struct registry *reg, registry_list_fn *fn, void *arg)
 	db_end(q);
 	arena_free(&arena);
 	return r;
+}
+
+int registry_list(struct registry *reg, registry_list_fn *fn, void *arg)
+{
+	return list(reg, db_query(reg->db, "SELECT " REGISTRY_COLUMNS " FROM sender ORDER BY key"), fn,
+		    arg);
+}
+
+int registry_ending(struct registry *reg, int64_t us, registry_list_fn *fn, void *arg)
+{
+	struct db_query *q = db_query(reg->db, "SELECT " REGISTRY_COLUMNS " FROM sender WHERE holds"
+					       " IS NOT NULL AND until_us > ?1 AND until_us < ?2"
+					       " AND state IN ('active', 'change-pending', 'suspended')"
+					       " ORDER BY key");
+	db_bind_int(q, 1, clock_now_us());
+	db_bind_int(q, 2, us);
+	return list(reg, q, fn, arg);
 }
 
 /* --- filing ----------------------------------------------------------------------- */

@@ -132,6 +132,9 @@ __attribute__((warn_unused_result)) int registry_get(struct registry *r, struct 
 typedef int registry_list_fn(const struct registry_sender *s, void *arg);
 __attribute__((warn_unused_result)) int registry_list(struct registry *r, registry_list_fn *fn,
 						      void *arg);
+/* Those whose enrolment holds and ends before `us`; not those that have ended. */
+__attribute__((warn_unused_result)) int registry_ending(struct registry *r, int64_t us,
+							registry_list_fn *fn, void *arg);
 
 /* Writes down that a proof was made, or (`made` false) that it cannot be: then an earlier one is
  * void. `detail` says how, or why not. */

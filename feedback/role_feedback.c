@@ -8,6 +8,7 @@
  *   collect  once a second: STATE/intake and the folders of `spool complaints`
  *   portal   requests over HTTP (portal.h)
  *   digest   every few seconds a part of the event log is read; hours and days are closed
+ *   notice   once a minute: enrolments that end, addresses that were suspended (notice.h)
  *   purge    once an hour: what nobody can ask for any more
  *
  * Queue and registry are SQLite and this process is one of several that use them (`assay
@@ -26,12 +27,14 @@
 #include "feedback/deliver.h"
 #include "feedback/digest.h"
 #include "feedback/exit_code.h"
+#include "feedback/notice.h"
 #include "feedback/portal.h"
 #include "feedback/role.h"
 
 #define TICK_US (US_PER_S / 2)
 #define COLLECT_US US_PER_S
 #define DIGEST_US (5 * US_PER_S)
+#define NOTICE_US (60 * US_PER_S)
 #define PURGE_US (3600 * US_PER_S)
 
 /* Work under way goes on at the end for so long; the supervisor kills after ROLE_STOP_US. */
@@ -46,7 +49,7 @@ struct feedback {
 	int lock, http; /* descriptors */
 	int http_trouble;
 	int64_t version; /* of the queue when it was looked at */
-	int64_t next_due_us, next_collect_us, next_digest_us, next_purge_us;
+	int64_t next_due_us, next_collect_us, next_digest_us, next_notice_us, next_purge_us;
 	int trouble; /* the last one that was told */
 	uint64_t collected, spooled, digests;
 };
@@ -163,6 +166,18 @@ static int digest(struct feedback *f, int64_t now_us)
 	return r;
 }
 
+static int notice(struct feedback *f, int64_t now_us)
+{
+	unsigned made = 0;
+	if (now_us < f->next_notice_us)
+		return 0;
+	int r = notice_work(&f->desk, now_us, &made);
+	f->next_notice_us = now_us + NOTICE_US;
+	if (made)
+		f->next_due_us = 0;
+	return r;
+}
+
 static int purge(struct feedback *f, int64_t now_us)
 {
 	if (now_us < f->next_purge_us)
@@ -178,7 +193,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	int results[] = {deliver(f, now_us), collect(f, now_us), digest(f, now_us),
-			 purge(f, now_us)};
+			 notice(f, now_us), purge(f, now_us)};
 	int r = 0;
 	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]) && r == 0; i++)
 		r = results[i];

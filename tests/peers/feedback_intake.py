@@ -16,6 +16,7 @@ import json
 import os
 import quopri
 import re
+import sqlite3
 import sys
 import time
 import urllib.parse
@@ -370,6 +371,56 @@ def bounces():
     place.close()
 
 
+def notices():
+    """Ends of enrolments and suspended addresses are told once each, whoever comes by how often."""
+    def org(address):
+        return '\torg { name "Brand" email "%s" }\n' % address
+
+    filing = ("sender brand {\n" + org("ops@brand.example") + "\tdkim brand.example\n"
+              "\tfeedback fbl@brand.example { complaint }\n}\n"
+              "sender silent {\n" + org("fbl@silent.example") + "\tdkim silent.example\n"
+              "\tfeedback fbl@silent.example { complaint language zh }\n}\n")
+    place = desk(filing=filing)
+
+    def told():
+        for _ in range(3):
+            place.run("queue", "run")
+        return [(str(m["To"]), str(m["Subject"])[:30]) for m in place.parsed()
+                if ".notice@" in m["Message-ID"]]
+
+    def ends_in(days, key="brand"):
+        registry = sqlite3.connect(place.state + "/registry.sqlite")
+        with registry:
+            registry.execute("UPDATE sender SET until_us = ?1, due_us = ?1 WHERE key = ?2",
+                             (int((time.time() + days * 86400) * 1e6), key))
+        registry.close()
+
+    check("a year before its end: nothing is told", told() == [], told())
+    for days, want in ((31, 0), (29, 1), (29.5, 2), (13, 3), (2, 4)):
+        ends_in(days)
+        got = told()
+        check("%s days before the end: %d told, once each" % (days, want), len(got) == want and
+              all(t[0] == "ops@brand.example" for t in got), got)
+    text = [m for m in place.parsed() if ".notice@" in m["Message-ID"]][-1].get_body().get_content()
+    check("in words, with the day", time.strftime("%Y-%m-%d", time.gmtime(time.time() + 2 * 86400)) in
+          text and "到期" in text, text)
+    ends_in(-1)
+    check("after its end: nothing more", len(told()) == 4, told())
+    ends_in(300)
+    queue = sqlite3.connect(place.state + "/queue.sqlite")
+    with queue:
+        for key in ("brand", "silent"):
+            queue.execute("INSERT INTO address (sender, address, since_us, why) VALUES (?, ?, 1, "
+                          "'5 of 5 reports came back')", (key, "fbl@%s.example" % key))
+    queue.close()
+    got = told()
+    check("a suspended address is told to the contact, and never to itself",
+          [t[0] for t in got[4:]] == ["ops@brand.example"], got)
+    books = json.loads(place.run("report", "brand", "--json").stdout or b"{}")
+    check("notices count as no reports", books.get("reports", 0) == 0, books)
+    place.close()
+
+
 def caps():
     place = desk(report="cap 3")
     for _ in range(5):
@@ -552,7 +603,7 @@ def help_reply():
 
 
 if __name__ == "__main__":
-    for part in (brand_and_provider, gate, leaks, mass_moves, bounces, caps, digests, loops, spool,
+    for part in (brand_and_provider, gate, leaks, mass_moves, bounces, notices, caps, digests, loops, spool,
                  mailbox_events, help_reply):
         part()
     print("%d failed" % len(failures))
