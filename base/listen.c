@@ -20,58 +20,68 @@ static int make_socket(int family)
 	return fd < 0 ? -errno : fd;
 }
 
-/* A socket file that nobody serves is in the way of bind(2). */
-static int clear_path(const struct sockaddr_un *address)
+static int unix_address(const char *path, struct sockaddr_un *address)
 {
+	*address = (struct sockaddr_un){.sun_family = AF_UNIX};
+	if (strlen(path) >= sizeof(address->sun_path))
+		return -ENAMETOOLONG;
+	strcpy(address->sun_path, path);
+	return 0;
+}
+
+int listen_clear(const char *path)
+{
+	struct sockaddr_un address;
 	struct stat st;
-	if (lstat(address->sun_path, &st) < 0)
+	int r = unix_address(path, &address);
+	if (r < 0)
+		return r;
+	const char *slash = strrchr(path, '/');
+	if (slash && slash != path) {
+		char folder[sizeof(address.sun_path)];
+		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
+		if ((r = file_make_folder(folder, 0755)) < 0)
+			return r;
+	}
+	if (lstat(path, &st) < 0)
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode))
 		return -EEXIST;
 	int fd = make_socket(AF_UNIX);
 	if (fd < 0)
 		return fd;
-	int r = connect(fd, (const struct sockaddr *)address, sizeof(*address)) == 0 ||
-				errno == EAGAIN
-			? -EADDRINUSE
-			: 0;
+	bool lives = connect(fd, (const struct sockaddr *)&address, sizeof(address)) == 0 ||
+		     errno == EAGAIN;
 	close(fd);
-	if (r == 0 && unlink(address->sun_path) < 0 && errno != ENOENT)
-		r = -errno;
-	return r;
+	if (lives)
+		return -EADDRINUSE;
+	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-static int set_group(const char *path, const char *name)
+int listen_give_rights(const struct config_listener *l, const char *path)
 {
 	errno = 0;
-	const struct group *group = getgrnam(name);
-	if (!group)
+	const struct group *group = l->group ? getgrnam(l->group) : NULL;
+	if (l->group && !group)
 		return errno ? -errno : -ESRCH;
-	return chown(path, (uid_t)-1, group->gr_gid) < 0 ? -errno : 0;
+	if (group && chown(path, (uid_t)-1, group->gr_gid) < 0)
+		return -errno;
+	return chmod(path, l->mode) < 0 ? -errno : 0;
 }
 
 static int open_unix(const struct config_listener *l, const char *path)
 {
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	if (strlen(path) >= sizeof(address.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(address.sun_path, path);
-	const char *slash = strrchr(path, '/');
-	if (slash && slash != path) {
-		char folder[sizeof(address.sun_path)];
-		snprintf(folder, sizeof(folder), "%.*s", (int)(slash - path), path);
-		int made = file_make_folder(folder, 0755);
-		if (made < 0)
-			return made;
-	}
-	int r = clear_path(&address), fd = r < 0 ? r : make_socket(AF_UNIX);
+	struct sockaddr_un address;
+	int r = unix_address(path, &address);
+	if (r == 0)
+		r = listen_clear(path);
+	int fd = r < 0 ? r : make_socket(AF_UNIX);
 	if (fd < 0)
 		return fd;
-	/* Nobody connects before the mode is right: connecting needs listen(2). */
-	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    chmod(path, l->mode) < 0)
+	/* Nobody connects before the rights are: connecting needs listen(2). */
+	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		r = -errno;
-	else if (!l->group || (r = set_group(path, l->group)) == 0)
+	else if ((r = listen_give_rights(l, path)) == 0)
 		r = listen(fd, BACKLOG) < 0 ? -errno : 0;
 	if (r < 0)
 		close(fd);

@@ -17,7 +17,6 @@
 #include "capture/milter.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <libmilter/mfapi.h>
 #include <libmilter/mfdef.h>
 #include <netdb.h>
@@ -33,8 +32,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/file.h"
 #include "base/limits.h"
+#include "base/listen.h"
 #include "base/log.h"
 #include "capture/milter_session.h"
 
@@ -438,65 +437,21 @@ static bool listen_words(const char *address, char *out, size_t n)
 	return snprintf(out, n, "inet:%s@%.*s", colon + 1, (int)(colon - address), address) < (int)n;
 }
 
-/* Removes the socket of a process that died; one that lives answers. */
-static int clear_place(const char *path)
-{
-	struct sockaddr_un sun = {.sun_family = AF_UNIX};
-	struct stat st;
-	if (strlen(path) >= sizeof(sun.sun_path))
-		return -ENAMETOOLONG;
-	strcpy(sun.sun_path, path);
-	char folder[sizeof(sun.sun_path)];
-	strcpy(folder, path);
-	char *slash = strrchr(folder, '/');
-	if (slash && slash > folder) {
-		*slash = '\0';
-		int r = file_make_folder(folder, 0755);
-		if (r < 0)
-			return r;
-	}
-	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : -errno;
-	if (!S_ISSOCK(st.st_mode))
-		return -EEXIST;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	bool lives = connect(fd, (struct sockaddr *)&sun, sizeof(sun)) == 0 || errno == EAGAIN;
-	close(fd);
-	if (lives)
-		return -EADDRINUSE;
-	return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
-}
-
-/* Nobody may connect before the socket has its group and mode. */
-static int give_rights(const struct config_listener *l, const char *path)
-{
-	struct group *group = l->group ? getgrnam(l->group) : NULL;
-	if (l->group && !group) {
-		log_error("milter.open", "group=%s error=unknown", l->group);
-		return -EINVAL;
-	}
-	if (group && chown(path, (uid_t)-1, group->gr_gid) < 0)
-		return -errno;
-	return chmod(path, l->mode) < 0 ? -errno : 0;
-}
-
 static int open_socket(const struct config_listener *l)
 {
 	char words[300];
 	bool is_unix = strncmp(l->address, "unix:", 5) == 0;
-	int r = is_unix ? clear_place(l->address + 5) : 0;
+	int r = is_unix ? listen_clear(l->address + 5) : 0;
 	if (r < 0)
 		return r;
 	if (!listen_words(l->address, words, sizeof(words)) || smfi_setconn(words) != MI_SUCCESS ||
 	    smfi_setbacklog(LIMIT_MILTER_BACKLOG) != MI_SUCCESS)
 		return -EINVAL;
-	mode_t before = umask(0777);
+	mode_t before = umask(0777); /* nobody connects before the rights are */
 	errno = 0;
 	r = smfi_opensocket(false) == MI_SUCCESS ? 0 : -(errno ? errno : EADDRNOTAVAIL);
 	umask(before);
-	return r == 0 && is_unix ? give_rights(l, l->address + 5) : r;
+	return r == 0 && is_unix ? listen_give_rights(l, l->address + 5) : r;
 }
 
 int milter_open(const struct config *config, const struct milter_hooks *hooks)

@@ -4,13 +4,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include <event2/event.h>
 
@@ -19,105 +15,9 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "base/unix_socket.h"
 #include "capture/txn_pack.h"
 #include "feedback/journal.h"
-#include "feedback/judge_private.h"
-
-/* Between two looks whether a worker listens again. */
-#define CONNECT_US 50000
-/* Records read before other events of the loop have their turn. */
-#define READ_BURST 64
-
-struct link;
-
-/* A transaction that waits. While it is asked, `link` holds it; else it stands in the queue. */
-struct ask {
-	struct ask *next, *prev; /* in the queue or in its link's list */
-	struct judge *judge;
-	struct link *link;
-	uint64_t serial;
-	int fd;        /* the packed transaction; -1: `t` could not be packed */
-	struct txn *t; /* NULL: packed */
-	unsigned deaths;
-	struct event *timer;
-	int64_t deadline_us;
-	judge_decide_fn *decide;
-	judge_done_fn *done;
-	void *arg;
-	char id[ID_BYTES];
-	bool writing;       /* the event waits for the log */
-	struct judgement v; /* what done() is given */
-	struct buf texts;   /* behind v */
-};
-
-struct list {
-	struct ask head; /* a ring */
-	size_t n;
-};
-
-/* One connection to a worker. */
-struct link {
-	struct judge *judge;
-	struct link *next;
-	unsigned slot;
-	int fd;
-	struct event *readable;
-	const struct judge_page *page; /* NULL until HELLO */
-	bool leaving;                  /* BYE came: answers only */
-	struct list asked;
-};
-
-struct judge {
-	struct event_base *loop;
-	const struct config *config;
-	int folder; /* STATE/run */
-	struct journal *journal;
-	unsigned n_slots;
-	struct link *slots[JUDGE_SLOTS_MAX]; /* where to ask; NULL: connect */
-	struct link *links;                  /* those that leave too */
-	struct event *connect, *wake;
-	struct list queue, writing; /* not asked; answered, waiting for the log */
-	uint64_t next_serial;
-	struct buf record;
-	/* from any thread */
-	pthread_mutex_t mutex;
-	struct list inbox;
-	int wake_fd;
-	_Atomic size_t waiting;
-	bool draining;
-	struct {
-		uint64_t submitted, judged, retried, aside, deadline, other, late;
-	} count;
-};
-
-static void ring_init(struct list *l)
-{
-	l->head.next = l->head.prev = &l->head;
-	l->n = 0;
-}
-
-static void ring_add(struct list *l, struct ask *a, bool first)
-{
-	struct ask *at = first ? l->head.next : &l->head; /* in front of it */
-	a->next = at;
-	a->prev = at->prev;
-	at->prev->next = a;
-	at->prev = a;
-	l->n++;
-}
-
-static struct ask *ring_first(struct list *l)
-{
-	return l->n ? l->head.next : NULL;
-}
-
-static void ring_remove(struct list *l, struct ask *a)
-{
-	a->prev->next = a->next;
-	a->next->prev = a->prev;
-	l->n--;
-}
+#include "feedback/judge_link.h"
 
 const char *judge_slot_name(unsigned slot, char out[JUDGE_NAME_BYTES])
 {
@@ -176,7 +76,7 @@ static void on_written(void *arg)
 
 /* The last step of each: asks for our answer, writes the event, and done() when it is written, or
  * at once where the time is over. */
-static void conclude(struct ask *a, struct span event, bool wait)
+void judge_conclude(struct ask *a, struct span event, bool wait)
 {
 	struct judge *j = a->judge;
 	struct buf line = BUF_INIT;
@@ -193,7 +93,7 @@ static void conclude(struct ask *a, struct span event, bool wait)
 	buf_free(&line);
 }
 
-static void give_up(struct ask *a, const char *why, bool wait)
+void judge_give_up(struct ask *a, const char *why, bool wait)
 {
 	struct buf line = BUF_INIT;
 	struct txn *t = a->t;
@@ -211,7 +111,7 @@ static void give_up(struct ask *a, const char *why, bool wait)
 		buf_reset(&line);
 		wait = false;
 	}
-	conclude(a, line.failed ? SPAN_NONE : buf_span(&line), wait);
+	judge_conclude(a, line.failed ? SPAN_NONE : buf_span(&line), wait);
 	buf_free(&line);
 	txn_free(t);
 }
@@ -230,13 +130,13 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 	ring_remove(a->link ? &a->link->asked : &j->queue, a);
 	a->link = NULL;
 	j->count.deadline++;
-	give_up(a, "deadline", false);
+	judge_give_up(a, "deadline", false);
 }
 
 /* --- aside ------------------------------------------------------------------------------- */
 
 /* STATE/aside/ID.eml has the octets, ID.json the envelope and the reason. */
-static void set_aside(struct ask *a)
+void judge_set_aside(struct ask *a)
 {
 	struct judge *j = a->judge;
 	char path[PATH_MAX];
@@ -267,239 +167,6 @@ static void set_aside(struct ask *a)
 		  r < 0 ? " why=" : "", r < 0 ? strerror(-r) : "");
 }
 
-/* --- asking ------------------------------------------------------------------------------ */
-
-static void on_link(evutil_socket_t fd, short what, void *arg);
-
-static void link_free(struct link *l)
-{
-	struct judge *j = l->judge;
-	struct link **at = &j->links;
-	while (*at != l)
-		at = &(*at)->next;
-	*at = l->next;
-	if (j->slots[l->slot] == l)
-		j->slots[l->slot] = NULL;
-	event_free(l->readable);
-	if (l->page)
-		munmap((void *)l->page, sizeof(*l->page));
-	close(l->fd);
-	free(l);
-}
-
-static int link_open(struct judge *j, unsigned slot)
-{
-	char name[JUDGE_NAME_BYTES];
-	int fd = unix_connect(j->folder, judge_slot_name(slot, name), SOCK_SEQPACKET);
-	if (fd < 0)
-		return fd;
-	struct link *l = calloc(1, sizeof(*l));
-	struct event *readable = l ? event_new(j->loop, fd, EV_READ | EV_PERSIST, on_link, l) : NULL;
-	if (!readable || event_add(readable, NULL) < 0) {
-		if (readable)
-			event_free(readable);
-		free(l);
-		close(fd);
-		return -ENOMEM;
-	}
-	*l = (struct link){.judge = j, .next = j->links, .slot = slot, .fd = fd,
-			   .readable = readable};
-	ring_init(&l->asked);
-	j->links = j->slots[slot] = l;
-	return 0;
-}
-
-/* A link whose worker has room; the one with the least to do. */
-static struct link *link_choose(struct judge *j)
-{
-	struct link *best = NULL;
-	for (unsigned i = 0; i < j->n_slots; i++) {
-		struct link *l = j->slots[i];
-		if (l && l->page && l->asked.n < LIMIT_WORKER_MESSAGES &&
-		    (!best || l->asked.n < best->asked.n))
-			best = l;
-	}
-	return best;
-}
-
-static void pump(struct judge *j)
-{
-	struct ask *a;
-	struct link *l;
-	while ((a = ring_first(&j->queue)) && (l = link_choose(j))) {
-		struct judge_ask record = {JUDGE_ASK, a->deaths > 0, a->serial};
-		int r = unix_send(l->fd, (struct span){(const char *)&record, sizeof(record)}, a->fd);
-		if (r == -EAGAIN || r == -ETOOMANYREFS || r == -ENOBUFS) {
-			/* an answer makes room; without one under way there is none to wait for */
-			if (!event_pending(j->connect, EV_TIMEOUT, NULL))
-				event_add(j->connect, &(struct timeval){.tv_usec = CONNECT_US});
-			return;
-		}
-		if (r < 0) { /* the worker is gone; reading tells the rest */
-			j->slots[l->slot] = NULL;
-			event_active(l->readable, EV_READ, 0);
-			continue;
-		}
-		ring_remove(&j->queue, a);
-		a->link = l;
-		ring_add(&l->asked, a, false);
-	}
-}
-
-static void connect_slots(struct judge *j)
-{
-	bool missing = false;
-	for (unsigned i = 0; i < j->n_slots; i++)
-		if (!j->slots[i])
-			missing |= link_open(j, i) < 0;
-	if (missing)
-		event_add(j->connect, &(struct timeval){.tv_usec = CONNECT_US});
-}
-
-static void on_connect(evutil_socket_t fd, short what, void *arg)
-{
-	(void)fd;
-	(void)what;
-	connect_slots(arg);
-	pump(arg);
-}
-
-/* The worker has died. What it worked on is to blame, the rest is asked again elsewhere. */
-static void link_died(struct link *l)
-{
-	struct judge *j = l->judge;
-	uint64_t culprit = l->page ? l->page->working_on : 0;
-	struct ask *a;
-	while ((a = ring_first(&l->asked))) {
-		ring_remove(&l->asked, a);
-		a->link = NULL;
-		j->count.retried++;
-		if (a->serial == culprit && ++a->deaths == 2) {
-			set_aside(a);
-			give_up(a, "worker", true);
-		} else {
-			/* the suspect goes behind the others, so that it takes none with it again */
-			ring_add(&j->queue, a, a->serial != culprit);
-		}
-	}
-	link_free(l);
-	connect_slots(j);
-	pump(j);
-}
-
-/* --- answers ----------------------------------------------------------------------------- */
-
-static struct ask *find(struct link *l, uint64_t serial)
-{
-	/* answers come nearly in the order of the questions */
-	for (struct ask *a = l->asked.head.next; a != &l->asked.head; a = a->next)
-		if (a->serial == serial)
-			return a;
-	return NULL;
-}
-
-/* The texts of an answer, out of the record or the file beside it. */
-static bool take_texts(const struct judge_answer *head, struct span record, int beside,
-		       struct buf *room, struct span texts[JUDGE_TEXTS])
-{
-	size_t n = 0;
-	for (size_t i = 0; i < JUDGE_TEXTS; i++)
-		n += head->lengths[i];
-	if (n > LIMIT_EVENT_BYTES + JUDGE_RECORD_BYTES)
-		return false;
-	if (head->beside) {
-		struct span whole;
-		if (beside < 0 || lseek(beside, 0, SEEK_SET) < 0 ||
-		    file_read_fd(beside, n, &whole) < 0)
-			return false;
-		buf_add(room, whole);
-		free((void *)whole.p);
-	} else {
-		buf_add(room, span_sub(record, sizeof(*head), record.n));
-	}
-	if (room->failed || room->n != n)
-		return false;
-	struct span rest = buf_span(room);
-	for (size_t i = 0; i < JUDGE_TEXTS; i++) {
-		texts[i] = span_sub(rest, 0, head->lengths[i]);
-		rest = span_sub(rest, head->lengths[i], rest.n);
-	}
-	return true;
-}
-
-static void on_answer(struct link *l, struct span record, int beside)
-{
-	struct judge *j = l->judge;
-	struct judge_answer head;
-	if (record.n < sizeof(head))
-		return;
-	memcpy(&head, record.p, sizeof(head));
-	struct ask *a = find(l, head.serial);
-	if (!a) {
-		j->count.late++;
-		return;
-	}
-	ring_remove(&l->asked, a);
-	a->link = NULL;
-	struct span texts[JUDGE_TEXTS];
-	if (head.failed || !take_texts(&head, record, beside, &a->texts, texts)) {
-		j->count.other++;
-		give_up(a, "memory", true);
-		return;
-	}
-	j->count.judged++;
-	a->v = (struct judgement){
-		.judged = true, .score = head.score, .compliance = head.compliance,
-		.action = head.action <= ACTION_REJECT ? (enum action)head.action : ACTION_ACCEPT,
-		.auth_results = texts[TEXT_AUTH_RESULTS], .tell = texts[TEXT_TELL],
-		.sender = texts[TEXT_SENDER], .dkim = texts[TEXT_DKIM],
-	};
-	conclude(a, texts[TEXT_EVENT], true);
-}
-
-static void on_hello(struct link *l, int page)
-{
-	void *p = page < 0 ? MAP_FAILED
-			   : mmap(NULL, sizeof(*l->page), PROT_READ, MAP_SHARED, page, 0);
-	if (p != MAP_FAILED && !l->page)
-		l->page = p;
-}
-
-static void on_link(evutil_socket_t fd, short what, void *arg)
-{
-	struct link *l = arg;
-	struct judge *j = l->judge;
-	(void)what;
-	for (int i = 0; i < READ_BURST; i++) {
-		int passed, n = unix_receive(fd, j->record.p, JUDGE_RECORD_BYTES, &passed);
-		uint32_t kind = 0;
-		if (n == -EAGAIN)
-			break;
-		if (n == -EMSGSIZE)
-			continue;
-		if (n <= 0) {
-			link_died(l);
-			return;
-		}
-		if (n >= (int)sizeof(kind))
-			memcpy(&kind, j->record.p, sizeof(kind));
-		if (kind == JUDGE_HELLO) {
-			on_hello(l, passed);
-		} else if (kind == JUDGE_ANSWER) {
-			on_answer(l, (struct span){j->record.p, (size_t)n}, passed);
-		} else if (kind == JUDGE_BYE && !l->leaving) {
-			l->leaving = true;
-			shutdown(fd, SHUT_WR);
-			if (j->slots[l->slot] == l)
-				j->slots[l->slot] = NULL;
-			connect_slots(j);
-		}
-		if (passed >= 0)
-			close(passed);
-	}
-	pump(j);
-}
-
 /* --- from any thread --------------------------------------------------------------------- */
 
 static void queue_ask(struct judge *j, struct ask *a)
@@ -516,7 +183,7 @@ static void queue_ask(struct judge *j, struct ask *a)
 						  .tv_usec = left % US_PER_S}) < 0) {
 		ring_remove(&j->queue, a);
 		j->count.other++;
-		give_up(a, a->t ? "overload" : "memory", true);
+		judge_give_up(a, a->t ? "overload" : "memory", true);
 	}
 }
 
@@ -537,7 +204,7 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 			break;
 		queue_ask(j, a);
 	}
-	pump(j);
+	judge_pump(j);
 }
 
 void judge_submit(struct judge *j, struct txn *t, int64_t deadline_us, judge_decide_fn *decide,
@@ -608,17 +275,17 @@ int judge_open(struct judge **j_r, const struct config *config, struct event_bas
 	if (r == 0 && (j->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
 		r = -errno;
 	if (r == 0) {
-		j->connect = event_new(loop, -1, 0, on_connect, j);
 		j->wake = event_new(loop, j->wake_fd, EV_READ | EV_PERSIST, on_wake, j);
-		if (!j->connect || !j->wake || event_add(j->wake, NULL) < 0 ||
+		if (!j->wake || event_add(j->wake, NULL) < 0 ||
 		    !buf_reserve(&j->record, JUDGE_RECORD_BYTES))
 			r = -ENOMEM;
 	}
+	if (r == 0)
+		r = judge_connect(j);
 	if (r < 0) {
 		judge_close(j);
 		return r;
 	}
-	connect_slots(j);
 	*j_r = j;
 	return 0;
 }
@@ -629,7 +296,7 @@ static void close_list(struct list *l)
 	while ((a = ring_first(l))) {
 		ring_remove(l, a);
 		a->link = NULL;
-		give_up(a, "stopped", false);
+		judge_give_up(a, "stopped", false);
 	}
 }
 
@@ -642,7 +309,7 @@ void judge_close(struct judge *j)
 	close_list(&j->queue);
 	while (j->links) {
 		close_list(&j->links->asked);
-		link_free(j->links);
+		judge_link_free(j->links);
 	}
 	struct ask *a;
 	while ((a = ring_first(&j->writing))) {
