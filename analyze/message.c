@@ -93,6 +93,11 @@ static struct span meta_charset(struct span html)
 	return SPAN_NONE;
 }
 
+/* A base64 body one octet in so many of which is foreign to base64 is none: a gateway on the way
+ * decoded it and left the field, and mail that was never encoded claims to be. What is damaged on
+ * the way has far fewer. Such a body is read as it stands. */
+#define FOREIGN_SHARE 8
+
 /* The octets behind the transfer encoding, at most `room` of them. */
 static struct span decode_transfer(struct builder *b, struct part *part, size_t room)
 {
@@ -115,6 +120,11 @@ static struct span decode_transfer(struct builder *b, struct part *part, size_t 
 		: qp_decode(body, p, need < room ? need : room);
 	if (r.cut)
 		part->flags |= PART_CUT;
+	if (base64 && r.foreign > body.n / FOREIGN_SHARE) {
+		message_fault(m, FAULT_BAD_BASE64, part->offset + r.bad, 1);
+		part->flags |= body.n > room ? PART_CUT : 0;
+		return span_sub(body, 0, room);
+	}
 	if (r.bad != SIZE_MAX)
 		message_fault(m, base64 ? FAULT_BAD_BASE64 : FAULT_BAD_QP, part->offset + r.bad, 1);
 	return (struct span){p, r.n};

@@ -60,6 +60,7 @@ struct transfer_result base64_text_decode(struct base64_state *state, struct spa
 		if (v == B64_FOREIGN) {
 			if (r.bad == SIZE_MAX)
 				r.bad = i;
+			r.foreign++;
 			continue;
 		}
 		if (at == end) {

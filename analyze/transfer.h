@@ -11,6 +11,7 @@
 struct transfer_result {
 	size_t n;     /* octets written */
 	size_t bad;   /* position of the first octet against the encoding; SIZE_MAX: none */
+	size_t foreign; /* how many such octets, where the encoding skips them (base64) */
 	bool cut;     /* `room` was too small */
 };
 

@@ -300,6 +300,30 @@ static void test_fault_evidence(void **state)
 	expect("cc", fact->evidence.next->next->next->text, "bad-cc: Cc:");
 }
 
+/* What was decoded on the way and still says base64 is read as it stands; what the way damaged is
+ * decoded around the damage. */
+static void test_not_base64(void **state)
+{
+	static const struct {
+		const char *body, *want;
+	} rows[] = {
+		{"\xe7\x89\xb9\xe4\xbb\xb7 50%, www.example.com", "特价 50%, www.example.com"},
+		{"<p>Sale: 50% off!</p> <a href=\"#\">Go</a>", "<p>Sale: 50% off!</p> <a href=\"#\">Go</a>"},
+		{"54m55Lu3!IDUwJSBvZmY=", "特价 50% off"},
+		{"54m55Lu3IDUwJSBvZmY=", "特价 50% off"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct message m;
+		char octets[512];
+		snprintf(octets, sizeof(octets), "%s%s",
+			 TEXT("text/plain; charset=utf-8", "base64"), rows[i].body);
+		assert_int_equal(message_parse(&m, &arena, span_of(octets)), 0);
+		assert_int_equal(m.n_parts, 1);
+		expect(rows[i].body, m.parts[0].text, rows[i].want);
+	}
+}
+
 static void test_parts(void **state)
 {
 	static const char octets[] = GOOD_HEADER
@@ -464,6 +488,7 @@ int main(void)
 		cmocka_unit_test(test_nul_in_domain),
 		cmocka_unit_test(test_param),   cmocka_unit_test(test_charset),
 		cmocka_unit_test(test_faults),  cmocka_unit_test(test_parts),
+		cmocka_unit_test(test_not_base64),
 		cmocka_unit_test(test_fault_evidence),
 		cmocka_unit_test(test_text_limit),
 		cmocka_unit_test(test_hostile), cmocka_unit_test(test_real),
