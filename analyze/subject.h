@@ -6,20 +6,23 @@
  * where tf counts it in the body of n n-grams and p is its share in the background; the mean,
  * less the mean that a cohort of other subjects gets from the same body), the coverage of the
  * subject's terms weighted by their rarity - by the body, its first lines, the HTML title, the
- * links, the names of sender and recipient -, pairs of words, numbers, and topics. A logistic
- * model, one for each kind of script, weighs these measures; it is trained on swapped subjects.
+ * links, the names of sender and recipient -, pairs of words, numbers, and the odds of each term:
+ * how often the own body has it ("invoice" nearly always, "important" seldom), against the chance
+ * that a body of this length has it anyway. A logistic model, one for each kind of script, weighs
+ * these measures; it is trained on swapped subjects.
  * Letters make 4-grams across blanks and whole words, ideographs 1- to 3-grams; terms are the
  * first letters of words and pairs of ideographs.
  *
  * The file: struct subject_table_head, SUBJECT_BUCKETS bytes of quantised log p of n-grams,
- * SUBJECT_TERM_BUCKETS bytes of quantised rarity of terms, then for each subject of the cohort
- * its n-gram hashes.
+ * SUBJECT_TERM_BUCKETS bytes of quantised rarity of terms, as many of how often subjects with the
+ * term had it in their body (high nibble) or not (low nibble), then for each subject of the
+ * cohort its n-gram hashes.
  */
 #pragma once
 
 #include "analyze/content_parts.h"
 
-#define SUBJECT_MAGIC 0x324e5347u /* "GSN2" */
+#define SUBJECT_MAGIC 0x334e5347u /* "GSN3" */
 #define SUBJECT_BUCKETS (1u << 18)
 #define SUBJECT_TERM_BUCKETS (1u << 16)
 #define SUBJECT_COHORT 48
@@ -38,13 +41,22 @@ enum subject_measure {
 	SUBJECT_COVERED_SQUARE, SUBJECT_RAREST_COVERED, SUBJECT_RAREST_MISSED, SUBJECT_SUM_COVERED,
 	SUBJECT_SUM_MISSED, SUBJECT_LENGTH, SUBJECT_BODY_LENGTH, SUBJECT_NUMBERS_COVERED,
 	SUBJECT_NUMBERS_MISSED, SUBJECT_SCRIPTS_DIFFER, SUBJECT_MODEL_AND_LENGTH,
-	SUBJECT_COVERED_AND_LENGTH, SUBJECT_COVERED_TITLE_MISSED, SUBJECT_MEASURES
+	SUBJECT_COVERED_AND_LENGTH, SUBJECT_COVERED_TITLE_MISSED, SUBJECT_ODDS,
+	SUBJECT_ODDS_MEAN, SUBJECT_ODDS_ROOT, SUBJECT_ODDS_FOR, SUBJECT_ODDS_AGAINST,
+	SUBJECT_ODDS_MOST, SUBJECT_ODDS_LEAST, SUBJECT_MEASURES
 };
+
+/* Steps of the chance that a body has a term. */
+#define SUBJECT_CHANCES 13
 
 struct subject_table_head {
 	uint32_t magic, buckets, term_buckets, cohort, cohort_grams, measures;
 	float mu;
 	float weight[2][SUBJECT_MEASURES]; /* of subjects in letters, in ideographs */
+	float mean_terms;		   /* of a body */
+	/* For each step of chance, in letters and in ideographs: how often a subject's own body
+	 * has the term, how often another's. */
+	float own[2][SUBJECT_CHANCES], other[2][SUBJECT_CHANCES];
 	uint32_t cohort_n[SUBJECT_COHORT];
 };
 
@@ -61,6 +73,8 @@ bool subject_next_term(struct span folded, size_t *at, struct subject_gram *term
 		       struct span *text_r);
 /* Terms of folded text. Returns how many. */
 size_t subject_terms(struct span folded, struct subject_gram *out, size_t max);
+/* The step of the chance that a body of so many terms has a term of that rarity (in octets). */
+size_t subject_chance(double rarity, double terms, double mean_terms);
 /* The subject without Re:, [list], AD marks and their like, folded. */
 struct span subject_bare(struct arena *a, struct span subject);
 

@@ -171,6 +171,20 @@ size_t subject_terms(struct span s, struct subject_gram *out, size_t max)
 	return n;
 }
 
+size_t subject_chance(double rarity, double terms, double mean_terms)
+{
+	/* logarithms of the upper ends; the last step has none */
+	static const double ends[SUBJECT_CHANCES - 1] = {-7,   -6,   -5,   -4.3, -3.6, -3,
+							 -2.4, -1.8, -1.2, -0.7, -0.35, -0.1};
+	double share = exp(-rarity);
+	double rate = -log(1 - (share < 0.98 ? share : 0.98)) * terms / mean_terms;
+	double chance = log(1 - exp(-rate) + 1e-9);
+	size_t i = 0;
+	while (i < SUBJECT_CHANCES - 1 && chance > ends[i])
+		i++;
+	return i;
+}
+
 /* --- what is wanted ---------------------------------------------------------------- */
 
 /* Open addressing, a power of two with room. */
@@ -214,7 +228,7 @@ static const struct subject_table_head *table_head(struct span t)
 	const struct subject_table_head *head =
 		(const struct subject_table_head *)(const void *)t.p;
 	size_t grams = (size_t)SUBJECT_COHORT * SUBJECT_COHORT_GRAMS;
-	if (t.n != sizeof(*head) + SUBJECT_BUCKETS + SUBJECT_TERM_BUCKETS +
+	if (t.n != sizeof(*head) + SUBJECT_BUCKETS + 2 * SUBJECT_TERM_BUCKETS +
 			   grams * sizeof(uint32_t) ||
 	    head->magic != SUBJECT_MAGIC || head->buckets != SUBJECT_BUCKETS ||
 	    head->measures != SUBJECT_MEASURES)
@@ -243,7 +257,7 @@ static void cohort_make(const struct subject_table_head *head, const uint32_t *g
 
 struct judge {
 	const struct subject_table_head *head;
-	const uint8_t *logs, *rarity;
+	const uint8_t *logs, *rarity, *kept;
 	const uint32_t *cohort;
 	struct wanted *w;
 	struct subject_gram *text; /* scratch for n-grams and terms of a body */
@@ -340,15 +354,15 @@ static uint32_t pair_hash(uint32_t a, uint32_t b)
 	return mix(((uint64_t)a << 32 | b) * 0x9e3779b97f4a7c15u) ^ 0x5bd1e995u;
 }
 
-/* A pair can be one of the subject's only where both its terms are. */
-static void mark(struct places *p, struct span text, unsigned bit)
+/* A pair can be one of the subject's only where both its terms are. Returns the text's terms. */
+static size_t mark(struct places *p, struct span text, unsigned bit)
 {
 	struct subject_gram term;
 	struct span word;
-	size_t at = 0;
+	size_t at = 0, n = 0;
 	uint32_t last = 0;
 	bool after = false;
-	while (subject_next_term(text, &at, &term, &word)) {
+	for (; subject_next_term(text, &at, &term, &word); n++) {
 		size_t slot = place_slot(p, term.hash);
 		bool wanted = p->used[slot];
 		if (wanted)
@@ -361,6 +375,51 @@ static void mark(struct places *p, struct span text, unsigned bit)
 		after = wanted;
 		last = term.hash;
 	}
+	return n;
+}
+
+/* So many observations of a term weigh as much as what is known of all terms. */
+#define PRIOR 3
+
+/* log(P(body has the term or not | own) / P(... | another's)). */
+static double term_odds(const struct judge *j, const struct subject_gram *term, double rarity,
+			size_t body_terms, bool in_body)
+{
+	const struct subject_table_head *head = j->head;
+	size_t step = subject_chance(rarity, (double)body_terms, (double)head->mean_terms);
+	unsigned seen = j->kept[term->hash % SUBJECT_TERM_BUCKETS], hits = seen >> 4;
+	double other = (double)head->other[term->wide][step];
+	double own = (hits + PRIOR * (double)head->own[term->wide][step]) /
+		     (hits + (seen & 15) + PRIOR);
+	double odds = in_body ? log(own / other) : log((1 - own) / (1 - other));
+	return odds < -2.5 ? -2.5 : odds > 5 ? 5 : odds;
+}
+
+struct odds {
+	double sum, good, bad, most, least;
+	size_t n;
+};
+
+static void odds_add(struct odds *o, double v)
+{
+	o->sum += v;
+	o->good += v > 0 ? v : 0;
+	o->bad -= v < 0 ? v : 0;
+	o->most = v > o->most ? v : o->most;
+	o->least = v < o->least ? v : o->least;
+	o->n++;
+}
+
+static void odds_measures(const struct odds *o, float *m)
+{
+	double n = (double)o->n + 1;
+	m[SUBJECT_ODDS] = (float)(o->sum / 4);
+	m[SUBJECT_ODDS_MEAN] = (float)(o->sum / n);
+	m[SUBJECT_ODDS_ROOT] = (float)(o->sum / sqrt(n));
+	m[SUBJECT_ODDS_FOR] = (float)log_length(o->good, 1);
+	m[SUBJECT_ODDS_AGAINST] = (float)log_length(o->bad, 1);
+	m[SUBJECT_ODDS_MOST] = (float)(o->most / 4);
+	m[SUBJECT_ODDS_LEAST] = (float)o->least;
 }
 
 /* Term `i` stands nowhere. Of pairs of ideographs only what no neighbour covers is missed, and
@@ -387,6 +446,8 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 	struct subject_gram terms[SUBJECT_TERMS];
 	struct span texts[SUBJECT_TERMS];
 	bool hit[SUBJECT_TERMS], wide[SUBJECT_TERMS], common[SUBJECT_TERMS];
+	bool again[SUBJECT_TERMS];
+	struct odds odds = {0};
 	struct places p = {.used = {false}};
 	size_t n = 0, end = 0, pairs = 0, numbers[2] = {0, 0};
 	while (n < SUBJECT_TERMS && subject_next_term(bare, &end, &terms[n], &texts[n]))
@@ -394,6 +455,7 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 	double all = 0, covered[5] = {0}, any = 0, rarest[2] = {0, 0};
 	for (size_t i = 0; i < n; i++) {
 		size_t slot = place_slot(&p, terms[i].hash);
+		again[i] = p.used[slot];
 		p.hash[slot] = terms[i].hash;
 		p.used[slot] = true;
 		if (i) {
@@ -403,7 +465,7 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 			p.used[slot] = true;
 		}
 	}
-	mark(&p, t->body, IN_BODY);
+	size_t body_terms = mark(&p, t->body, IN_BODY);
 	mark(&p, span_sub(t->body, 0, EARLY_BYTES), EARLY);
 	mark(&p, t->title, IN_TITLE);
 	mark(&p, t->names, IN_NAMES);
@@ -412,6 +474,8 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 		unsigned at = p.at[place_slot(&p, terms[i].hash)];
 		double r = (double)j->rarity[terms[i].hash % SUBJECT_TERM_BUCKETS] *
 			   (double)SUBJECT_LOG_STEP;
+		if (!again[i] && !(terms[i].hash & NUMBER))
+			odds_add(&odds, term_odds(j, &terms[i], r, body_terms, at & IN_BODY));
 		if (terms[i].hash & NUMBER) {
 			numbers[at != 0]++;
 			r *= 0.3; /* dates and versions: see the base rates of numbers */
@@ -451,6 +515,7 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 	m[SUBJECT_SUM_MISSED] = (float)log_length(all - any, 2);
 	m[SUBJECT_NUMBERS_COVERED] = (float)log_length((double)numbers[1], 1);
 	m[SUBJECT_NUMBERS_MISSED] = (float)log_length((double)numbers[0], 1);
+	odds_measures(&odds, m);
 	m[SUBJECT_COVERED_AND_LENGTH] = m[SUBJECT_COVERED_ANY] * (m[SUBJECT_BODY_LENGTH] - 1.5f);
 }
 
@@ -472,7 +537,8 @@ struct subject_score subject_judge(struct arena *a, struct span table, struct sp
 		return s;
 	j.logs = (const uint8_t *)(j.head + 1);
 	j.rarity = j.logs + SUBJECT_BUCKETS;
-	j.cohort = (const uint32_t *)(const void *)(j.rarity + SUBJECT_TERM_BUCKETS);
+	j.kept = j.rarity + SUBJECT_TERM_BUCKETS;
+	j.cohort = (const uint32_t *)(const void *)(j.kept + SUBJECT_TERM_BUCKETS);
 	if (!model_measures(&j, bare, t.body, &s.wide))
 		return s;
 	term_measures(&j, bare, &t, &s);
