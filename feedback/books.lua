@@ -247,7 +247,14 @@ local function units_fetch(book, names)
 		for i = first, math.min(first + CHUNK - 1, #names) do
 			keys[#keys + 1] = book.prefix .. 'u:' .. names[i]
 		end
-		for i, packed in ipairs(redis.call('MGET', unpack(keys))) do
+		local values = redis.pcall('MGET', unpack(keys))
+		if values.err then -- a slot that is not wholly ours yet has answers for single keys
+			values = {}
+			for i, key in ipairs(keys) do
+				values[i] = redis.call('GET', key)
+			end
+		end
+		for i, packed in ipairs(values) do
 			book.units[names[first + i - 1]] = packed and cmsgpack.unpack(packed) or false
 		end
 	end
@@ -354,7 +361,21 @@ local function names(keys, args)
 	for day = tonumber(args[2]), tonumber(args[3]) do
 		sets[#sets + 1] = p .. 'D' .. day .. ':names:' .. args[1]
 	end
-	return redis.call('SUNION', unpack(sets))
+	local union = redis.pcall('SUNION', unpack(sets))
+	if not union.err then
+		return union
+	end
+	local all = {}
+	union = {}
+	for _, set in ipairs(sets) do -- as units_fetch()
+		for _, name in ipairs(redis.call('SMEMBERS', set)) do
+			if not all[name] then
+				union[#union + 1] = name
+			end
+			all[name] = true
+		end
+	end
+	return union
 end
 
 -- args: row ("s:SENDER"), the first and the last hour. Returns {total, {hour, counts} ...}.

@@ -1,6 +1,6 @@
 /*
  * One connection a master. Commands wait as formatted text until redis_exchange() has sent them
- * all and read an answer for each; in a Cluster those answered MOVED or TRYAGAIN go round again
+ * all and read an answer for each; in a Cluster those answered MOVED, ASK or TRYAGAIN go round again
  * (redis_cluster.h has the slots). A broken connection ends the exchange: what was done is unknown
  * then, and the callers' functions are made so that asking again is harmless.
  */
@@ -28,6 +28,8 @@ struct request {
 	size_t n;
 	unsigned slot;
 	size_t node; /* of this round */
+	bool function; /* it touches more keys than the one it names */
+	bool asking;   /* the node is only about to have the slot */
 	redisReply *reply;
 };
 
@@ -325,7 +327,7 @@ void redis_queue(struct redis *r, struct span key, size_t argc, const struct spa
 		r->cap_requests = cap;
 	}
 	struct request *q = &r->requests[r->n_requests++];
-	*q = (struct request){.slot = redis_slot(key)};
+	*q = (struct request){.slot = redis_slot(key), .function = span_eq(argv[0], SPAN("FCALL"))};
 	const char **texts = calloc(argc, sizeof(*texts));
 	size_t *sizes = calloc(argc, sizeof(*sizes));
 	for (size_t i = 0; texts && sizes && i < argc; i++) {
@@ -360,7 +362,8 @@ static int send_round(struct redis *r)
 		int result;
 		if (!node->connection && (result = node_connect(r, node)) < 0)
 			return result;
-		if (redisAppendFormattedCommand(context_of(node), q->text, q->n) != REDIS_OK)
+		if ((q->asking && redisAppendCommand(context_of(node), "ASKING") != REDIS_OK) ||
+		    redisAppendFormattedCommand(context_of(node), q->text, q->n) != REDIS_OK)
 			return -ENOMEM;
 	}
 	return 0;
@@ -374,11 +377,44 @@ static int receive_round(struct redis *r)
 		void *reply = NULL;
 		if (q->reply)
 			continue;
+		if (q->asking) {
+			if (redisGetReply(context_of(node), &reply) != REDIS_OK)
+				return broken(r, node);
+			freeReplyObject(reply);
+		}
 		if (redisGetReply(context_of(node), &reply) != REDIS_OK)
 			return broken(r, node);
 		q->reply = reply;
 	}
 	return 0;
+}
+
+/* Has the node no key of the slot any more that it gives away? */
+static bool has_given_all(struct redis *r, struct redis_node *node, unsigned slot)
+{
+	char number[8];
+	snprintf(number, sizeof(number), "%u", slot);
+	const struct span words[] = {SPAN("CLUSTER"), SPAN("COUNTKEYSINSLOT"), span_of(number)};
+	redisReply *reply = ask(r, node, 3, words);
+	bool all = reply && reply->type == REDIS_REPLY_INTEGER && reply->integer == 0;
+	if (reply)
+		freeReplyObject(reply);
+	else
+		node_drop(node);
+	return all;
+}
+
+/* Follows ASK; false: not yet (redis_cluster.h). */
+static bool follow(struct redis *r, struct request *q, struct span error)
+{
+	unsigned slot;
+	size_t from = q->node, node;
+	if (!redis_nodes_asked(&r->nodes, from, error, &slot, &node) ||
+	    (q->function && !has_given_all(r, &r->nodes.v[from], slot)))
+		return false;
+	q->node = node;
+	q->asking = true;
+	return true;
 }
 
 /* Takes back the answers that only say "not here, not now": true when there were any. */
@@ -391,6 +427,11 @@ static bool again(struct redis *r, int *result)
 		enum redis_refusal refusal = error.p ? redis_refusal_of(error) : REDIS_REFUSED;
 		if (refusal == REDIS_REFUSED)
 			continue;
+		/* who was sent on and is sent back goes round with a rest */
+		wait = wait || refusal == REDIS_LATER || q->asking;
+		q->asking = false;
+		if (refusal == REDIS_ASK && !follow(r, q, error))
+			wait = true;
 		if (refusal == REDIS_NO_FUNCTION &&
 		    (*result = load_functions(r, &r->nodes.v[q->node])) < 0)
 			return false;
@@ -403,7 +444,6 @@ static bool again(struct redis *r, int *result)
 		freeReplyObject(q->reply);
 		q->reply = NULL;
 		any = true;
-		wait = wait || refusal == REDIS_LATER;
 	}
 	if (wait)
 		nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
@@ -411,7 +451,7 @@ static bool again(struct redis *r, int *result)
 	if (learn || (wait && r->config->redis.kind == REDIS_CLUSTER))
 		*result = learn_slots(r);
 	for (size_t i = 0; any && i < r->n_requests; i++)
-		if (!r->requests[i].reply)
+		if (!r->requests[i].reply && !r->requests[i].asking)
 			r->requests[i].node = r->nodes.slots[r->requests[i].slot];
 	return any && *result == 0;
 }

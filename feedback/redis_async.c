@@ -33,9 +33,16 @@ struct connection {
 	int64_t retry_us;
 };
 
+/* A slot that moves: has its old node given all keys away? */
+struct handover {
+	struct connection *from;
+	unsigned slot;
+	size_t taker;
+};
+
 struct call {
 	struct connection *connection;
-	redis_async_fn *fn;
+	redis_async_fn *fn; /* NULL: an answer that nobody waits for */
 	void *arg;
 };
 
@@ -46,6 +53,7 @@ struct redis_async {
 	struct redis_nodes nodes;
 	int folder; /* of the private Redis; -1: not opened yet */
 	bool learn; /* the table of slots is to be asked for */
+	int64_t handover_us; /* when the table was asked for, while calls follow an ASK; 0: none do */
 	bool closing;
 	char trouble[REDIS_ADDRESS_BYTES + 160];
 };
@@ -71,10 +79,13 @@ static void drop(struct connection *c)
 	c->failed = true;
 	c->retry_us = clock_mono_us() + RETRY_US;
 	c->owner->learn = c->owner->config->redis.kind == REDIS_CLUSTER;
+	redis_nodes_forget_taker(&c->owner->nodes, c->node);
 	if (context)
 		redisAsyncFree(context);
 	c->waiting = 0;
 }
+
+static void hand_over(struct connection *from, struct span error);
 
 static void on_reply(redisAsyncContext *context, void *reply, void *data)
 {
@@ -87,14 +98,19 @@ static void on_reply(redisAsyncContext *context, void *reply, void *data)
 	c->since_us = clock_mono_us();
 	if (error.p) {
 		enum redis_refusal refusal = redis_refusal_of(error);
+		if (refusal != REDIS_REFUSED)
+			redis_nodes_forget_taker(&c->owner->nodes, c->node);
 		if (refusal == REDIS_MOVED) {
 			redis_nodes_moved(&c->owner->nodes, c->node, error);
 			c->owner->learn = true;
+		} else if (refusal == REDIS_ASK && !c->owner->closing) {
+			hand_over(c, error);
 		} else if (refusal == REDIS_NO_FUNCTION) {
 			c->ready = false; /* it is greeted again */
 		}
 	}
-	call->fn(call->arg, reply);
+	if (call->fn)
+		call->fn(call->arg, reply);
 	free(call);
 }
 
@@ -121,6 +137,37 @@ static bool send_on(struct connection *c, size_t argc, const struct span *argv, 
 	free(texts);
 	free(sizes);
 	return sent;
+}
+
+/* --- a slot that moves (redis_cluster.h) ---------------------------------------------- */
+
+static void on_counted(void *arg, const struct redis_answer *answer)
+{
+	struct handover *h = arg;
+	struct redis_async *r = h->from->owner;
+	if (answer && !redis_answer_error(answer).p && redis_answer_int(answer) == 0) {
+		r->nodes.takers[h->slot] = (uint16_t)(h->taker + 1);
+		r->handover_us = clock_mono_us();
+	}
+	free(h);
+}
+
+/* The caller tries later; by then it is known whether the node that ASK names has all keys. */
+static void hand_over(struct connection *from, struct span error)
+{
+	char number[8];
+	struct handover *h = calloc(1, sizeof(*h));
+	if (!h)
+		return;
+	h->from = from;
+	if (!redis_nodes_asked(&from->owner->nodes, from->node, error, &h->slot, &h->taker)) {
+		free(h);
+		return;
+	}
+	snprintf(number, sizeof(number), "%u", h->slot);
+	const struct span words[] = {SPAN("CLUSTER"), SPAN("COUNTKEYSINSLOT"), span_of(number)};
+	if (!send_on(from, 3, words, on_counted, h))
+		free(h);
 }
 
 /* --- greeting: is our library there? --------------------------------------------------- */
@@ -291,6 +338,10 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 			greet(c);
 		}
 	}
+	if (r->handover_us && now_us - r->handover_us > RETRY_US) {
+		r->learn = redis_nodes_has_takers(&r->nodes);
+		r->handover_us = r->learn ? now_us : 0;
+	}
 	if (r->learn)
 		learn_slots(r);
 }
@@ -375,14 +426,17 @@ void redis_async_free(struct redis_async *r)
 	free(r);
 }
 
-static struct connection *find(struct redis_async *r, struct span key)
+static struct connection *find(struct redis_async *r, struct span key, bool *asking_r)
 {
-	return connection_of(r, r->nodes.slots[redis_slot(key)]);
+	unsigned slot = redis_slot(key), taker = r->nodes.takers[slot];
+	*asking_r = taker > 0;
+	return connection_of(r, taker ? taker - 1u : r->nodes.slots[slot]);
 }
 
 enum redis_async_state redis_async_state(struct redis_async *r, struct span key)
 {
-	const struct connection *c = find(r, key);
+	bool asking;
+	const struct connection *c = find(r, key, &asking);
 	if (c && c->ready)
 		return REDIS_ASYNC_READY;
 	return c && !c->failed ? REDIS_ASYNC_CONNECTING : REDIS_ASYNC_AWAY;
@@ -391,8 +445,11 @@ enum redis_async_state redis_async_state(struct redis_async *r, struct span key)
 bool redis_async_call(struct redis_async *r, struct span key, size_t argc, const struct span *argv,
 		      redis_async_fn *fn, void *arg)
 {
-	struct connection *c = find(r, key);
-	return c && c->ready && !r->closing && send_on(c, argc, argv, fn, arg);
+	bool asking;
+	struct connection *c = find(r, key, &asking);
+	return c && c->ready && !r->closing &&
+	       (!asking || send_on(c, 1, (struct span[]){SPAN("ASKING")}, NULL, NULL)) &&
+	       send_on(c, argc, argv, fn, arg);
 }
 
 const char *redis_async_trouble(const struct redis_async *r)

@@ -75,13 +75,18 @@ bool redis_nodes_learn(struct redis_nodes *nodes, size_t from, const struct redi
 		nodes->v[node].holds_slots = true;
 		int64_t first = redis_answer_int(redis_answer_at(range, 0));
 		int64_t last = redis_answer_int(redis_answer_at(range, 1));
-		for (int64_t slot = first; slot >= 0 && slot <= last && slot < REDIS_SLOTS; slot++)
+		for (int64_t slot = first; slot >= 0 && slot <= last && slot < REDIS_SLOTS;
+		     slot++) {
+			if (nodes->slots[slot] != node)
+				nodes->takers[slot] = 0;
 			nodes->slots[slot] = (uint16_t)node;
+		}
 	}
 	return true;
 }
 
-bool redis_nodes_moved(struct redis_nodes *nodes, size_t from, struct span error)
+bool redis_nodes_asked(struct redis_nodes *nodes, size_t from, struct span error, unsigned *slot_r,
+		       size_t *node_r)
 {
 	struct span kind, slot, address;
 	uint64_t number;
@@ -95,12 +100,36 @@ bool redis_nodes_moved(struct redis_nodes *nodes, size_t from, struct span error
 			 own, SPAN_ARG(address));
 	else
 		snprintf(text, sizeof(text), "%.*s", SPAN_ARG(address));
-	size_t node = redis_nodes_find(nodes, text);
-	if (node == SIZE_MAX)
+	*slot_r = (unsigned)number;
+	*node_r = redis_nodes_find(nodes, text);
+	return *node_r != SIZE_MAX;
+}
+
+bool redis_nodes_moved(struct redis_nodes *nodes, size_t from, struct span error)
+{
+	unsigned slot;
+	size_t node;
+	if (!redis_nodes_asked(nodes, from, error, &slot, &node))
 		return false;
-	nodes->slots[number] = (uint16_t)node;
+	nodes->slots[slot] = (uint16_t)node;
+	nodes->takers[slot] = 0;
 	nodes->v[node].holds_slots = true;
 	return true;
+}
+
+bool redis_nodes_has_takers(const struct redis_nodes *nodes)
+{
+	for (size_t slot = 0; slot < REDIS_SLOTS; slot++)
+		if (nodes->takers[slot])
+			return true;
+	return false;
+}
+
+void redis_nodes_forget_taker(struct redis_nodes *nodes, size_t node)
+{
+	for (size_t slot = 0; slot < REDIS_SLOTS; slot++)
+		if (nodes->takers[slot] == node + 1)
+			nodes->takers[slot] = 0;
 }
 
 enum redis_refusal redis_refusal_of(struct span error)
@@ -110,7 +139,7 @@ enum redis_refusal redis_refusal_of(struct span error)
 		enum redis_refusal means;
 	} rows[] = {
 		{"MOVED ", REDIS_MOVED},
-		{"ASK ", REDIS_LATER},
+		{"ASK ", REDIS_ASK},
 		{"TRYAGAIN", REDIS_LATER},
 		{"CLUSTERDOWN", REDIS_LATER},
 		{"LOADING", REDIS_LATER},

@@ -2,9 +2,9 @@
 """rates_cluster.py ASSAY GATEWAY - recorder and rates on a Redis Cluster in trouble, under load.
 
 Three masters with a replica each on loopback. While transactions are logged and counted, slots
-move, a master is killed and its replica takes over, the old master comes back. Afterwards the
-books equal the log, and the rates what this test counted, within 1 %. Speaks TAP; without
-redis-server it is skipped.
+move, one of them stays half moved for a while (ASK, TRYAGAIN), a master is killed and its replica
+takes over, the old master comes back. Afterwards the books equal the log, and the rates what this
+test counted, within 1 %. Speaks TAP; without redis-server it is skipped.
 """
 import json
 import os
@@ -74,7 +74,7 @@ def masters():
 
 written = {"transactions": 0, "sent": 0, "accepted": 0, "hard": 0}
 state, truth = folder + "/one", {}
-stop = threading.Event()
+stop, stop_rates = threading.Event(), threading.Event()
 
 
 def write_log():
@@ -127,6 +127,9 @@ class Gateway:
 
 def count_rates(gateways):
     while not stop.is_set():
+        if stop_rates.is_set():
+            time.sleep(0.05)
+            continue
         key, n = f"k{random.randrange(200)}", random.randrange(1, 5)
         random.choice(gateways).ask(f"count {key} {n}")
         truth[key] = truth.get(key, 0) + n
@@ -155,6 +158,45 @@ def reshard(source, target, slots):
     return out.returncode == 0 and "rror" not in out.stdout, out.stdout[-300:] + out.stderr[-300:]
 
 
+def half_moved(source, target, gateways):
+    """The slot of a bucket moves as `redis-cli` does it, but slowly, with a rest at each step."""
+    by = masters()
+    slot = next(cli(source, "CLUSTER", "KEYSLOT", "{b%03d}gen" % b) for b in range(64)
+                if cli(source, "CLUSTER", "COUNTKEYSINSLOT",
+                       cli(source, "CLUSTER", "KEYSLOT", "{b%03d}gen" % b)) not in ("0", ""))
+
+    def left():
+        return int(cli(source, "CLUSTER", "COUNTKEYSINSLOT", slot))
+
+    def migrate(n):
+        keys = cli(source, "CLUSTER", "GETKEYSINSLOT", slot, str(n)).split("\n")
+        return cli(source, "MIGRATE", "127.0.0.1", str(target), "", "0", "5000", "KEYS", *keys)
+    key = next(k.split("}r:")[1] for k in cli(source, "CLUSTER", "GETKEYSINSLOT", slot, "100000").split("\n")
+               if "}r:" in k)
+    cli(target, "CLUSTER", "SETSLOT", slot, "IMPORTING", by[source])
+    cli(source, "CLUSTER", "SETSLOT", slot, "MIGRATING", by[target])
+    all_keys = left()
+    said = migrate(all_keys // 2)
+    time.sleep(1)
+    told(said == "OK" and 0 < left() < all_keys, "a slot stays half moved under load", f"{left()} of {all_keys} left")
+    until(lambda: left() == 0 or migrate(100) not in ("OK", "NOKEY"), 10)
+    there = int(cli(target, "CLUSTER", "COUNTKEYSINSLOT", slot))
+    told(left() == 0 and there >= all_keys, "all its keys have moved, the slot has not", f"{there} of {all_keys}")
+
+    def told_to_the_other():
+        gateways[0].ask("count " + key + " 1")
+        truth[key] = truth.get(key, 0) + 1
+        return until(lambda: float(gateways[1].ask("read " + key).split()[1]) >= truth[key], 1)
+    stop_rates.set()
+    time.sleep(0.3)
+    told(until(told_to_the_other, 10), "rates follow ASK", gateways[1].ask("read " + key) + f", want {truth[key]}")
+    stop_rates.clear()
+    out = subprocess.run([assay, "-c", folder + "/one.conf", "report", "--json"], capture_output=True, text=True)
+    told(out.returncode == 0 and left() == 0, "the books follow ASK", out.stderr)
+    for port in (target, source):
+        cli(port, "CLUSTER", "SETSLOT", slot, "NODE", by[target])
+
+
 def main():
     os.makedirs(state + "/log")
     ports = [BASE + i for i in range(6)]
@@ -179,6 +221,7 @@ def main():
     told(moved, "slots move under load", "" if moved else said)
     moved, said = reshard(b, c, 1200)
     told(moved, "and on", "" if moved else said)
+    half_moved(a, c, gateways)
 
     before = set(masters())
     victim = b
