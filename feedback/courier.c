@@ -334,6 +334,8 @@ void courier_stop(struct courier *c, void (*landed)(void *arg), void *arg)
 	c->stopping = true;
 	c->landed = landed;
 	c->landed_arg = arg;
+	if (c->carrier)
+		carrier_recall(c->carrier);
 	event_add(c->next, &now);
 }
 

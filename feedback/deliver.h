@@ -42,7 +42,8 @@ void courier_config(struct courier *c, const struct config *config);
 /* Starts what is due and may go. 0, DELIVER_E_SIGNER (told in the log; all stay in the queue), or
  * negative errno when the queue cannot be used. Deliveries that end start the next ones. */
 __attribute__((warn_unused_result)) int courier_run(struct courier *c);
-/* Nothing new is started any more; `landed` is called when nothing is under way. */
+/* Nothing new is started any more, and mail that has not come to its message is taken back into
+ * the queue; `landed` is called when nothing is under way. */
 void courier_stop(struct courier *c, void (*landed)(void *arg), void *arg);
 struct courier_counts courier_counts(const struct courier *c);
 
@@ -70,6 +71,8 @@ typedef void carrier_done_fn(void *arg, enum delivery result, struct span reply)
 __attribute__((warn_unused_result)) int carrier_create(struct carrier **c_r,
 						       struct event_base *loop);
 void carrier_free(struct carrier *c); /* cuts off what is under way; accepts NULL */
+/* Ends the mails that nobody has seen an octet of yet, as if the next hop were away. */
+void carrier_recall(struct carrier *c);
 /* By SMTP to config->report.to. */
 __attribute__((warn_unused_result)) int carrier_mail(struct carrier *c,
 						     const struct config *config,

@@ -38,6 +38,8 @@ struct transfer {
 	struct curl_slist *connect_to;
 	bool http;
 	struct span rest;
+	bool begun; /* the server has asked for the message */
+	int fd;	    /* -1: none that libcurl waits for */
 	struct buf heard; /* the last line that the server said */
 	char hop[300];
 	carrier_done_fn *done;
@@ -55,6 +57,7 @@ static size_t give(char *out, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
 	size_t bytes = size * n < t->rest.n ? size * n : t->rest.n;
+	t->begun = true;
 	memcpy(out, t->rest.p, bytes);
 	t->rest = span_sub(t->rest, bytes, t->rest.n);
 	return bytes;
@@ -85,6 +88,15 @@ static void transfer_free(struct transfer *t)
 	curl_slist_free_all(t->connect_to);
 	buf_free(&t->heard);
 	free(t);
+}
+
+/* Ends what is under way. libcurl takes a removed upload for a finished one: it would say the dot
+ * behind whatever has been sent, and block until that is answered. */
+static void cut_off(struct transfer *t)
+{
+	if (t->fd >= 0)
+		shutdown(t->fd, SHUT_RDWR);
+	transfer_free(t);
 }
 
 /* --- the end of a delivery ---------------------------------------------------------- */
@@ -168,7 +180,10 @@ static int want_socket(CURL *curl, curl_socket_t fd, int what, void *arg, void *
 {
 	struct carrier *c = arg;
 	struct event *event = socket_arg;
-	(void)curl;
+	struct transfer *t = NULL;
+	curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **)&t);
+	if (t)
+		t->fd = what == CURL_POLL_REMOVE ? -1 : fd;
 	if (event)
 		event_free(event);
 	event = NULL;
@@ -220,12 +235,25 @@ void carrier_free(struct carrier *c)
 	if (!c)
 		return;
 	while (c->transfers)
-		transfer_free(c->transfers);
+		cut_off(c->transfers);
 	if (c->multi)
 		curl_multi_cleanup(c->multi);
 	if (c->timer)
 		event_free(c->timer);
 	free(c);
+}
+
+void carrier_recall(struct carrier *c)
+{
+	for (struct transfer *t = c->transfers, *next; t; t = next) {
+		next = t->next;
+		if (t->begun || t->http)
+			continue;
+		carrier_done_fn *done = t->done;
+		void *arg = t->arg;
+		cut_off(t);
+		done(arg, DELIVERY_AWAY, SPAN("recalled at the end of the process"));
+	}
 }
 
 static void prepare(struct transfer *t, struct span hop)
@@ -334,7 +362,7 @@ static struct transfer *transfer_create(struct carrier *c, carrier_done_fn *done
 	struct transfer *t = calloc(1, sizeof(*t));
 	if (!t)
 		return NULL;
-	*t = (struct transfer){.client = c, .done = done, .arg = arg};
+	*t = (struct transfer){.client = c, .fd = -1, .done = done, .arg = arg};
 	t->curl = curl_easy_init();
 	if (t->curl)
 		return t;

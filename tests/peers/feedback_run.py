@@ -347,6 +347,9 @@ if __name__ == "__main__":
     killed(daemon, place, hop, count)
     code, seconds = daemon.stop()
     check("SIGTERM ends it with 0 within 10 s (%.1f)" % seconds, code == 0 and seconds < 10, code)
+    log = open(place.folder + "/run.log").read()
+    check("with a delivery to a silent destination under way no role had to be killed",
+          "role.kill" not in log, log[-500:])
     if failures:
         sys.stdout.write(open(place.folder + "/run.log").read()[-3000:])
     place.close()
