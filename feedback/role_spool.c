@@ -79,7 +79,8 @@ struct mail {
 /* --- what was seen ------------------------------------------------------------------------ */
 
 static const char schema[] = "CREATE TABLE IF NOT EXISTS seen(name TEXT PRIMARY KEY, id TEXT, "
-			     "done INTEGER NOT NULL) WITHOUT ROWID;";
+			     "done INTEGER NOT NULL) WITHOUT ROWID;"
+			     "CREATE INDEX IF NOT EXISTS open ON seen(id) WHERE done = 0;";
 
 static bool seen(struct spooler *s, struct span name)
 {
@@ -104,22 +105,34 @@ static int remember(struct spooler *s, struct span name, const char *id, bool do
 /* What was under way when the last process ended: in the log, or to be judged. */
 static int settle_open_rows(struct spooler *s)
 {
-	struct db_query *q = db_query(s->db, "SELECT COUNT(*) FROM seen WHERE done = 0");
+	const char *state = s->role->config->state;
+	struct db_query *q = db_query(s->db, "SELECT MIN(id) FROM seen WHERE done = 0");
 	int r = db_step(q);
-	int64_t open = r == DB_ROW ? db_int(q, 0) : 0;
+	struct span oldest = r == DB_ROW ? db_text(q, 0) : SPAN_NONE;
+	bool open = id_valid(oldest);
+	int64_t since_us = open ? id_time_us(oldest) : 0;
 	db_end(q);
-	if (r < 0 || open == 0)
+	if (r < 0 || !open)
 		return r < 0 ? r : 0;
-	struct eventlog_reader *reader;
-	struct eventlog_position begin = {0};
+	struct eventlog_reader *reader = NULL;
+	struct eventlog_position begin;
 	struct span line;
-	r = eventlog_reader_open(&reader, s->role->config->state, &begin);
+	r = eventlog_at_time(state, since_us, &begin);
+	if (r == 0)
+		r = eventlog_reader_open(&reader, state, &begin);
 	while (r == 0 && (r = eventlog_next(reader, &line)) == 1) {
 		r = 0;
 		if (!span_starts(line, SPAN("{\"event\":\"txn\",\"id\":\"")) || line.n < 48)
 			continue;
+		struct span id = span_sub(line, 21, 21 + ID_BYTES - 1);
+		q = db_query(s->db, "SELECT 1 FROM seen WHERE done = 0 AND id = ?1");
+		db_bind_text(q, 1, id);
+		int row = db_step(q); /* most are not, and looking takes no lock for writing */
+		db_end(q);
+		if (row == 0)
+			continue;
 		q = db_query(s->db, "UPDATE seen SET done = 1 WHERE done = 0 AND id = ?1");
-		db_bind_text(q, 1, span_sub(line, 21, 21 + ID_BYTES - 1));
+		db_bind_text(q, 1, id);
 		r = db_run(q);
 	}
 	eventlog_reader_close(reader);
