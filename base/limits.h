@@ -295,6 +295,13 @@
 #define LIMIT_NEXT_HOP_REST_US (2 * 1000000LL)
 #define LIMIT_NEXT_HOP_REST_MAX_US (60 * 1000000LL)
 
+/* Addresses of one hour whose failed authentication waits to be told to one sender, octets of the
+ * event that is kept of each, and such reports to one sender in a day: a forged campaign comes from
+ * thousands of addresses, and a desk learns no more from the hundredth. */
+#define LIMIT_FAILURE_ROWS 100
+#define LIMIT_FAILURE_BYTES ((size_t)64 << 10)
+#define LIMIT_FAILURES_PER_DAY 100
+
 /* Microseconds for which it is remembered that a sender was told of his suspended address. */
 #define LIMIT_NOTICE_US (3650 * 86400 * 1000000LL)
 

@@ -60,6 +60,36 @@ static void add_subject(const struct arf_report *r, struct arena *arena, struct 
 	buf_adds(out, "\r\n");
 }
 
+/* RFC 6591 section 3.1 wants every field that the failed method has; RFC 9991 section 4 the type. */
+static void add_failure(const struct arf_failure *f, struct arena *arena, struct buf *out)
+{
+	add_field(out, "Auth-Failure", SPAN("dmarc"));
+	add_field(out, "Identity-Alignment", SPAN("dkim, spf")); /* neither passed for the From */
+	add_field(out, "Delivery-Result", f->delivery);
+	add_field(out, "Incidents", arena_printf(arena, "%llu", (unsigned long long)f->incidents));
+	if (f->dkim_domain.n) {
+		add_field(out, "DKIM-Domain", f->dkim_domain);
+		/* the default of i= (RFC 6376 section 3.5), which an event does not hold */
+		add_field(out, "DKIM-Identity", arena_printf(arena, "@%.*s", SPAN_ARG(f->dkim_domain)));
+		add_field(out, "DKIM-Selector", f->dkim_selector);
+	}
+	if (f->spf_dns.n)
+		add_folded(out, "SPF-DNS", f->spf_dns);
+}
+
+static void add_failure_words(const struct arf_report *r, struct buf *text)
+{
+	buf_adds(text, r->lang == LANG_ZH
+		? "下述邮件以您登记的域名为发件人，但未通过 DMARC 验证：可能被他人伪造，或您的系统\r\n"
+		  "配置有误。Incidents 为该小时内来自同一地址的此类邮件数量。\r\n"
+		  "如不希望再收到此类报告，请回复本邮件，主题写 STOP，或修改您的备案。\r\n"
+		: "Mail with your domain in its From failed DMARC: somebody forges it, or one of\r\n"
+		  "your systems is not set up right. Incidents is the number of such mails from\r\n"
+		  "this address in that hour; the first of them is shown, as far as our log\r\n"
+		  "holds it.\r\n\r\n"
+		  "To stop these reports, answer with the subject STOP or change your filing.\r\n");
+}
+
 static void add_words(const struct arf_report *r, struct arena *arena, struct buf *out)
 {
 	bool spam = span_eq(r->kind, SPAN("abuse"));
@@ -69,9 +99,13 @@ static void add_words(const struct arf_report *r, struct arena *arena, struct bu
 		ip_text(&r->source, ip);
 	clock_rfc5322(r->arrival_us, date);
 	/* The first words are what Sisimai looks for, in any language. */
-	buf_addf(&text, "This is an email %s report for an email message received from\r\n"
-			"IP %s on %s.\r\n\r\n", spam ? "abuse" : "not-spam", ip, date);
-	if (r->lang == LANG_ZH) {
+	buf_addf(&text, "This is an %s report for an email message received from\r\n"
+			"IP %s on %s.\r\n\r\n", r->failure ? "authentication failure"
+					      : spam	   ? "email abuse"
+							   : "email not-spam", ip, date);
+	if (r->failure) {
+		add_failure_words(r, &text);
+	} else if (r->lang == LANG_ZH) {
 		buf_adds(&text, spam ? "收件人将下述邮件标记为垃圾邮件。请停止向该收件人发送邮件：\r\n"
 				     : "收件人将下述邮件标记为非垃圾邮件，并撤回此前的投诉：\r\n");
 		buf_adds(&text, "请凭邮件头中您自己的标识（Message-ID、List-*、Feedback-ID 等）查找订户。\r\n"
@@ -128,6 +162,8 @@ static void add_fields(const struct arf_report *r, struct arena *arena, struct b
 		add_folded(out, "Authentication-Results", r->auth_results);
 	if (r->reported_domain.n)
 		add_field(out, "Reported-Domain", r->reported_domain);
+	if (r->failure)
+		add_failure(r->failure, arena, out);
 }
 
 /* RFC 2046 section 5.1.1: a boundary must not stand in the parts. */

@@ -162,6 +162,13 @@ static void lint_value(struct lint *l, struct span name, struct span v)
 		ok = span_number(v, 65535, &number);
 	else if (span_case_eq(name, SPAN("incidents")))
 		ok = span_number(v, UINT32_MAX, &number);
+	else if (span_case_eq(name, SPAN("delivery-result")))
+		ok = span_eq(v, SPAN("delivered")) || span_eq(v, SPAN("spam")) ||
+		     span_eq(v, SPAN("policy")) || span_eq(v, SPAN("reject")) ||
+		     span_eq(v, SPAN("other"));
+	else if (span_case_eq(name, SPAN("identity-alignment")))
+		ok = span_eq(v, SPAN("none")) || span_eq(v, SPAN("dkim")) || span_eq(v, SPAN("spf")) ||
+		     span_eq(v, SPAN("dkim, spf")) || span_eq(v, SPAN("spf, dkim"));
 	else if (span_case_eq(name, SPAN("reporting-mta")))
 		ok = span_case_starts(v, SPAN("dns;")) && v.n > 5;
 	else if (span_case_eq(name, SPAN("authentication-results")))
@@ -170,12 +177,52 @@ static void lint_value(struct lint *l, struct span name, struct span v)
 		fault(l, "%.*s has a wrong value: '%.*s'", SPAN_ARG(name), SPAN_ARG(v));
 }
 
+/* RFC 6591 section 3.1, RFC 9991 section 4 */
+static void lint_failure(struct lint *l, const struct entity *part)
+{
+	static const char *const once[] = {"Auth-Failure", "Authentication-Results",
+					   "Reported-Domain", "Source-IP"};
+	static const char *const types[] = {"bodyhash", "revoked", "signature", "spf", "dmarc"};
+	const struct entity all = {part->body, SPAN_NONE};
+	for (size_t i = 0; i < sizeof(once) / sizeof(once[0]); i++)
+		if (count_fields(part->body, once[i]) != 1)
+			fault(l, "%s stands %zu times in an auth-failure report", once[i],
+			      count_fields(part->body, once[i]));
+	struct span type = entity_field(&all, "auth-failure", 0, &l->arena);
+	bool known = false;
+	for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++)
+		known |= span_eq(type, span_of(types[i]));
+	if (!known)
+		fault(l, "Auth-Failure has a wrong value: '%.*s'", SPAN_ARG(type));
+	if (span_eq(type, SPAN("dmarc")) != (count_fields(part->body, "Identity-Alignment") == 1))
+		fault(l, "Identity-Alignment belongs to the type dmarc, once");
+	struct span results = entity_field(&all, "authentication-results", 0, &l->arena), method;
+	size_t methods = 0;
+	while (span_next_field(&results, ';', &method))
+		methods++;
+	if (methods != 2)
+		fault(l, "Authentication-Results has %zu methods, not one", methods ? methods - 1 : 0);
+	size_t domain = count_fields(part->body, "DKIM-Domain");
+	bool dkim = span_eq(type, SPAN("bodyhash")) || span_eq(type, SPAN("revoked")) ||
+		    span_eq(type, SPAN("signature"));
+	if (domain > 1 || (dkim && !domain) || count_fields(part->body, "DKIM-Identity") != domain ||
+	    count_fields(part->body, "DKIM-Selector") != domain)
+		fault(l, "DKIM-Domain, DKIM-Identity and DKIM-Selector belong together");
+	struct span record = entity_field(&all, "spf-dns", 0, &l->arena);
+	if (span_eq(type, SPAN("spf")) && !record.n)
+		fault(l, "SPF-DNS is missing");
+	if (record.n && (!(span_starts(record, SPAN("txt:")) || span_starts(record, SPAN("spf:"))) ||
+			 span_find(record, SPAN(":\"")) == SIZE_MAX || !span_ends(record, SPAN("\""))))
+		fault(l, "SPF-DNS has a wrong value: '%.*s'", SPAN_ARG(record));
+}
+
 static void lint_fields(struct lint *l, const struct entity *part)
 {
 	static const char *const required[] = {"Feedback-Type", "User-Agent", "Version",
 					       "Original-Mail-From", "Arrival-Date"};
 	static const char *const single[] = {"Original-Envelope-Id", "Reporting-MTA", "Source-IP",
-					     "Source-Port", "Incidents"};
+					     "Source-Port", "Incidents", "Auth-Failure",
+					     "Identity-Alignment", "Delivery-Result", "SPF-DNS"};
 	struct span fields = part->body, name, body;
 	if (!utf8_is_ascii(part->body))
 		fault(l, "the second part is not 7 bit");
@@ -197,6 +244,8 @@ static void lint_fields(struct lint *l, const struct entity *part)
 		snprintf(text, sizeof(text), "%.*s", SPAN_ARG(name));
 		lint_value(l, name, entity_field(&all, text, 0, &l->arena));
 	}
+	if (span_case_eq(entity_field(&all, "feedback-type", 0, &l->arena), SPAN("auth-failure")))
+		lint_failure(l, part);
 }
 
 static void lint_original(struct lint *l, const struct entity *top, const struct entity *part)

@@ -7,6 +7,7 @@
 #include "base/json_in.h"
 #include "base/limits.h"
 #include "feedback/eventlog.h"
+#include "feedback/failure.h"
 #include "feedback/queue_private.h"
 
 #define HOUR_US (3600 * US_PER_S)
@@ -239,15 +240,19 @@ static void read_other(struct reading *d, const struct json_value *e, struct spa
 static void read_line(struct reading *d, struct span line)
 {
 	/* Most of the log; a quote inside a text has a backslash before it. */
-	if (span_find(line, SPAN("\"registered\":null")) != SIZE_MAX)
+	if (span_find(line, SPAN("\"registered\":null")) != SIZE_MAX &&
+	    span_find(line, SPAN("\"dmarc\":{\"result\":\"fail\"")) == SIZE_MAX)
 		return;
 	struct json_value *e = json_in_parse(line, NULL);
 	struct span event = json_in_text(json_in_get(e, "event"));
 	int64_t time_us;
 	if (clock_parse_rfc3339(json_in_text(json_in_get(e, "time")), &time_us)) {
-		if (span_eq(event, SPAN("txn")))
+		if (span_eq(event, SPAN("txn"))) {
 			read_txn(d, e, time_us);
-		else if (span_eq(event, SPAN("complaint")) || span_eq(event, SPAN("report")))
+			int r = failure_count(d->desk, e, line, time_us, hour_of(d, time_us));
+			d->trouble = d->trouble ? d->trouble : r;
+		}
+		if (span_eq(event, SPAN("complaint")) || span_eq(event, SPAN("report")))
 			read_other(d, e, event, time_us);
 	}
 	json_in_free(e);

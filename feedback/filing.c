@@ -299,7 +299,7 @@ bool mail_address_valid(struct span s)
 static void read_feedback_block(struct reader *r, struct filing *f)
 {
 	static const char *const words[] = {"complaint", "error", "xarf", "profile", "language",
-					    "webhook", "pull"};
+					    "webhook", "pull", "auth-failure"};
 	static const char *const profiles[] = {"token", "headers", "full", "ids-only"};
 	static const char *const languages[] = {"en", "zh"};
 	struct span v;
@@ -321,6 +321,8 @@ static void read_feedback_block(struct reader *r, struct filing *f)
 			f->feedback.chinese = span_eq(v, SPAN("zh"));
 			if (!f->feedback.chinese && !span_eq(v, SPAN("en")))
 				filing_unknown(r, "language", languages, 2);
+		} else if (span_eq(r->value, SPAN("auth-failure"))) {
+			f->feedback.auth_failure = true;
 		} else if (span_eq(r->value, SPAN("webhook"))) {
 			if (!filing_value(r, "webhook", &f->feedback.url))
 				break;
@@ -330,7 +332,7 @@ static void read_feedback_block(struct reader *r, struct filing *f)
 		} else if (span_eq(r->value, SPAN("pull"))) {
 			f->feedback.url = SPAN(QUEUE_PULL);
 		} else {
-			filing_unknown(r, "word of 'feedback'", words, 7);
+			filing_unknown(r, "word of 'feedback'", words, 8);
 		}
 	}
 	if (r->token == T_END)

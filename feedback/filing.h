@@ -91,7 +91,7 @@ struct filing {
 	int64_t effective_us, expires_us; /* 0: at once; as long as the provider lets it */
 	struct {
 		struct span address; /* .p NULL: not filed */
-		bool complaint, error;
+		bool complaint, error, auth_failure;
 		enum redact_profile profile;
 		bool chinese, xarf;
 		/* Reports go here as JSON, not to the address: "https://...", or QUEUE_PULL (queue.h),

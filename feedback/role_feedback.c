@@ -8,6 +8,7 @@
  *   collect  once a second: STATE/intake and the folders of `spool complaints`
  *   portal   requests over HTTP (portal.h)
  *   digest   every few seconds a part of the event log is read; hours and days are closed
+ *   failure  at each tick: reports of failed authentication, once their hour is over (failure.h)
  *   notice   once a minute: enrolments that end, addresses that were suspended (notice.h)
  *   purge    once an hour: what nobody can ask for any more
  *
@@ -27,6 +28,7 @@
 #include "feedback/deliver.h"
 #include "feedback/digest.h"
 #include "feedback/exit_code.h"
+#include "feedback/failure.h"
 #include "feedback/notice.h"
 #include "feedback/portal.h"
 #include "feedback/role.h"
@@ -34,6 +36,8 @@
 #define TICK_US (US_PER_S / 2)
 #define COLLECT_US US_PER_S
 #define DIGEST_US (5 * US_PER_S)
+/* Reports made in one tick: 20 ms. */
+#define FAILURES_AT_ONCE 10
 #define NOTICE_US (60 * US_PER_S)
 #define PURGE_US (3600 * US_PER_S)
 
@@ -45,6 +49,7 @@ struct feedback {
 	struct complaint_desk desk;
 	struct courier *courier;
 	struct portal *portal;
+	struct failure_desk *failure;
 	struct event *tick, *landing;
 	int lock, http; /* descriptors */
 	int http_trouble;
@@ -166,6 +171,18 @@ static int digest(struct feedback *f, int64_t now_us)
 	return r;
 }
 
+static int failures(struct feedback *f, int64_t now_us)
+{
+	bool made = true;
+	int r = 0;
+	for (unsigned i = 0; i < FAILURES_AT_ONCE && made && r == 0; i++) {
+		r = failure_work(f->failure, now_us, &made);
+		if (made)
+			f->next_due_us = 0;
+	}
+	return r;
+}
+
 static int notice(struct feedback *f, int64_t now_us)
 {
 	unsigned made = 0;
@@ -193,7 +210,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	int results[] = {deliver(f, now_us), collect(f, now_us), digest(f, now_us),
-			 notice(f, now_us), purge(f, now_us)};
+			 failures(f, now_us), notice(f, now_us), purge(f, now_us)};
 	int r = 0;
 	for (size_t i = 0; i < sizeof(results) / sizeof(results[0]) && r == 0; i++)
 		r = results[i];
@@ -232,6 +249,8 @@ static int feedback_start(struct role *role)
 		r = courier_create(&f->courier, f->desk.queue, role->config, role->loop);
 	}
 	if (r == 0)
+		r = failure_create(&f->failure, &f->desk, role->loop);
+	if (r == 0)
 		r = open_portal(f);
 	f->tick = event_new(role->loop, -1, EV_PERSIST, on_tick, f);
 	if (r == 0 && (!f->tick || event_add(f->tick, &every) < 0))
@@ -252,6 +271,8 @@ static void end(struct feedback *f)
 	f->portal = NULL;
 	courier_free(f->courier);
 	f->courier = NULL;
+	failure_free(f->failure);
+	f->failure = NULL;
 	if (queue_write_events(f->desk.queue, role->config->state) < 0)
 		log_warn("queue.trouble", "state=%s error=\"events wait for the next start\"",
 			 role->config->state);

@@ -74,6 +74,7 @@ static void write_feedback(struct json *j, const struct filing *f)
 	json_text(j, "to", f->feedback.address);
 	json_bool(j, "complaint", f->feedback.complaint);
 	json_bool(j, "error", f->feedback.error);
+	json_bool(j, "auth_failure", f->feedback.auth_failure);
 	json_text(j, "webhook", f->feedback.url);
 	json_close(j, '}');
 }

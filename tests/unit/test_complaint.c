@@ -284,6 +284,69 @@ static void test_lint(void **state)
 	free((char *)text.p);
 }
 
+#define FAILURE_FIELDS \
+	"Feedback-Type: auth-failure\r\nUser-Agent: Assay/0\r\nVersion: 1\r\n" \
+	"Original-Mail-From: <x@esp.example>\r\nArrival-Date: Mon, 23 Nov 2026 08:00:00 +0000\r\n" \
+	"Source-IP: 192.0.2.9\r\nAuthentication-Results: mx; dmarc=fail header.from=esp.example\r\n" \
+	"Reported-Domain: esp.example\r\nAuth-Failure: dmarc\r\nIdentity-Alignment: dkim, spf\r\n" \
+	"Delivery-Result: delivered\r\nIncidents: 3\r\nDKIM-Domain: esp.example\r\n" \
+	"DKIM-Identity: @esp.example\r\nDKIM-Selector: s\r\n" \
+	"SPF-DNS: txt:esp.example:\"v=spf1 -all\"\r\n"
+#define FAILURE_REPORT \
+	"From: fbl@mbox.example\r\nTo: fbl@esp.example\r\nSubject: FW: x\r\n" \
+	"Date: Mon, 23 Nov 2026 09:00:00 +0000\r\nMessage-ID: <1@mbox.example>\r\n" \
+	"Auto-Submitted: auto-generated\r\nMIME-Version: 1.0\r\n" \
+	"Content-Type: multipart/report; report-type=feedback-report; boundary=b\r\n\r\n" \
+	"--b\r\nContent-Type: text/plain\r\n\r\nx\r\n" \
+	"--b\r\nContent-Type: message/feedback-report\r\n\r\n" FAILURE_FIELDS \
+	"\r\n--b\r\nContent-Type: text/rfc822-headers\r\n\r\nSubject: x\r\n\r\n--b--\r\n"
+
+/* RFC 6591 section 3.1, RFC 9991 section 4 */
+static void test_lint_failure(void **state)
+{
+	static const struct {
+		const char *from, *to, *want; /* want "": it is right */
+	} rows[] = {
+		{"Incidents: 3", "Incidents: 3", ""},
+		{"DKIM-Domain: esp.example\r\nDKIM-Identity: @esp.example\r\nDKIM-Selector: s\r\n", "", ""},
+		{"SPF-DNS: txt:esp.example:\"v=spf1 -all\"\r\n", "", ""},
+		{"Auth-Failure: dmarc\r\n", "", "Auth-Failure stands 0 times"},
+		{"Auth-Failure: dmarc", "Auth-Failure: adsp", "Auth-Failure has a wrong value"},
+		{"Auth-Failure: dmarc\r\n", "Auth-Failure: dmarc\r\nAuth-Failure: spf\r\n", "stands 2 times"},
+		{"Identity-Alignment: dkim, spf\r\n", "", "Identity-Alignment belongs to"},
+		{"Identity-Alignment: dkim, spf", "Identity-Alignment: dkim, dkim",
+		 "Identity-Alignment has a wrong value"},
+		{"Auth-Failure: dmarc", "Auth-Failure: signature", "Identity-Alignment belongs to"},
+		{"dmarc=fail header", "dmarc=fail; spf=fail header", "has 2 methods, not one"},
+		{"mx; dmarc=fail header.from=esp.example", "mx; none; x=y", "has 2 methods"},
+		{"Reported-Domain: esp.example\r\n", "", "Reported-Domain stands 0 times"},
+		{"Source-IP: 192.0.2.9\r\n", "", "Source-IP stands 0 times"},
+		{"DKIM-Selector: s\r\n", "", "belong together"},
+		{"DKIM-Domain: esp.example\r\n", "", "belong together"},
+		{"txt:esp.example:\"v=spf1 -all\"", "v=spf1 -all", "SPF-DNS has a wrong value"},
+		{"Delivery-Result: delivered", "Delivery-Result: lost", "Delivery-Result has a wrong value"},
+		{"Incidents: 3", "Incidents: some", "Incidents has a wrong value"},
+	};
+	struct span text = SPAN(FAILURE_REPORT);
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct buf bad = BUF_INIT, faults = BUF_INIT;
+		size_t at = span_find(text, span_of(rows[i].from));
+		if (at == SIZE_MAX)
+			fail_msg("no '%s' to change", rows[i].from);
+		buf_add(&bad, span_sub(text, 0, at));
+		buf_adds(&bad, rows[i].to);
+		buf_add(&bad, span_sub(text, at + strlen(rows[i].from), text.n));
+		unsigned n = arf_lint(buf_span(&bad), SPAN_NONE, &faults);
+		if (rows[i].want[0] ? span_find(buf_span(&faults), span_of(rows[i].want)) == SIZE_MAX
+				    : n > 0)
+			fail_msg("'%s' -> '%s': %s", rows[i].from, rows[i].to,
+				 faults.p ? faults.p : "nothing");
+		buf_free(&bad);
+		buf_free(&faults);
+	}
+}
+
 struct counts {
 	unsigned n, sent;
 };
@@ -546,6 +609,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_duplicate_and_undo, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_report, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_lint, set_up, tear_down),
+		cmocka_unit_test(test_lint_failure),
 		cmocka_unit_test_setup_teardown(test_retry, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
 		cmocka_unit_test(test_digest_classes),
