@@ -50,7 +50,7 @@ struct sender_entry {
 	const struct sender_campaign *campaigns;
 	size_t n_campaigns;
 	/* filed identity, for comparison with the body */
-	struct span phone, email, address;
+	struct span phone, email, address, credit_code;
 };
 
 /* A domain covers its subdomains; of several filings the most specific domain or range holds. */
@@ -91,6 +91,9 @@ void sender_facts(const struct sender *s, const struct txn *txn, struct facts *f
 /* What the mail has otherwise than its sender filed it (sender_filing.c). */
 void sender_filing_facts(const struct sender *s, const struct auth *auth, const struct message *m,
 			 const struct txn *txn, struct facts *facts);
+/* Who the body says that it is from, against the filing `e` (sender_identity.c); the identity facts
+ * are set. */
+void sender_identity_facts(const struct sender_entry *e, struct facts *facts);
 /* Behind the history: the rate against the one that was filed. */
 void sender_rate_facts(const struct sender *s, struct facts *facts);
 

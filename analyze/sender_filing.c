@@ -274,6 +274,8 @@ void sender_filing_facts(const struct sender *s, const struct auth *auth, const 
 	domain_fact(e, auth, m, txn, facts);
 	bool direct = range_of(e, &txn->peer) != SIZE_MAX || sent_directly(e, auth, txn);
 	campaign_facts(e, m, txn, direct, facts);
+	if (m && m->from.n && of_sender(e, m->from.v[0].domain))
+		sender_identity_facts(e, facts);
 	set_rate(e, facts);
 	if (e->certificate_until_us)
 		facts_set_text(facts, F_FILING_CERTIFICATE,

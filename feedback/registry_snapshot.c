@@ -207,7 +207,7 @@ static int make_entry(struct snapshot *snap, const struct loaded *loaded, struct
 		.certificate_until_us = f->certificate.expires_us,
 		.campaigns = make_campaigns(arena, f), .n_campaigns = f->n_campaigns,
 		.phone = f->org[ORG_PHONE], .email = f->org[ORG_EMAIL],
-		.address = f->org[ORG_ADDRESS],
+		.address = f->org[ORG_ADDRESS], .credit_code = f->org[ORG_CREDIT_CODE],
 	};
 	return arena->overflowed ? -ENOMEM : 0;
 }

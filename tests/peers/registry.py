@@ -72,7 +72,7 @@ class Place:
             self.run("sender", "approve", key, "--by", name, *(["--waive", "a test"] if not i else []))
 
     def rules(self, sample, envelope=None):
-        """The rules of 2.1 that a sample breaks, with its envelope changed."""
+        """The rules about the filing that a sample breaks, with its envelope changed."""
         mail = self.folder + "/" + sample
         shutil.copy(SOURCE + "/samples/mail/" + sample, mail)
         words = json.loads(read(SOURCE + "/samples/mail/" + sample + ".envelope"))
@@ -80,7 +80,8 @@ class Place:
         write(mail + ".envelope", json.dumps(words))
         _, out, err = self.run("scan", "--json", "--facts", mail)
         event = json.loads(out.splitlines()[0])
-        return ({f["rule"] for f in event["findings"] if f["clause"].startswith("2.1")}, event)
+        return ({f["rule"] for f in event["findings"]
+                 if f["clause"].startswith("2.1") or f["rule"].startswith("filing.")}, event)
 
 
 NORTHWIND = read(SOURCE + "/samples/filings/northwind.filing")
@@ -170,6 +171,12 @@ def rules():
     check("mail as filed breaks nothing", not rules and event["sender"]["registered"] == "northwind",
           rules)
     check("the rate is a fact", event["facts"]["filing.rate"] == "3000 per hour")
+    check("the body names whom the filing names",
+          event["facts"]["filing.identity-same"] == ["name", "phone", "email"], event["facts"])
+    rules, event = p.rules("identity-other-en.eml")
+    check("the body names another", "filing.identity" in rules and not
+          event["facts"]["filing.identity-same"] and event["facts"]["filing.identity-differs"]
+          == ["name", "address", "phone", "email"], rules)
     rules, _ = p.rules("promo-good-en.eml", {"peer": "192.0.2.99"})
     check("an address that is not filed", rules == {"filing.ip"}, rules)
     rules, event = p.rules("promo-good-en.eml", {"peer": "203.0.113.50", "helo": "mx.forwarder.test"})
