@@ -335,8 +335,17 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 		away(x, redis_async_trouble(x->redis));
 	if (!x->timed || x->away)
 		ask_time(x);
-	for (unsigned i = 0; x->timed && i < BOOKS_BUCKETS; i++)
-		send_bucket(x, i);
+	if (!x->timed)
+		return;
+	/* a tick that somebody waits for has one or two buckets with something in them */
+	bool wanted[BOOKS_BUCKETS];
+	pthread_mutex_lock(&x->rates->lock);
+	for (unsigned i = 0; i < BOOKS_BUCKETS; i++)
+		wanted[i] = x->rates->dirty[i] || x->buckets[i].batch;
+	pthread_mutex_unlock(&x->rates->lock);
+	for (unsigned i = 0; i < BOOKS_BUCKETS; i++)
+		if (wanted[i])
+			send_bucket(x, i);
 }
 
 int rates_exchange_create(struct rates_exchange **x_r, struct rates *rates,
