@@ -392,6 +392,12 @@
 #define LIMIT_RATE_TIMEOUT_US (1 * 1000000LL)
 #define LIMIT_RATE_FRESH_US (10 * 1000000LL)
 
+/* What a gateway has under way (`at once`) is told again after RENEW, counts for nobody KEEP seconds
+ * after it was told last, and others go by it for FRESH: three words may get lost. */
+#define LIMIT_GAUGE_RENEW_US (1 * 1000000LL)
+#define LIMIT_GAUGE_FRESH_US (3 * 1000000LL)
+#define LIMIT_GAUGE_KEEP_S 5
+
 /* Microseconds that a verdict waits for the history of a key that is seen for the first time. */
 #define LIMIT_RATE_WAIT_US (100 * 1000LL)
 

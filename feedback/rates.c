@@ -106,9 +106,9 @@ static void forget(struct rates *r, struct rates_entry *e)
 static void forget_one(struct rates *r)
 {
 	struct rates_entry *e = r->oldest;
-	for (int i = 0; e && i < 32 && (e->untold.n || e->open || e->flying); i++)
+	for (int i = 0; e && i < 32 && (e->untold.n || e->gauged || e->open || e->flying); i++)
 		e = e->newer;
-	if (e && !e->flying)
+	if (e && !e->flying && !e->gauged)
 		forget(r, e);
 }
 
@@ -147,6 +147,22 @@ void rates_make_dirty(struct rates *r, struct rates_entry *e)
 	r->dirty[e->bucket] = e;
 }
 
+static void make_gauged(struct rates *r, struct rates_entry *e)
+{
+	if (e->gauged || !r->shared)
+		return;
+	e->gauged = true;
+	e->next_gauged = r->gauged[e->bucket];
+	r->gauged[e->bucket] = e;
+}
+
+/* Under way everywhere, as far as this gateway has heard. */
+static int under_way(const struct rates_entry *e, int64_t now_us)
+{
+	bool fresh = e->others_us && now_us - e->others_us < LIMIT_GAUGE_FRESH_US;
+	return e->open + (fresh ? e->others : 0);
+}
+
 /* --- windows ---------------------------------------------------------------------- */
 
 void rates_count(struct rates *r, struct span key, int n, int64_t at_us)
@@ -181,11 +197,16 @@ int64_t rates_wait(struct rates *r, struct span key, const struct limit *limits,
 	for (size_t i = 0; i < n; i++) {
 		double most = (double)limits[i].count * factor;
 		int64_t wait;
-		if (limits[i].window_us == LIMIT_AT_ONCE)
-			wait = (e ? e->open : 0) + 1 > most ? US_PER_S : 0;
-		else
+		if (limits[i].window_us == LIMIT_AT_ONCE) {
+			wait = (e ? under_way(e, now_us) : 0) + 1 > most ? US_PER_S : 0;
+			if (wait && e) {
+				e->gauge_wanted = true;
+				make_gauged(r, e);
+			}
+		} else {
 			wait = series_wait(e ? &e->seen : &nothing, limits[i].window_us, most,
 					   now_us + r->shift_us);
+		}
 		if (wait > longest)
 			longest = wait;
 	}
@@ -206,6 +227,7 @@ int rates_open(struct rates *r, struct span key, int change)
 		if (e->open < 0) /* it made room meanwhile */
 			e->open = 0;
 		open = e->open;
+		make_gauged(r, e);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return open;

@@ -30,7 +30,8 @@ double rates_read(struct rates *r, struct span key, int64_t window_us, int64_t n
 
 /* May one more transaction of `key` come under these limits, their counts times `factor`? 0: yes;
  * else the microseconds to wait until all of them have room. A refused transaction is not to be
- * counted. LIMIT_AT_ONCE is compared with rates_open(), and waiting for it takes a second. */
+ * counted. LIMIT_AT_ONCE is compared with what is under way here and, as of the last exchange, at
+ * all others, and waiting for it takes a second. */
 int64_t rates_wait(struct rates *r, struct span key, const struct limit *limits, size_t n,
 		   double factor, int64_t now_us);
 

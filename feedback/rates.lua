@@ -3,6 +3,7 @@
 -- They live outside of the books' generations: `assay rebuild` does not touch them.
 --
 --   r:KEY    string  revision, then slots and counts in order: series.h says how slots widen
+--   r@KEY    hash    process -> "number seconds": what it has under way, and until when that holds
 --   r#ID     string  number of the last batch of that process that this bucket has
 --
 -- A batch whose answer was lost is sent again under its number, and counts once. A bucket that
@@ -148,4 +149,35 @@ local function rates(keys, args)
 	return answer
 end
 
+-- args: process, seconds for which its word holds, then key and number under way of each. Returns
+-- for each what all others have under way.
+local function under_way(keys, args)
+	local tag = string.match(keys[1], '^{.-}')
+	if moving(tag) then
+		return redis.error_reply(MOVING)
+	end
+	local now, answer = tonumber(redis.call('TIME')[1]), {}
+	for i = 3, #args, 2 do
+		local key, others = tag .. 'r@' .. args[i], 0
+		if args[i + 1] == '0' then
+			redis.call('HDEL', key, args[1])
+		else
+			redis.call('HSET', key, args[1], args[i + 1] .. ' ' .. now + args[2])
+			redis.call('EXPIRE', key, args[2])
+		end
+		local all = redis.call('HGETALL', key)
+		for at = 1, #all, 2 do
+			local n, ends = string.match(all[at + 1], '^(%d+) (%d+)$')
+			if all[at] ~= args[1] and (not n or tonumber(ends) <= now) then
+				redis.call('HDEL', key, all[at])
+			elseif all[at] ~= args[1] then
+				others = others + n
+			end
+		end
+		answer[#answer + 1] = others
+	end
+	return answer
+end
+
 register('rates', rates, {})
+register('under_way', under_way, {})

@@ -12,6 +12,7 @@
 #include "base/id.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "feedback/rates_gauge.h"
 #include "feedback/rates_private.h"
 #include "feedback/redis_async.h"
 
@@ -41,6 +42,7 @@ struct bucket {
 struct rates_exchange {
 	struct rates *rates;
 	struct redis_async *redis;
+	struct rates_gauge *gauge;
 	struct event *tick, *soon;
 	char id[ID_BYTES]; /* of this process: numbers of batches are its own */
 	struct bucket buckets[BOOKS_BUCKETS];
@@ -346,6 +348,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	for (unsigned i = 0; i < BOOKS_BUCKETS; i++)
 		if (wanted[i])
 			send_bucket(x, i);
+	rates_gauge_tick(x->gauge);
 }
 
 int rates_exchange_create(struct rates_exchange **x_r, struct rates *rates,
@@ -367,7 +370,8 @@ int rates_exchange_create(struct rates_exchange **x_r, struct rates *rates,
 	x->tick = event_new(loop, -1, EV_PERSIST, on_tick, x);
 	x->soon = event_new(loop, -1, 0, on_tick, x);
 	if (!x->tick || !x->soon || event_add(x->tick, &interval) < 0 ||
-	    redis_async_create(&x->redis, config, loop) < 0) {
+	    redis_async_create(&x->redis, config, loop) < 0 ||
+	    !(x->gauge = rates_gauge_create(rates, x->redis, x->id))) {
 		rates_exchange_free(x);
 		return -ENOMEM;
 	}
@@ -380,6 +384,7 @@ void rates_exchange_free(struct rates_exchange *x)
 	if (!x)
 		return;
 	redis_async_free(x->redis); /* answers what is open */
+	rates_gauge_free(x->gauge);
 	for (size_t i = 0; i < BOOKS_BUCKETS; i++)
 		if (x->buckets[i].batch)
 			batch_free(x->buckets[i].batch);

@@ -21,10 +21,16 @@ struct rates_entry {
 	uint32_t told_at;      /* slot of now of the last answer */
 	uint32_t revision;     /* of Redis' list as of the last answer; 0: not known */
 	uint32_t epoch;        /* of the bucket at the last answer */
+	struct rates_entry *next_gauged; /* valid while `gauged` */
+	int64_t others_us;     /* of the last answer about `others` */
 	int open;              /* transactions under way */
+	int told_open;         /* as Redis has it; -1: not known */
+	int others;            /* under way at all other gateways */
 	uint16_t key_n;
 	uint8_t bucket;
 	bool dirty, flying;    /* flying: a batch points here */
+	bool gauged;           /* rates_gauge.h tells Redis of it and may point here */
+	bool gauge_wanted;     /* somebody was refused: what have the others now? */
 	char key[];
 };
 
@@ -35,6 +41,7 @@ struct rates {
 	struct rates_entry *oldest, *newest;
 	int64_t shift_us; /* the time of slots minus the clock of the callers */
 	struct rates_entry *dirty[BOOKS_BUCKETS];
+	struct rates_entry *gauged[BOOKS_BUCKETS];
 	bool shared;      /* with an exchange: entries become dirty */
 	uint64_t forgotten; /* entries that made room before Redis had their counts */
 };

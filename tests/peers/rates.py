@@ -160,6 +160,38 @@ def one_limit():
     redis.stop()
 
 
+def at_once():
+    """What is under way at one gateway takes a place at the other, until it is over or its gateway
+    is dead."""
+    redis = Redis("at-once")
+    one, two = pair(redis, "limit ip { 5 at once }\n")
+    began = [one.ask("begin 192.0.2.1") for _ in range(3)]
+    told(began == ["passed"] * 3, "at once: three of five under way", began)
+
+    def taken(gateway, n):
+        """How many places the gateway has left, tried without keeping them."""
+        got = [gateway.ask("begin 192.0.2.1") for _ in range(6)].count("passed")
+        for _ in range(got):
+            gateway.ask("end 192.0.2.1")
+        return got == n
+    two.ask("begin 192.0.2.1")
+    two.ask("end 192.0.2.1")
+    told(until(lambda: taken(two, 2), 10), "at once: the other gateway has two left")
+    for _ in range(2):
+        one.ask("end 192.0.2.1")
+    told(until(lambda: taken(two, 4), 10), "at once: and four when two are over")
+    one.ask("begin 192.0.2.1")
+    time.sleep(6)  # longer than a word holds: it is told again
+    told(until(lambda: taken(two, 3), 10), "at once: slow ones stay under way")
+    one.process.kill()
+    one.process.wait()
+    told(until(lambda: taken(two, 5), 20), "at once: a dead gateway holds no place")
+    redis.stop()
+    told(until(lambda: taken(two, 5), 10), "at once: without Redis this gateway's own count goes on")
+    told(two.ask("begin 198.51.100.1") == "passed", "at once: and refuses nobody else")
+    two.close()
+
+
 def outage(name, begin, end):
     """Redis has trouble while mail flows: nobody waits, nobody is refused, and nothing counts
     twice or never afterwards."""
@@ -383,6 +415,7 @@ try:
     policy()
     counts()
     one_limit()
+    at_once()
     lost_answers()
     outage("silent", lambda r: r.process.send_signal(signal.SIGSTOP),
            lambda r: r.process.send_signal(signal.SIGCONT))

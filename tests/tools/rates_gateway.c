@@ -9,6 +9,8 @@
  *   read KEY                    minute hour day, as known here
  *   flood IP N SECONDS THREADS  N transactions a second through the limiter (rules of CONF):
  *                               passed refused longest_us
+ *   begin IP                    a transaction begins (rules of CONF): passed or refused
+ *   end IP                      it is over
  *   judge SENDER IP             what an analysis would be told: sender.hour sender.day ip.hour
  *                               (- where unknown) and the microseconds it waited
  *   standing SENDER             0 usual, 1 good, 2 poor, as the books say
@@ -223,6 +225,16 @@ static void command(char *line)
 		for (int i = 0; i < 3; i++)
 			windows[i] = rates_read(rates, span_of(key), lengths[i] * US_PER_S, now_us);
 		printf("%.1f %.1f %.1f\n", windows[0], windows[1], windows[2]);
+	} else if (strncmp(line, "begin ", 6) == 0 && words >= 1) {
+		struct limiter_query q = {.ip = {0}};
+		struct limiter_refusal refusal;
+		ip_parse(span_of(key), &q.ip);
+		puts(limiter_refuses(limiter, &q, now_us, &refusal) ? "refused" : "passed");
+	} else if (strncmp(line, "end ", 4) == 0 && words >= 1) {
+		struct limiter_query q = {.ip = {0}};
+		ip_parse(span_of(key), &q.ip);
+		limiter_ended(limiter, &q);
+		puts("ok");
 	} else if (strncmp(line, "judge ", 6) == 0 && words >= 2) {
 		judge(key, n);
 		return;
