@@ -1,0 +1,7 @@
+dofile(folder .. "/common.lua")
+local conn = begin(nil, nil, nil)
+envelope(conn, "tag@a.example")
+message(conn, {})
+accepted(conn, "tag")
+expect("quarantine", mt.eom_check(conn, MT_QUARANTINE), false)
+mt.disconnect(conn)
