@@ -221,7 +221,7 @@ static bool warned_of(const struct phrase_hits *hits, const struct phrase_hit *h
 	return false;
 }
 
-/* Two phrases of one class make it a matter for a person to look at. */
+/* Two phrases of one class, none part of the other ("online casino"), make it a matter for a person to look at. */
 #define REVIEW_CUES 2
 
 static void review_fact(const struct content *c, struct facts *f)
@@ -236,17 +236,18 @@ static void review_fact(const struct content *c, struct facts *f)
 	const struct phrase_hits *hits = &c->shown.hits;
 	const struct phrase_hit *first = NULL;
 	for (size_t i = 0; list && i < n_kinds; i++) {
-		uint16_t seen = UINT16_MAX;
-		for (size_t k = 0; k < hits->n; k++) {
-			if (hits->v[k].kind != kinds[i] || hits->v[k].row == seen ||
+		const struct phrase_hit *seen = NULL;
+		for (size_t k = 0; k < hits->n && hits->count[kinds[i]] >= REVIEW_CUES; k++) {
+			if (hits->v[k].kind != kinds[i] ||
+			    (seen && (hits->v[k].row == seen->row || hits->v[k].from < seen->to)) ||
 			    (hits->count[PHRASE_WARNING] && warned_of(hits, &hits->v[k])))
 				continue;
-			if (seen != UINT16_MAX) { /* a second, other phrase */
+			if (seen) { /* a second, other phrase at another place */
 				list[n++] = span_of(phrase_kind_name(kinds[i]));
 				first = first ? first : &hits->v[k];
 				break;
 			}
-			seen = hits->v[k].row;
+			seen = &hits->v[k];
 		}
 	}
 	struct fact *fact = facts_set_list(f, F_CONTENT_REVIEW, list, n);

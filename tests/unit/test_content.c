@@ -456,6 +456,58 @@ static void test_bombs(void **state)
 	}
 }
 
+/* Two cues of a class at different places, and none of what honest mail says. */
+static void test_review(void **state)
+{
+	static const struct {
+		const char *body, *want;
+	} rows[] = {
+		{"Play blackjack and roulette tonight.", "gambling"},
+		{"Our online casino is open.", ""}, /* one cue, though two phrases are in it */
+		{"代开发票，请来电。", ""},
+		{"代开发票，增值税发票可先验票。", "invoices"},
+		{"Jetzt Sportwetten platzieren und 50 Freispiele sichern.", "gambling"},
+		{"Paris sportifs et casino en ligne.", "gambling"},
+		{"Казино и игровые автоматы.", "gambling"},
+		{"온라인 카지노, 바카라 추천", "gambling"},
+		{"オンラインカジノ、パチンコ情報", "gambling"},
+		{"Sofortkredit ohne Bank: Kredit ohne Schufa.", "loans"},
+		{"Préstamo rápido, préstamos sin aval.", "loans"},
+		{"網貸秒批，當天放款，無抵押貸款。", "loans"},
+		{"网贷秒批，当天放款。", "loans"},
+		{"Ingresos pasivos y libertad financiera.", "pyramid"},
+		{"Заработай: пассивный доход, сетевой маркетинг.", "pyramid"},
+		{"被動收入，輕鬆賺錢。", "pyramid"},
+		{"Guaranteed daily profit, zero risk.", "guarantee"},
+		{"元本保証、ノーリスク。", "guarantee"},
+		{"Pfefferspray und Elektroschocker im Angebot.", "weapons"},
+		{"仿真枪、弹簧刀现货。", "weapons"},
+		{"Potenzmittel rezeptfrei bestellen.", "medical"},
+		{"祖传秘方，药到病除。", "medical"},
+		{"销量第一，全球首创。", "absolute"},
+		{"Vino tinto y vino blanco de la casa.", "alcohol"},
+		/* warned of, and honest */
+		{"Vorsicht vor Sofortkredit! Warnung vor Kredit ohne Schufa.", ""},
+		{"谨防网贷。切勿相信秒批。", ""},
+		{"The new printer is quiet and without risk of paper jams.", ""},
+		{"Your personal loan statement is ready.", ""},
+		{"Our roulette of prizes: spin the wheel for a discount.", ""},
+		{"您的增值税发票已开具，请查收。", ""},
+	};
+	size_t wrong = 0;
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		judge("", "plain", span_of(rows[i].body), NULL);
+		const struct fact *fact = &facts.v[F_CONTENT_REVIEW];
+		struct span got = fact->list.n ? fact->list.v[0] : SPAN("");
+		if (fact->list.n > 1 || !span_eq(got, span_of(rows[i].want))) {
+			print_error("%s: %zu, '%.*s'\n", rows[i].body, fact->list.n, SPAN_ARG(got));
+			wrong++;
+		}
+	}
+	assert_int_equal(wrong, 0);
+}
+
 static void test_list(void **state)
 {
 	(void)state;
@@ -474,6 +526,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_class, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evidence, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bombs, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_review, setup, teardown),
 		cmocka_unit_test(test_list),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
