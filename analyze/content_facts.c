@@ -244,7 +244,7 @@ static void review_fact(const struct content *c, struct facts *f)
 				continue;
 			if (seen) { /* a second, other phrase at another place */
 				list[n++] = span_of(phrase_kind_name(kinds[i]));
-				first = first ? first : &hits->v[k];
+				first = first ? first : seen;
 				break;
 			}
 			seen = &hits->v[k];
