@@ -6,6 +6,7 @@
  * stay unknown.
  */
 #include "analyze/classify.h"
+#include "analyze/subject.h"
 #include "analyze/tables.h"
 
 #include <math.h>
@@ -92,13 +93,60 @@ static const char *sub_class(const struct content *c, bool commercial)
 	return best;
 }
 
+/* Fewer different words than this, and nothing to follow or to look at, say nothing of a class:
+ * empty mails, test mails of one word over and over. */
+#define WORDS_ENOUGH 3
+#define WORDS_READ 100000 /* octets; a flood of one word ends here */
+
+static size_t different_words(struct span folded, uint32_t *seen, size_t n)
+{
+	struct subject_gram term;
+	struct span word;
+	size_t at = 0;
+	folded = span_sub(folded, 0, WORDS_READ);
+	while (n < WORDS_ENOUGH && subject_next_term(folded, &at, &term, &word)) {
+		size_t i = 0;
+		while (i < n && seen[i] != term.hash)
+			i++;
+		seen[i] = term.hash;
+		n += i == n;
+	}
+	return n;
+}
+
+static bool says_something(const struct content *c)
+{
+	const struct message *m = c->message;
+	const struct reading *readings[] = {&c->shown, &c->other};
+	uint32_t seen[WORDS_ENOUGH + 1];
+	size_t n = 0;
+	for (size_t i = 0; i < 2; i++) {
+		const struct view *v = &readings[i]->view;
+		if (v->n_links || v->n_written || v->images || v->forms)
+			return true;
+		n = different_words(readings[i]->text.text, seen, n);
+		n = different_words(readings[i]->alt.text, seen, n);
+	}
+	for (size_t i = 0; i < m->n_parts; i++)
+		if (m->parts[i].flags & PART_ATTACHMENT)
+			return true;
+	if (n < WORDS_ENOUGH && m->subject.p)
+		n = different_words(subject_bare(c->arena, m->subject), seen, n);
+	return n >= WORDS_ENOUGH;
+}
+
 void class_facts(struct content *c, const struct txn *txn, struct facts *f)
 {
+	static const struct span nothing[] = {{"no content", sizeof("no content") - 1}};
 	const int8_t *weights;
 	const struct class_table_head *head = table(&weights);
 	if (!head || !c->readable) {
 		facts_set_unknown(f, F_CLASS_MARKETING);
 		facts_set_unknown(f, F_CLASS_KIND);
+		return;
+	}
+	if (!says_something(c)) {
+		facts_set_list(f, F_CLASS_REASONS, nothing, 1);
 		return;
 	}
 	struct class_features features = class_features(c, txn, true);

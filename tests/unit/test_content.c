@@ -342,6 +342,38 @@ static void test_consistency(void **state)
 	assert_int_equal(facts.v[F_SUBJECT_CONSISTENCY].state, FACT_UNKNOWN);
 }
 
+#define XS "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX\r\n"
+
+/* A mail that says nothing has no class, whatever its header looks like; that is the reason. */
+static void test_no_class(void **state)
+{
+	static const struct {
+		const char *headers, *type, *body;
+		bool abstains;
+	} rows[] = {
+		{"", "plain", XS XS XS XS "XXXXXXXX\r\n", true},
+		{"", "plain", "", true},
+		{"Subject: \r\n", "html", "<html><body><p>&nbsp;</p></body></html>", true},
+		{"Subject: test\r\n", "plain", "test test test\r\ntest\r\n", true},
+		{"List-Unsubscribe: <https://x.test/u>\r\n", "plain", XS, true},
+		{"", "html", "<a href=\"https://x.test/sale\"><img src=\"https://x.test/i.png\" "
+			     "width=600 height=900></a>", false},
+		{"Subject: Save 60 % on everything this weekend, free shipping\r\n", "plain", "",
+		 false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		judge(rows[i].headers, rows[i].type, span_of(rows[i].body), NULL);
+		const struct fact *reasons = &facts.v[F_CLASS_REASONS];
+		bool nothing = reasons->state == FACT_KNOWN && reasons->list.n == 1 &&
+			       span_eq(reasons->list.v[0], SPAN("no content"));
+		if (nothing != rows[i].abstains ||
+		    (nothing && (facts.v[F_CLASS_MARKETING].state != FACT_UNKNOWN ||
+				 facts.v[F_CLASS_KIND].state != FACT_UNKNOWN)))
+			fail_msg("row %zu: marketing state %d", i, facts.v[F_CLASS_MARKETING].state);
+	}
+}
+
 static void test_class(void **state)
 {
 	static const struct {
@@ -524,6 +556,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_subject, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_consistency, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_class, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_class, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evidence, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bombs, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_review, setup, teardown),
