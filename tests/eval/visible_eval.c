@@ -8,8 +8,10 @@
  * the word among the visible or the hidden text, litehtml (litehtml_words.cpp) draws it or not, and
  * its pixels tell the contrast. Printed is how often both agree, over all words and over those that
  * one of both hides. Words that our cascade hides by a font size of nothing or by opacity are told
- * apart: litehtml knows neither.
+ * apart: litehtml knows neither. Nor does it know colours without '#' (bgcolor=dddddd) and the
+ * colours of <body> as attributes, which every browser takes: for it they are spelled out in CSS.
  */
+#include <ctype.h>
 #include <math.h>
 #include <signal.h>
 #include <stdio.h>
@@ -55,6 +57,75 @@ static void mark_page(struct span html, struct buf *out, struct page *p)
 		done = s.at;
 	}
 	buf_add(out, span_sub(html, done, html.n));
+}
+
+/* The value of an attribute in the text of a tag. */
+static struct span raw_attribute(struct span tag, struct span name)
+{
+	size_t at = span_case_find(tag, name);
+	if (at == SIZE_MAX || at == 0 || !ascii_is_space(tag.p[at - 1]))
+		return SPAN_NONE;
+	tag = span_sub(tag, at + name.n, tag.n);
+	size_t from = tag.n && (*tag.p == '"' || *tag.p == '\''), to = from;
+	while (to < tag.n && !ascii_is_space(tag.p[to]) && !strchr("\"'>", tag.p[to]))
+		to++;
+	return span_sub(tag, from, to);
+}
+
+/* "dddddd" and no more. */
+static bool bare_color(struct span s)
+{
+	size_t from = s.n && (*s.p == '"' || *s.p == '\''), n = 0;
+	while (from + n < s.n && n < 7 && isxdigit((unsigned char)s.p[from + n]))
+		n++;
+	return n == 6 && (from + n == s.n || !ascii_is_alpha(s.p[from + n]));
+}
+
+static void add_body_style(struct buf *out, struct span tag)
+{
+	struct span back = raw_attribute(tag, SPAN("bgcolor=")), text = raw_attribute(tag, SPAN("text="));
+	struct span image = raw_attribute(tag, SPAN("background="));
+	if (raw_attribute(tag, SPAN("style=")).p)
+		return;
+	buf_adds(out, " style=\"");
+	if (back.n)
+		buf_addf(out, "background-color:%s%.*s;", bare_color(back) ? "#" : "", SPAN_ARG(back));
+	if (text.n)
+		buf_addf(out, "color:%s%.*s;", bare_color(text) ? "#" : "", SPAN_ARG(text));
+	if (image.n)
+		buf_addf(out, "background-image:url(%.*s);", SPAN_ARG(image));
+	buf_adds(out, "\"");
+}
+
+/* The page as litehtml understands what browsers do. */
+static void spell_out(struct span page, struct buf *out)
+{
+	for (size_t at; (at = span_find_char(page, '<')) != SIZE_MAX;) {
+		struct span tag = span_sub(page, at, page.n), rest;
+		tag = span_sub(tag, 0, span_find_char(tag, '>'));
+		rest = tag;
+		buf_add(out, span_sub(page, 0, at));
+		page = span_sub(page, at + tag.n, page.n);
+		if (span_case_starts(tag, SPAN("<body"))) {
+			buf_add(out, span_sub(tag, 0, 5));
+			add_body_style(out, tag);
+			rest = span_sub(tag, 5, tag.n);
+		}
+		for (size_t k; (k = span_case_find(rest, SPAN("color="))) != SIZE_MAX;) {
+			buf_add(out, span_sub(rest, 0, k + 6));
+			rest = span_sub(rest, k + 6, rest.n);
+			if (!bare_color(rest))
+				continue;
+			size_t quote = !isxdigit((unsigned char)*rest.p);
+			buf_add(out, span_sub(rest, 0, quote));
+			buf_adds(out, "#");
+			rest = span_sub(rest, quote, rest.n);
+		}
+		buf_add(out, rest);
+		if (!tag.n)
+			break;
+	}
+	buf_add(out, page);
 }
 
 /* The number of "zq17q"; SIZE_MAX: another word. */
@@ -136,7 +207,7 @@ static void set_apart(struct page *p, const struct view *v, struct tally *t)
 static void compare(const char *path, struct span html, struct tally *t)
 {
 	static struct page p;
-	struct buf marked = BUF_INIT;
+	struct buf marked = BUF_INIT, theirs_page = BUF_INIT;
 	struct arena a;
 	struct view v;
 	p = (struct page){.n = 0};
@@ -150,7 +221,9 @@ static void compare(const char *path, struct span html, struct tally *t)
 	read_ours(&p, (struct span){v.hidden, v.n_hidden}, 1);
 	set_apart(&p, &v, t);
 	t->pages++;
-	if (!p.n || !read_theirs(&p, page.p)) {
+	spell_out(page, &theirs_page);
+	buf_addf(&theirs_page, "%c", 0);
+	if (!p.n || !read_theirs(&p, buf_span(&theirs_page).p)) {
 		t->late += p.n > 0;
 		goto out;
 	}
@@ -169,6 +242,7 @@ static void compare(const char *path, struct span html, struct tally *t)
 out:
 	arena_free(&a);
 	buf_free(&marked);
+	buf_free(&theirs_page);
 }
 
 int main(int argc, char **argv)
