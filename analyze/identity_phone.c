@@ -23,6 +23,12 @@ static bool is_separator(char c)
 	return c == ' ' || c == '-' || c == '.' || c == '(' || c == ')' || c == '/';
 }
 
+/* The blank that ends " - ". */
+static bool ends_spaced_dash(struct span s, size_t i)
+{
+	return s.p[i] == ' ' && s.p[i - 1] == '-' && s.p[i - 2] == ' ';
+}
+
 static size_t digits_at(struct span s, size_t i)
 {
 	size_t n = 0;
@@ -31,7 +37,7 @@ static size_t digits_at(struct span s, size_t i)
 	return n;
 }
 
-/* The candidate that begins at `i`: digits with at most two separators between groups. */
+/* The candidate that begins at `i`: digits with at most two separators, or " - ", between groups. */
 static struct candidate read_candidate(struct span s, size_t i)
 {
 	struct candidate c = {.from = i, .plus = s.p[i] == '+', .parenthesis = s.p[i] == '('};
@@ -52,7 +58,8 @@ static struct candidate read_candidate(struct span s, size_t i)
 			c.to = i + 1;
 		} else if (s.p[i] == '(' && c.digits >= 7) {
 			break; /* "020-88154460 (8-24)": what follows is a remark */
-		} else if (is_separator(s.p[i]) && separators < 2 && c.digits < 20) {
+		} else if (is_separator(s.p[i]) && c.digits < 20 &&
+			   (separators < 2 || (separators == 2 && ends_spaced_dash(s, i)))) {
 			c.parenthesis |= s.p[i] == '(';
 			c.dots += s.p[i] == '.';
 			separators++;

@@ -379,6 +379,10 @@ void unsub_find(struct unsub *u, struct reading *r)
 		v->links[i].says_unsub = target_says_it(v->links[i].target);
 	find_in_text(u, r);
 	find_in_links(u, r);
+	/* Addresses that HTML writes out: "remove http://example.com/remove.html" */
+	for (size_t i = 0; i < v->n_written; i++)
+		if (v->written[i].visible && target_says_it(v->written[i].target))
+			way_of_link(u, v, &v->written[i], NULL, SPAN_NONE);
 }
 
 /* --- header fields ----------------------------------------------------------- */

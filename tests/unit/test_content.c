@@ -221,6 +221,8 @@ static void test_identity(void **state)
 		{"邮件地址：abc@x.test 地址：深圳市福田区彩田路6栋 手机：13812345678",
 		 F_IDENTITY_ADDRESS, "深圳市福田区彩田路6栋"},
 		{"020-88154460(8-24点)", F_IDENTITY_PHONE, "020-88154460"},
+		{"联系电话：020 - 85511834", F_IDENTITY_PHONE, "020 - 85511834"},
+		{"open 10 - 18, room 20 - 30", F_IDENTITY_PHONE, NULL},
 		{"统一社会信用代码：91350100M000100Y43", F_IDENTITY_CREDIT_CODE,
 		 "91350100M000100Y43"},
 		{"统一社会信用代码：91350100M000100Y44", F_IDENTITY_CREDIT_CODE, NULL},

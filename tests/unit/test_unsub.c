@@ -47,6 +47,7 @@ static void test_there(void **state)
 {
 	static const char *const rows[] = {
 		/* Chinese */
+		P "remove http://www.x.test/mortgage/remove.html</p>",
 		P "如果您不想再收到此类邮件，请" A "点击这里</a>退订。",
 		P "如您不希望继续收到我们的邮件，请点" A "此处</a>。",
 		P "若不愿意接收本邮件，可" A "取消订阅</a>",
