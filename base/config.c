@@ -548,6 +548,14 @@ static bool report_option(struct parser *p, void *arg)
 	return i == 0 ? take_address(p, &c->report.to) : take_path(p, "a folder", &c->report.to);
 }
 
+static bool read_registry(struct parser *p)
+{
+	static const char *const places[] = {"local", "redis"};
+	size_t i = take_choice(p, "place of the registry", places, 2);
+	p->config->registry_copied = i == 1;
+	return i != SIZE_MAX;
+}
+
 static bool read_report(struct parser *p)
 {
 	static const char *const words[] = {"from"};
@@ -657,7 +665,8 @@ static const struct statement {
 	{"dnsbl", read_dnsbl, true},	  {"host", read_host, false},
 	{"listen", read_listen, true},	  {"log", read_log, false},
 	{"packs", read_packs, false},
-	{"redis", read_redis, false},	  {"report", read_report, false},
+	{"redis", read_redis, false},	  {"registry", read_registry, false},
+	{"report", read_report, false},
 	{"rules", read_rules, false},	  {"spool", read_spool, true},
 	{"state", read_state, false},	  {"user", read_user, false},
 	{"webhook", read_webhook, false}, {"workers", read_workers, false},
@@ -726,6 +735,9 @@ int config_parse(struct config *c, const char *file, struct span bytes, struct d
 			recover(&p);
 		}
 	}
+	if (c->registry_copied && c->redis.kind == REDIS_SPAWN)
+		diag_error(diag, p.lexer.token.at, "'registry redis' needs a Redis that gateways share: "
+						   "'redis ADDRESS'");
 	if (c->arena.overflowed)
 		return -ENOMEM;
 	return diag->errors == before ? 0 : CONFIG_E_FAULTS;

@@ -69,6 +69,7 @@ struct config {
 	struct config_texts spool_complaints; /* folders with a complaint in each file */
 	struct config_texts rules; /* folders, later ones are local tuning; see base/paths.h */
 	struct config_texts packs;
+	bool registry_copied; /* the registry is another gateway's; Redis has the copy */
 	const char *host; /* our authserv-id and Reporting-MTA */
 	struct {
 		const char *from; /* NULL: reports are queued, not sent */

@@ -441,6 +441,12 @@ int cmd_sender(struct command_context *context, int argc, char **argv)
 	int code = read_words(&q, argc, argv);
 	if (code != EX_OK)
 		return code;
+	/* decisions are made where the registry is */
+	if (context->config->registry_copied && (q.verb->by || q.verb->reads || q.verb->run == run_review ||
+						 q.verb->run == run_confirm))
+		return command_fail(context->program, EX_NOPERM,
+				    "this gateway has a copy of the registry (registry redis); '%s' it where "
+				    "the registry is", q.verb->name);
 	const char *file = q.verb->reads ? q.operand : q.mail;
 	if (file) {
 		int r = file_view_input(file, LIMIT_FILINGS_BYTES, &q.view);

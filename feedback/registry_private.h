@@ -5,6 +5,7 @@
  *     registry_state.c     decisions: from one state to the next, by people or by time
  *     registry_claims.c    who has filed which range or domain, since when
  *     registry_proof.c     what was proven
+ *     registry_copy.c      the copy in Redis for other gateways
  *     registry_audit.c     the chain of hashes
  *     registry_snapshot.c  the active senders in memory
  */

@@ -1,6 +1,7 @@
 /*
  * The recorder's process: the event log goes into the books. It also keeps an eye on the registry
- * and tells the supervisor when it has changed.
+ * and tells the supervisor when it has changed; where gateways share a Redis, the registry's copy
+ * goes there or comes from there (registry_copy.h).
  */
 #include <errno.h>
 #include <pthread.h>
@@ -15,16 +16,19 @@
 #include "base/log.h"
 #include "feedback/recorder.h"
 #include "feedback/registry.h"
+#include "feedback/registry_copy.h"
 #include "feedback/role_private.h"
 
 /* Between two looks at the registry's counter: how long an approval takes to be seen. */
 #define LOOK_US 200000
 /* Between two tries when another command is the recorder just now. */
 #define BUSY_US 200000
+/* Between two looks at the copy of the registry in Redis: two commands. */
+#define COPY_US 1000000
 
 struct recording {
 	struct role *role;
-	pthread_t thread; /* recorder_run() waits for Redis and the disk by itself */
+	pthread_t thread, copier; /* both wait for Redis and the disk by themselves */
 	int stop_fd;
 	_Atomic bool stopping;
 	struct registry *registry;
@@ -46,6 +50,27 @@ static void *record(void *arg)
 	}
 	if (write(rec->ended_fd, &one, sizeof(one)) < 0)
 		_exit(EX_OK);
+	return NULL;
+}
+
+/* Its troubles are said once each; a process that ends does not wait for it. */
+static void *copy(void *arg)
+{
+	struct recording *rec = arg;
+	struct registry_copy *c;
+	bool done, away = false;
+	int r = registry_copy_create(&c, rec->role->config);
+	if (r < 0)
+		log_error("registry.copy", "why=\"%s\"", strerror(-r));
+	while (r >= 0 && !rec->stopping) {
+		int was = registry_copy_work(c, &done);
+		if (was < 0 && !away)
+			log_warn("registry.copy", "the registry stays as it is: %s", strerror(-was));
+		away = was < 0;
+		for (unsigned i = 0; i < 10 && !rec->stopping; i++)
+			usleep(COPY_US / 10);
+	}
+	registry_copy_free(c);
 	return NULL;
 }
 
@@ -89,6 +114,9 @@ static int recording_start(struct role *r)
 	    event_add(rec->look, &(struct timeval){.tv_usec = LOOK_US}) < 0 ||
 	    event_add(rec->ended, NULL) < 0 ||
 	    pthread_create(&rec->thread, NULL, record, rec) != 0)
+		return EX_OSERR;
+	if (r->config->redis.kind != REDIS_SPAWN &&
+	    pthread_create(&rec->copier, NULL, copy, rec) != 0)
 		return EX_OSERR;
 	on_look(-1, 0, rec);
 	return EX_OK;
