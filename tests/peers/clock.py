@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+"""clock.py ASSAY SOURCE CLOCK_STEP - `assay run` on a machine whose clock jumps an hour on and two
+back, under load: no mail is refused or lost for it, ids stay unique, the books equal the log; and
+limits hold, where Redis is on another machine. (Windows are in the time of Redis: its own jump moves
+what was counted before out of them, or out of sight, and refuses nobody.)
+
+CLOCK_STEP is tests/tools/clock_step as a library to preload. Speaks TAP; skipped without
+redis-server.
+"""
+import collections
+import glob
+import json
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ASSAY, SOURCE, STEP = (os.path.abspath(a) for a in sys.argv[1:4])
+sys.path.insert(0, SOURCE + "/tests/tools")
+import milter_client as mc  # noqa: E402
+
+folder = ""
+HOUR = 3600 * 1000000
+number, failed = 0, 0
+sent, replies, slowest = [0], collections.Counter(), [0.0]
+stop, lock = threading.Event(), threading.Lock()
+
+
+def told(ok, what, detail=""):
+    global number, failed
+    number += 1
+    failed += not ok
+    print(("ok" if ok else "not ok"), number, "-", what, flush=True)
+    if not ok:
+        print("# " + str(detail)[-2000:].replace("\n", "\n# "), flush=True)
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not condition():
+        time.sleep(0.05)
+    return condition()
+
+
+def assay(*words):
+    return subprocess.run([ASSAY, "-c", folder + "/assay.conf", *words], capture_output=True, text=True,
+                          env={**os.environ, "LD_PRELOAD": STEP, "CLOCK_STEP": folder + "/step"})
+
+
+def step(us):
+    with open(folder + "/step", "r+b") as f:
+        f.write(struct.pack("=q", us))
+
+
+def client():
+    m = mc.Client("unix:" + folder + "/m.sock")
+    m.negotiate()
+    m.connect("192.0.2.7")
+    m.helo("client.example")
+    return m
+
+
+MAIL = b"From: a@a.example\r\nTo: r@mbox.example\r\nSubject: lunch\r\nMessage-ID: <%d@a.example>\r\n\r\nat noon?\r\n"
+
+
+def load():
+    m = client()
+    while not stop.is_set():
+        begin = time.monotonic()
+        with lock:
+            sent[0] += 1
+            n = sent[0]
+        reply = m.mail("<s@d%d.example>" % (n % 7))[0]
+        if reply == b"c":
+            m.rcpt("<r@mbox.example>")
+            m.message(MAIL % n)
+            reply = m.end()[1][0]
+        with lock:
+            replies[reply] += 1
+            slowest[0] = max(slowest[0], time.monotonic() - begin)
+        time.sleep(0.005)
+    m.quit()
+
+
+def limited():
+    """One transaction of a domain with a limit: True when it was let in."""
+    m = client()
+    answer = m.mail("<s@limited.example>")[0]
+    if answer == b"c":
+        m.rcpt("<r@mbox.example>")
+        m.message(MAIL % 0)
+        m.end()
+    m.quit()
+    return answer == b"c"
+
+
+def events():
+    out = []
+    for path in sorted(glob.glob(folder + "/state/log/*.jsonl")):
+        with open(path) as f:
+            out += [e for e in map(json.loads, f) if e["event"] == "txn"]
+    return out
+
+
+def books_equal():
+    rows = [json.loads(line) for line in assay("report", "--json").stdout.splitlines()]
+    books = {r["sender"]: r["transactions"] for r in rows}
+    return books == dict(collections.Counter(e["sender"]["key"] for e in events()))
+
+
+def main(redis):
+    stop.clear()
+    replies.clear()
+    sent[0], slowest[0] = 0, 0.0
+    os.makedirs(folder + "/local")
+    with open(folder + "/local/local.rules", "w") as f:
+        f.write("levels { tag never defer never reject never }\nlimit mailfrom { 100000 per hour }\n")
+    with open(folder + "/step", "wb") as f:
+        f.write(bytes(8))
+    with open(folder + "/assay.conf", "w") as f:
+        f.write(f"state {folder}/state\nredis {redis}\ndns zone {SOURCE}/samples/zone\nhost mx1.mbox.example\n"
+                f"rules {SOURCE}/rules {folder}/local\nlisten milter unix:{folder}/m.sock {{ deadline 5s }}\n")
+    os.makedirs(folder + "/state")
+    log = open(folder + "/log", "w")
+    run = subprocess.Popen([ASSAY, "-c", folder + "/assay.conf", "run"], stderr=log,
+                           env={**os.environ, "LD_PRELOAD": STEP, "CLOCK_STEP": folder + "/step"})
+    threads = [threading.Thread(target=load) for _ in range(2)]
+
+    def said():
+        return open(folder + "/log").read()
+    try:
+        told(until(lambda: json.loads(assay("status", "--json").stdout or "{}").get("ready")), "it starts", said())
+        for t in threads:
+            t.start()
+        for name, us in (("an hour on", HOUR), ("two hours back", -HOUR), ("and right again", 0)):
+            before = sum(replies.values())
+            step(us)
+            told(until(lambda: sum(replies.values()) > before + 100), name + ": mail goes on", said())
+            newest = events()[-1]["time"]
+            want = time.strftime("%Y-%m-%dT%H", time.gmtime(time.time() + us / 1e6))
+            told(newest.startswith(want) or newest[14:16] in ("59", "00"), name + ": and has the new time", (newest, want))
+        with open(folder + "/local/local.rules", "w") as f:
+            f.write("levels { tag never defer never reject never }\nlimit mailfrom { 8 per hour }\n")
+        stop.set()
+        for t in threads:
+            t.join()
+        told(assay("reload").returncode == 0, "a limit of 8 an hour", said())
+        passed = [limited() for _ in range(4)]
+        step(HOUR)
+        time.sleep(0.5)  # some exchanges of rates
+        passed += [limited() for _ in range(3)]
+        step(-HOUR)
+        time.sleep(0.5)
+        passed += [limited() for _ in range(3)]
+        if redis == "spawn":
+            told(passed[:8] == [True] * 8, "it refuses nobody too early", passed)
+        else:
+            told(passed == [True] * 8 + [False] * 2, "it holds over an hour on and two back", passed)
+        told(set(replies) <= {b"c", b"a"}, "none of %d was refused" % sum(replies.values()), replies)
+        told(slowest[0] < 5, "none waited for a deadline (%.3f s at most)" % slowest[0])
+        n = sent[0] + len(passed)  # a refused MAIL has its event too
+        told(until(lambda: len(events()) >= n) and len(events()) == n, "an event each", (len(events()), n))
+        told(len({e["id"] for e in events()}) == n, "unique ids")
+        told(not any(e["partial"] for e in events()), "all judged in time", [e["flags"] for e in events() if e["partial"]][:3])
+        told(until(books_equal), "the books equal the log")
+        run.terminate()
+        told(run.wait(10) == 0, "it ends", said())
+        told("role.died" not in said() and "role.kill" not in said(), "nobody died", said())
+    finally:
+        stop.set()
+        if run.poll() is None:
+            run.kill()
+            run.wait()
+
+
+if not shutil.which("redis-server"):
+    print("1..0 # SKIP redis-server is not here")
+    sys.exit(0)
+for kind in ("another machine's Redis", "our Redis"):
+    print("#", kind)
+    folder = tempfile.mkdtemp(prefix="assay-clock-")
+    server = None
+    try:
+        if kind == "our Redis":
+            main("spawn")
+            continue
+        server = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", folder + "/r.sock", "--save", "",
+                                   "--dir", folder], stdout=subprocess.DEVNULL)
+        until(lambda: os.path.exists(folder + "/r.sock"))
+        main("unix:" + folder + "/r.sock")
+    finally:
+        if server:
+            server.kill()
+            server.wait()
+        shutil.rmtree(folder, ignore_errors=True)
+print(f"1..{number}")
+sys.exit(failed > 0)
