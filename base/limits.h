@@ -364,9 +364,12 @@
 #define LIMIT_REDIS_TIMEOUT_US (5 * 1000000LL)
 #define LIMIT_REDIS_LOADING_US (120 * 1000000LL)
 
+/* The same for a worker, whose messages all wait meanwhile. */
+#define LIMIT_REDIS_HURRY_US (100 * 1000LL)
+
 /* Microseconds for which an answer of Redis about a listing is believed, a listing that nobody has
  * looked at is kept (a sender who is silent for a season begins anew), and Redis is left alone
- * after the first trouble: a connection in vain may take LIMIT_REDIS_TIMEOUT_US. */
+ * after the first trouble: a look in vain may take LIMIT_REDIS_HURRY_US or more. */
 #define LIMIT_LISTING_FRESH_US (3600 * 1000000LL)
 #define LIMIT_LISTING_US (90 * 86400 * 1000000LL)
 #define LIMIT_LISTING_RETRY_US (60 * 1000000LL)

@@ -36,8 +36,6 @@ static void leave_alone(struct listings *l, int64_t now_us, const char *why)
 	if (l->retry_us > LIMIT_LISTING_FRESH_US)
 		l->retry_us = LIMIT_LISTING_FRESH_US;
 	l->away_until_us = now_us + l->retry_us;
-	redis_close(l->redis);
-	l->redis = NULL;
 }
 
 static bool connect_redis(struct listings *l, unsigned flags, int64_t now_us)

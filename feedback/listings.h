@@ -11,7 +11,8 @@
  * process answers. What is lost with Redis makes a listing younger, never older.
  *
  * Ownership: listings_create() .. listings_free(); the analyzer's hooks point to it.
- * Blocking:  for one round trip to Redis; after trouble it is left alone for a while.
+ * Blocking:  for one round trip to Redis; after trouble it is left alone for a while. A worker opens
+ *            it with REDIS_HURRY, and its messages wait for LIMIT_REDIS_HURRY_US at most.
  */
 #pragma once
 

@@ -35,6 +35,8 @@ struct request {
 
 struct redis {
 	const struct config *config;
+	bool hurry;
+	int folder; /* of the private Redis, kept for a sandbox; -1: not opened yet */
 	struct redis_nodes nodes; /* connection: a redisContext */
 	struct request *requests;
 	size_t n_requests, cap_requests;
@@ -60,34 +62,39 @@ static const char *node_name(const struct redis *r, const struct redis_node *nod
 
 /* --- connecting ----------------------------------------------------------------- */
 
-static struct timeval timeout(void)
+static int64_t timeout_us(const struct redis *r)
 {
-	return (struct timeval){LIMIT_REDIS_TIMEOUT_US / US_PER_S, LIMIT_REDIS_TIMEOUT_US % US_PER_S};
+	return r->hurry ? LIMIT_REDIS_HURRY_US : LIMIT_REDIS_TIMEOUT_US;
 }
 
-static redisContext *connect_unix(const struct redis *r)
+static struct timeval timeout(const struct redis *r)
+{
+	return (struct timeval){timeout_us(r) / US_PER_S, timeout_us(r) % US_PER_S};
+}
+
+static redisContext *connect_unix(struct redis *r)
 {
 	const struct config *c = r->config;
 	if (c->redis.kind == REDIS_UNIX) {
 		const char *path = c->redis.addresses.v[0];
 		return redisConnectUnixWithTimeout(strncmp(path, "unix:", 5) ? path : path + 5,
-						   timeout());
+						   timeout(r));
 	}
 	char path[REDIS_SOCKET_PATH_BYTES];
-	int folder;
-	if (redis_private_path(c, &folder, path) < 0)
+	if (r->folder < 0 && redis_private_path(c, &r->folder, path) < 0) {
+		r->folder = -1;
 		return NULL;
-	redisContext *context = redisConnectUnixWithTimeout(path, timeout());
-	close(folder);
-	return context;
+	}
+	redis_private_path_at(r->folder, path);
+	return redisConnectUnixWithTimeout(path, timeout(r));
 }
 
-static redisContext *connect_tcp(const char *address)
+static redisContext *connect_tcp(const struct redis *r, const char *address)
 {
 	char host[REDIS_ADDRESS_BYTES];
 	int port;
 	return redis_address_split(address, host, &port)
-		       ? redisConnectWithTimeout(host, port, timeout())
+		       ? redisConnectWithTimeout(host, port, timeout(r))
 		       : NULL;
 }
 
@@ -161,7 +168,8 @@ static int load_functions(struct redis *r, struct redis_node *node)
 static int greet(struct redis *r, struct redis_node *node)
 {
 	const struct span version[] = {SPAN("FCALL"), SPAN("assay_version"), SPAN("0")};
-	int64_t give_up_us = clock_mono_us() + LIMIT_REDIS_LOADING_US;
+	int64_t give_up_us =
+		clock_mono_us() + (r->hurry ? timeout_us(r) : LIMIT_REDIS_LOADING_US);
 	for (;;) {
 		redisReply *reply = ask(r, node, 3, version);
 		if (!reply)
@@ -184,14 +192,14 @@ static int greet(struct redis *r, struct redis_node *node)
 
 static int node_connect(struct redis *r, struct redis_node *node)
 {
-	node->connection = node->address[0] ? connect_tcp(node->address) : connect_unix(r);
+	node->connection = node->address[0] ? connect_tcp(r, node->address) : connect_unix(r);
 	if (!context_of(node))
 		return trouble(r, -ENOTCONN, node_name(r, node), "cannot connect");
 	int result = 0;
 	if (context_of(node)->err) {
 		result = trouble(r, -ENOTCONN, node_name(r, node), context_of(node)->errstr);
 	} else {
-		redisSetTimeout(context_of(node), timeout());
+		redisSetTimeout(context_of(node), timeout(r));
 		result = greet(r, node);
 	}
 	if (result < 0) {
@@ -279,8 +287,10 @@ int redis_open(struct redis **r_r, const struct config *config, unsigned flags)
 	if (!r)
 		return -ENOMEM;
 	r->config = config;
+	r->hurry = flags & REDIS_HURRY;
+	r->folder = -1;
 	int result = config->redis.kind == REDIS_SPAWN ? open_private(r, flags) : open_nodes(r);
-	if (result < 0) {
+	if (result < 0 && (!r->hurry || result == -ENOMEM)) {
 		memcpy(open_trouble, r->trouble, sizeof(open_trouble));
 		redis_close(r);
 		return result;
@@ -308,6 +318,8 @@ void redis_close(struct redis *r)
 	for (size_t i = 0; i < r->nodes.n; i++)
 		node_drop(&r->nodes.v[i]);
 	redis_nodes_free(&r->nodes);
+	if (r->folder >= 0)
+		close(r->folder);
 	free(r->requests);
 	free(r);
 }
@@ -459,7 +471,7 @@ static bool again(struct redis *r, int *result)
 int redis_exchange(struct redis *r)
 {
 	int result = 0;
-	int64_t give_up_us = clock_mono_us() + LIMIT_REDIS_TIMEOUT_US;
+	int64_t give_up_us = clock_mono_us() + timeout_us(r);
 	r->exchanged = true;
 	for (size_t i = 0; i < r->n_requests; i++)
 		r->requests[i].node = r->nodes.slots[r->requests[i].slot];
@@ -482,7 +494,7 @@ int redis_exchange(struct redis *r)
 	/* Answers that are still on their way must not be taken for those of the next exchange. */
 	for (size_t i = 0; i < r->nodes.n; i++)
 		node_drop(&r->nodes.v[i]);
-	if (r->config->redis.kind == REDIS_CLUSTER && learn_slots(r) < 0)
+	if (r->config->redis.kind == REDIS_CLUSTER && !r->hurry && learn_slots(r) < 0)
 		return -ENOTCONN;
 	return result;
 }

@@ -25,6 +25,10 @@ struct redis_answer; /* is a redisReply */
 
 enum redis_open_flags {
 	REDIS_MAY_START = 1, /* start the private server when nobody else has */
+	/* For who must not wait: LIMIT_REDIS_HURRY_US is all the time there is, a server that reads
+	 * its files counts as away, and one that is away is none of redis_open()'s trouble: each
+	 * exchange tries anew. Works in a sandbox without files, but for names of hosts. */
+	REDIS_HURRY = 2,
 };
 
 /* Connects at once. With `redis spawn` it waits until the private server has read its files. */

@@ -260,7 +260,7 @@ static redisAsyncContext *begin_unix(struct redis_async *r)
 		trouble(r, "the private Redis", "has not been started");
 		return NULL;
 	}
-	snprintf(path, sizeof(path), "/proc/self/fd/%d/redis.sock", r->folder);
+	redis_private_path_at(r->folder, path);
 	return redisAsyncConnectUnix(path);
 }
 

@@ -283,6 +283,11 @@ int redis_private_child(const struct config *config, pid_t *pid_r)
 	return r;
 }
 
+void redis_private_path_at(int folder, char path_r[REDIS_SOCKET_PATH_BYTES])
+{
+	snprintf(path_r, REDIS_SOCKET_PATH_BYTES, "/proc/self/fd/%d/redis.sock", folder);
+}
+
 int redis_private_path(const struct config *config, int *folder_fd_r,
 		       char path_r[REDIS_SOCKET_PATH_BYTES])
 {
@@ -293,6 +298,6 @@ int redis_private_path(const struct config *config, int *folder_fd_r,
 	*folder_fd_r = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (*folder_fd_r < 0)
 		return -errno;
-	snprintf(path_r, REDIS_SOCKET_PATH_BYTES, "/proc/self/fd/%d/redis.sock", *folder_fd_r);
+	redis_private_path_at(*folder_fd_r, path_r);
 	return 0;
 }

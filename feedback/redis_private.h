@@ -30,3 +30,5 @@ __attribute__((warn_unused_result)) int redis_private_child(const struct config 
 __attribute__((warn_unused_result)) int
 redis_private_path(const struct config *config, int *folder_fd_r,
 		   char path_r[REDIS_SOCKET_PATH_BYTES]);
+/* The same in a folder that is open already: what a sandbox without files can do. */
+void redis_private_path_at(int folder, char path_r[REDIS_SOCKET_PATH_BYTES]);

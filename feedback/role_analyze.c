@@ -23,6 +23,7 @@
 #include "feedback/history.h"
 #include "feedback/judge_private.h"
 #include "feedback/listings.h"
+#include "feedback/redis.h"
 #include "feedback/registry.h"
 #include "feedback/role_private.h"
 
@@ -374,7 +375,7 @@ static int worker_start(struct role *r)
 		registry_freeze(w->registry);
 	/* its connection is made now: a private Redis is found through its folder */
 	if (r->config->dnsbl_ip.n || r->config->dnsbl_domain.n)
-		w->listings = listings_create(r->config, 0);
+		w->listings = listings_create(r->config, REDIS_HURRY);
 	if (w->listings)
 		listings_attach(w->listings, &w->analyzer.hooks);
 	if (analyzer_preload(&w->analyzer) < 0) /* it counts in no history */

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -128,6 +129,56 @@ static void away(void **unused)
 	listings_free(l);
 }
 
+static pid_t server_pid(void)
+{
+	struct redis *redis;
+	const struct redis_answer *answer;
+	struct span info[] = {SPAN("INFO"), SPAN("server")};
+	assert_int_equal(redis_open(&redis, &config, REDIS_MAY_START), 0);
+	assert_int_equal(redis_ask_master(redis, 0, 2, info, &answer), 0);
+	struct span text = redis_answer_text(answer);
+	size_t at = span_find(text, SPAN("process_id:"));
+	assert_true(at < text.n);
+	pid_t pid = atoi(text.p + at + 11);
+	redis_close(redis);
+	return pid;
+}
+
+/* A worker, which cannot open a file any more: a silent Redis costs it one short wait, and one that
+ * was started anew is found again. */
+static void in_a_hurry(void **unused)
+{
+	(void)unused;
+	struct listings *l = listings_create(&config, REDIS_HURRY);
+	struct dnsbl_entry e = entry("h.bl", "192.0.2.9", true);
+	int64_t now_us = start, begin_us;
+	pid_t pid = server_pid();
+	listings_look(l, &e, 1, now_us);
+	assert_int_equal(e.since_us, start);
+
+	kill(pid, SIGSTOP);
+	begin_us = clock_mono_us();
+	for (int i = 0; i < 100; i++) {
+		struct dnsbl_entry other = entry("h.bl", "192.0.2.10", true);
+		listings_look(l, &other, 1, now_us);
+		assert_int_equal(other.since_us, 0);
+	}
+	assert_true(clock_mono_us() - begin_us < LIMIT_REDIS_TIMEOUT_US);
+	kill(pid, SIGKILL);
+
+	assert_true(server_pid() != pid);
+	char folder[64], away[64];
+	snprintf(folder, sizeof(folder), "%s/redis", state);
+	snprintf(away, sizeof(away), "%s/moved", state);
+	assert_int_equal(rename(folder, away), 0); /* no path leads there now, but the open folder */
+	struct dnsbl_entry again = entry("h.bl", "192.0.2.11", true);
+	now_us += LIMIT_LISTING_FRESH_US;
+	listings_look(l, &again, 1, now_us);
+	assert_int_equal(again.since_us, now_us);
+	assert_int_equal(rename(away, folder), 0);
+	listings_free(l);
+}
+
 /* A key that holds something else is no trouble of anybody's. */
 static void broken(void **unused)
 {
@@ -148,7 +199,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(kept), cmocka_unit_test(together), cmocka_unit_test(many),
-		cmocka_unit_test(away), cmocka_unit_test(broken),
+		cmocka_unit_test(away), cmocka_unit_test(in_a_hurry),
+		cmocka_unit_test(broken),
 	};
 	const struct CMUnitTest alone[] = {cmocka_unit_test(away)};
 	if (!mkdtemp(state))
