@@ -285,9 +285,15 @@ static void add_bucket(struct maker *k, const char *name, size_t n)
 		n >>= 1;
 		step++;
 	}
-	struct span text = arena_printf(k->arena, "%s:%s", name, steps[step]);
-	if (text.p)
-		add(k, "", text);
+	/* "name:step" */
+	size_t n_name = strlen(name), n_step = strlen(steps[step]);
+	char *text = arena_room(k->arena, n_name + 1 + n_step);
+	if (!text)
+		return;
+	memcpy(text, name, n_name);
+	text[n_name] = ':';
+	memcpy(text + n_name + 1, steps[step], n_step);
+	add(k, "", (struct span){text, n_name + 1 + n_step});
 }
 
 static void layout_features(struct maker *k, const struct content *c)

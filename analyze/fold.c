@@ -74,6 +74,16 @@ static size_t fold(char *out, uint32_t *from, struct span s)
 			i++;
 			continue;
 		}
+		if (c == ' ') {
+			if (!blank) {
+				if (from)
+					from[n] = (uint32_t)i;
+				out[n++] = ' ';
+			}
+			blank = true;
+			i++;
+			continue;
+		}
 		size_t taken = 1, made;
 		char one[4];
 		if (c < 0x80) {
