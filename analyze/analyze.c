@@ -91,7 +91,7 @@ static enum step step_sender(struct analysis *a)
 	sender_identify(&a->sender, hooks->senders ? hooks->senders(hooks->arg) : &nobody, &a->auth,
 			m, a->txn, &a->txn->arena);
 	sender_facts(&a->sender, a->txn, &a->facts);
-	sender_filing_facts(&a->sender, &a->auth, m, a->txn, &a->facts);
+	sender_filing_facts(&a->sender, &a->auth, m, a->content, a->txn, &a->facts);
 	return STEP_DONE;
 }
 

@@ -26,6 +26,7 @@ struct sender_campaign {
 	size_t n_from, n_domains, n_helo;
 	const struct ip_prefix *ranges;
 	size_t n_ranges;
+	struct span topic; /* of the sample letter, see topic.h */
 };
 
 /*
@@ -88,9 +89,10 @@ struct sender {
 void sender_identify(struct sender *s, const struct sender_table *table, const struct auth *auth,
 		     const struct message *m, const struct txn *txn, struct arena *arena);
 void sender_facts(const struct sender *s, const struct txn *txn, struct facts *facts);
-/* What the mail has otherwise than its sender filed it (sender_filing.c). */
+/* What the mail has otherwise than its sender filed it (sender_filing.c). `content` may be NULL. */
+struct content;
 void sender_filing_facts(const struct sender *s, const struct auth *auth, const struct message *m,
-			 const struct txn *txn, struct facts *facts);
+			 const struct content *content, const struct txn *txn, struct facts *facts);
 /* Who the body says that it is from, against the filing `e` (sender_identity.c); the identity facts
  * are set. */
 void sender_identity_facts(const struct sender_entry *e, struct facts *facts);

@@ -6,6 +6,7 @@
  * was in force last week.
  */
 #include "analyze/sender.h"
+#include "analyze/topic.h"
 
 #include <math.h>
 
@@ -218,13 +219,25 @@ static const struct sender_campaign *campaign_of(const struct sender_entry *e, s
 	return NULL;
 }
 
+/* Under this cosine a letter and the filed sample have no topic in common: 1.4 in 100 pairs of
+ * letters of one sender are below, 45 in 100 of different senders of one trade (topic_eval). */
+#define SAME_TOPIC 0.15
+
+static bool off_topic(const struct sender_campaign *c, const struct content *content)
+{
+	struct topic filed, seen;
+	return content && topic_read(c->topic, &filed) && topic_of(content, &seen) &&
+	       topic_cosine(&filed, &seen) < SAME_TOPIC;
+}
+
 /* `direct`: address and HELO are the sender's own, not a forwarder's. */
 static void campaign_facts(const struct sender_entry *e, const struct message *m,
-			   const struct txn *txn, bool direct, struct facts *facts)
+			   const struct content *content, const struct txn *txn, bool direct,
+			   struct facts *facts)
 {
 	const struct sender_campaign *c =
 		m && m->from.n ? campaign_of(e, m->from.v[0].addr) : NULL;
-	struct span *words = c ? ARENA_ARRAY(facts->arena, struct span, 4) : NULL;
+	struct span *words = c ? ARENA_ARRAY(facts->arena, struct span, 5) : NULL;
 	size_t n = 0;
 	if (!words)
 		return;
@@ -238,6 +251,8 @@ static void campaign_facts(const struct sender_entry *e, const struct message *m
 	if (c->class.n && kind->state == FACT_KNOWN && !span_eq(c->class, SPAN("mixed")) &&
 	    !span_eq(c->class, kind->text))
 		words[n++] = SPAN("class");
+	if (off_topic(c, content))
+		words[n++] = SPAN("topic");
 	facts_set_text(facts, F_CAMPAIGN_NAME, c->name);
 	facts_set_list(facts, F_CAMPAIGN_DIFFERS, words, n);
 }
@@ -254,7 +269,7 @@ static void set_rate(const struct sender_entry *e, struct facts *facts)
 }
 
 void sender_filing_facts(const struct sender *s, const struct auth *auth, const struct message *m,
-			 const struct txn *txn, struct facts *facts)
+			 const struct content *content, const struct txn *txn, struct facts *facts)
 {
 	set_all(facts, s->registered_known ? set_absent : set_unknown);
 	if (!s->registered_known)
@@ -273,7 +288,7 @@ void sender_filing_facts(const struct sender *s, const struct auth *auth, const 
 	range_facts(e, auth, txn, facts);
 	domain_fact(e, auth, m, txn, facts);
 	bool direct = range_of(e, &txn->peer) != SIZE_MAX || sent_directly(e, auth, txn);
-	campaign_facts(e, m, txn, direct, facts);
+	campaign_facts(e, m, content, txn, direct, facts);
 	if (m && m->from.n && of_sender(e, m->from.v[0].domain))
 		sender_identity_facts(e, facts);
 	set_rate(e, facts);

@@ -73,6 +73,8 @@ bool subject_next_term(struct span folded, size_t *at, struct subject_gram *term
 		       struct span *text_r);
 /* Terms of folded text. Returns how many. */
 size_t subject_terms(struct span folded, struct subject_gram *out, size_t max);
+/* log(mails / mails that have the term); 0 without a table. */
+double subject_rarity(struct span table, uint32_t term);
 /* The step of the chance that a body of so many terms has a term of that rarity (in octets). */
 size_t subject_chance(double rarity, double terms, double mean_terms);
 /* The subject without Re:, [list], AD marks and their like, folded. */

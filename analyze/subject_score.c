@@ -253,6 +253,13 @@ static void cohort_make(const struct subject_table_head *head, const uint32_t *g
 				&cohort.wanted, grams[k * SUBJECT_COHORT_GRAMS + i]);
 }
 
+double subject_rarity(struct span table, uint32_t term)
+{
+	const struct subject_table_head *head = table_head(table);
+	const uint8_t *rarity = (const uint8_t *)(head + 1) + SUBJECT_BUCKETS;
+	return head ? (double)rarity[term % SUBJECT_TERM_BUCKETS] * (double)SUBJECT_LOG_STEP : 0;
+}
+
 /* --- measures ------------------------------------------------------------------------ */
 
 struct judge {

@@ -4,7 +4,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "analyze/topic.h"
+#include "base/buf.h"
 #include "base/clock.h"
+#include "base/digest.h"
 #include "base/file.h"
 #include "base/json_in.h"
 #include "base/limits.h"
@@ -148,6 +151,38 @@ static int run_import(struct request *q)
 	arena_free(&arena);
 	buf_free(&text);
 	return code;
+}
+
+/* The words of a campaign that stand for a letter: its hash and what it is about. */
+static int run_sample(struct request *q)
+{
+	struct arena arena;
+	struct message m;
+	struct topic topic;
+	char hash[SHA256_TEXT_BYTES];
+	struct buf octets = BUF_INIT;
+	struct span rest = q->view.bytes, line, name = span_of(q->operand);
+	while (span_next_line(&rest, &line)) {
+		buf_add(&octets, line);
+		buf_adds(&octets, "\r\n");
+	}
+	arena_init(&arena, LIMIT_ARENA_BYTES);
+	struct content *content = NULL;
+	if (message_parse(&m, &arena, buf_span(&octets)) == 0)
+		content = content_read(&m, &arena);
+	bool told = content && topic_of(content, &topic);
+	arena_free(&arena);
+	buf_free(&octets);
+	if (!told)
+		return command_fail(q->context->program, EX_DATAERR,
+				    "%s: too few words to tell what it is about", q->operand);
+	size_t slash = span_rfind_char(name, '/');
+	name = span_sub(name, slash == SIZE_MAX ? 0 : slash + 1, name.n);
+	printf("sample \"%.*s\" %s\ntopic ", SPAN_ARG(name), sha256_text(q->view.bytes, hash));
+	for (size_t i = 0; i < TOPIC_BYTES; i++)
+		printf("%02x", topic.bits[i]);
+	printf("\n");
+	return EX_OK;
 }
 
 /* --- showing ------------------------------------------------------------------------------- */
@@ -356,6 +391,7 @@ static int run_standing(struct request *q)
 static const struct verb verbs[] = {
 	{"file", "a file", false, false, true, run_file},
 	{"import", "a file", false, false, true, run_import},
+	{"sample", "a file", false, false, true, run_sample},
 	{"export", NULL, false, false, false, run_export},
 	{"list", NULL, false, false, false, run_list},
 	{"show", "a key", false, false, false, run_show},
@@ -376,7 +412,7 @@ static int check_words(struct request *q)
 	const struct verb *verb = q->verb;
 	const char *program = q->context->program;
 	if (!verb)
-		return command_usage(program, "a verb is needed: file, import, export, list, show, "
+		return command_usage(program, "a verb is needed: file, import, sample, export, list, show, "
 					      "review, confirm, audit, secret, approve, needs-info, suspend, "
 					      "revoke or standing");
 	if (verb->operand && !q->operand)

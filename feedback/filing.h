@@ -12,7 +12,7 @@
  *         campaign    spring { from news@example.com helo mail.example.com ip 192.0.2.0/29
  *                              domain example.com recipients 20000 cycle "weekly"
  *                              rate 1000 per hour max-rate 300 per hour class commercial
- *                              sample "spring.eml" SHA-256 }
+ *                              sample "spring.eml" SHA-256 topic SKETCH }
  *         certificate { filing "..." number "..." issued 2026-01-15 expires 2027-01-14 }
  *         other       "what else there is to say"
  *         effective   2027-01-31
@@ -70,6 +70,7 @@ struct filing_campaign {
 	uint64_t recipients;
 	struct filing_rate rate, max_rate; /* on average; the most of one address */
 	struct span sample, sample_sha256; /* name of the letter, its hash in hexadecimal */
+	struct span topic; /* what the letter is about (analyze/topic.h), hexadecimal */
 };
 
 struct filing {

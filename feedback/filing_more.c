@@ -1,5 +1,6 @@
 /* filing_more - what a sender may file beside himself: campaigns (clause 2.1.1(3)), the Internet
  * Society's certificate (2.1.4), other information (2.1.1(4)), and from when to when it holds. */
+#include "analyze/topic.h"
 #include "base/clock.h"
 #include "feedback/filing_private.h"
 
@@ -129,10 +130,21 @@ static bool read_sample(struct reader *r, struct filing_campaign *c)
 	return false;
 }
 
+static bool read_topic(struct reader *r, struct filing_campaign *c)
+{
+	struct topic topic;
+	if (!filing_value(r, "topic", &c->topic))
+		return true;
+	if (!topic_read(c->topic, &topic))
+		fault(r, "a topic is %d hexadecimal digits ('assay sender sample LETTER' tells them)",
+		      TOPIC_DIGITS);
+	return false;
+}
+
 static bool read_campaign_word(struct reader *r, const struct filing *f, struct filing_campaign *c)
 {
 	static const char *const words[] = {"ip", "domain", "from", "helo", "recipients", "cycle",
-					    "rate", "max-rate", "class", "sample"};
+					    "rate", "max-rate", "class", "sample", "topic"};
 	const struct span word = r->value;
 	if (span_eq(word, SPAN("ip")))
 		return read_campaign_range(r, f, c);
@@ -154,6 +166,8 @@ static bool read_campaign_word(struct reader *r, const struct filing *f, struct 
 		return filing_read_class(r, &c->class);
 	if (span_eq(word, SPAN("sample")))
 		return read_sample(r, c);
+	if (span_eq(word, SPAN("topic")))
+		return read_topic(r, c);
 	filing_unknown(r, "word of 'campaign'", words, sizeof(words) / sizeof(words[0]));
 	if (r->token == T_WORD)
 		filing_next(r);

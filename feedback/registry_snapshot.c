@@ -170,6 +170,7 @@ static const struct sender_campaign *make_campaigns(struct arena *arena, const s
 			.name = c->name, .class = c->class, .from = c->from, .n_from = c->n_from,
 			.domains = c->domains, .n_domains = c->n_domains, .helo = c->helo,
 			.n_helo = c->n_helo, .ranges = c->ranges, .n_ranges = c->n_ranges,
+			.topic = c->topic,
 		};
 	}
 	return v;

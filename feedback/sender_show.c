@@ -65,6 +65,7 @@ static void write_campaign(struct json *j, const struct filing_campaign *c)
 	json_text(j, "class", c->class);
 	json_text(j, "sample", c->sample);
 	json_text(j, "sample_sha256", c->sample_sha256);
+	json_text(j, "topic", c->topic);
 	json_close(j, '}');
 }
 

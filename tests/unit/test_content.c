@@ -1,6 +1,7 @@
 /* Unit tests of what the body says: ways to unsubscribe, identity, class, subject, evidence. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 #include <cmocka.h>
@@ -8,6 +9,7 @@
 #include "analyze/content_parts.h"
 #include "analyze/identity.h"
 #include "analyze/tables.h"
+#include "analyze/topic.h"
 #include "base/buf.h"
 
 static struct arena arena;
@@ -344,6 +346,49 @@ static void test_consistency(void **state)
 	assert_int_equal(facts.v[F_SUBJECT_CONSISTENCY].state, FACT_UNKNOWN);
 }
 
+static struct topic topic_of_body(const char *subject, const char *body)
+{
+	struct topic t;
+	judge(subject, "plain", span_of(body), NULL);
+	struct content *c = content_read(&message, &arena);
+	assert_non_null(c);
+	assert_true(topic_of(c, &t));
+	return t;
+}
+
+/* Letters about jackets are nearer to each other than to one about mortgages; few words tell
+ * nothing; the digits of a topic are read back. */
+static void test_topic(void **state)
+{
+	struct topic jackets = topic_of_body(
+		"", "Our winter jackets are warm, light and made of recycled wool. This week all winter "
+		    "jackets cost thirty percent less and shipping is free. Choose among twelve colours, "
+		    "hooded coats, gloves, scarves and boots, and find the jacket that keeps you warm.");
+	struct topic coats = topic_of_body(
+		"", "New winter coats are here: warm wool, hooded jackets in twelve colours, gloves and "
+		    "boots. Members get free shipping this week. Choose your jacket and the scarves that "
+		    "go with it before winter comes; recycled wool costs thirty percent less.");
+	struct topic mortgage = topic_of_body(
+		"", "Interest rates on mortgage loans fell again. Refinance your existing mortgage, lower "
+		    "the monthly payment, consolidate debt, or borrow against home equity. A lender calls "
+		    "within one business day; bad credit is no obstacle, and the quote costs nothing.");
+	struct topic none, read;
+	char hex[TOPIC_DIGITS + 1];
+	(void)state;
+	assert_true(topic_cosine(&jackets, &jackets) > 0.999);
+	assert_true(topic_cosine(&jackets, &coats) > 0.3);
+	assert_true(topic_cosine(&jackets, &mortgage) < 0.15);
+	for (size_t i = 0; i < TOPIC_BYTES; i++)
+		snprintf(hex + 2 * i, 3, "%02x", jackets.bits[i]);
+	assert_true(topic_read((struct span){hex, TOPIC_DIGITS}, &read));
+	assert_memory_equal(&read, &jackets, sizeof(read));
+	assert_false(topic_read(SPAN("12ab"), &read));
+	hex[7] = 'x';
+	assert_false(topic_read((struct span){hex, TOPIC_DIGITS}, &read));
+	judge("", "plain", SPAN("Hi!"), NULL);
+	assert_false(topic_of(content_read(&message, &arena), &none));
+}
+
 #define XS "XXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXXX\r\n"
 
 /* A mail that says nothing has no class, whatever its header looks like; that is the reason. */
@@ -558,6 +603,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_subject, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_consistency, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_class, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_topic, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_class, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evidence, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bombs, setup, teardown),

@@ -137,6 +137,7 @@ static void test_filing_faults(void **state)
 		{"sender a { domain a.example campaign x { recipients many } }",
 		 "is no number of recipients"},
 		{"sender a { domain a.example campaign x { sample \"s\" abc } }", "a sample is a name"},
+		{"sender a { domain a.example campaign x { topic 12ab } }", "a topic is 256"},
 		{"sender a { domain a.example campaign x { } campaign x { } }",
 		 "campaign 'x' stands here twice"},
 		{"sender a { rate 5 per hour }", "files no ip, domain or dkim"},
