@@ -2,7 +2,7 @@
  * The statements of a rule file. One fault is told for each part of a rule and for each other
  * statement; reading goes on behind it, so that one run of `assay check` shows all.
  */
-#include "analyze/rules_private.h"
+#include "analyze/rules_reader.h"
 
 #include <errno.h>
 #include <math.h>
@@ -12,13 +12,6 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/utf8.h"
-
-struct reader {
-	struct ruleset *set;
-	struct lexer l;
-	struct span pack;
-	bool in_braces; /* of the part that is being read */
-};
 
 static const char *const statements[] = {"rule", "adjust", "disable", "levels", "limit"};
 #define N_STATEMENTS (sizeof(statements) / sizeof(statements[0]))
@@ -31,20 +24,19 @@ static bool at_statement(const struct reader *r)
 	return false;
 }
 
-static bool fault(struct reader *r, struct place at, const char *what)
+bool fault(struct reader *r, struct place at, const char *what)
 {
 	diag_error(r->set->diag, at, "%s", what);
 	return false;
 }
 
-/* Before each member of { }: a statement that begins here means that '}' was forgotten. */
-static bool member_follows(struct reader *r)
+bool member_follows(struct reader *r)
 {
 	return !at_statement(r) ||
 	       fault(r, r->l.token.at, "'}' is missing before this statement");
 }
 
-static bool expect(struct reader *r, const char *punct)
+bool expect(struct reader *r, const char *punct)
 {
 	if (take(&r->l, punct))
 		return true;
@@ -54,7 +46,7 @@ static bool expect(struct reader *r, const char *punct)
 	return false;
 }
 
-static bool take_word(struct reader *r, const char *what, struct token *t_r)
+bool take_word(struct reader *r, const char *what, struct token *t_r)
 {
 	if (r->l.token.kind != TOKEN_WORD) {
 		if (r->l.token.kind != TOKEN_FAULT)
@@ -78,7 +70,7 @@ static bool take_text(struct reader *r, const char *what, struct span *text_r)
 	return true;
 }
 
-static bool take_score(struct reader *r, double *score_r)
+bool take_score(struct reader *r, double *score_r)
 {
 	struct token t;
 	uint64_t whole, hundredths = 0;
@@ -475,107 +467,6 @@ static bool read_levels(struct reader *r)
 	return true;
 }
 
-/* Windows of one scope: a minute, an hour, a day, each at several counts at most. */
-#define WINDOWS 6
-
-static const char *const scopes[] = {"ip", "net", "mailfrom", "dkim", "sender"};
-
-const char *limit_scope_name(enum limit_scope scope)
-{
-	return scopes[scope];
-}
-
-/* "3000 per hour", "20 at once", each with "dry-run" behind it. */
-static bool read_window(struct reader *r, const struct token *count, struct limit *limit)
-{
-	static const struct {
-		const char *name;
-		int64_t us;
-	} units[] = {{"minute", 60 * US_PER_S}, {"hour", 3600 * US_PER_S}, {"day", 86400 * US_PER_S}};
-	struct token unit;
-	if (!span_number(count->text, 1000000000000, &limit->count) || limit->count == 0)
-		return fault(r, count->at, "a count is a whole number from 1");
-	if (take(&r->l, "at")) {
-		if (!take(&r->l, "once"))
-			return fault(r, r->l.token.at, "a limit is written: 20 at once");
-		limit->window_us = LIMIT_AT_ONCE;
-	} else {
-		if (!take(&r->l, "per"))
-			return fault(r, r->l.token.at, "a limit is written: 3000 per hour");
-		if (!take_word(r, "minute, hour or day", &unit))
-			return false;
-		for (size_t u = 0; u < 3; u++)
-			if (span_eq(unit.text, span_of(units[u].name)))
-				limit->window_us = units[u].us;
-		if (!limit->window_us)
-			return fault(r, unit.at, "a window is minute, hour or day");
-	}
-	limit->dry_run = take(&r->l, "dry-run");
-	return true;
-}
-
-/* "relaxed 2", "tightened 0.5": for the senders whose standing is known. */
-static bool read_standing(struct reader *r, const struct token *word, enum limit_scope scope,
-			  struct limit_standing *standing)
-{
-	bool relaxed = span_eq(word->text, SPAN("relaxed"));
-	double *factor = relaxed ? &standing->relaxed : &standing->tightened;
-	struct place at = r->l.token.at;
-	if (scope != LIMIT_SENDER)
-		return fault(r, word->at, "only a sender has a standing: limit sender { ... }");
-	if (!take_score(r, factor))
-		return false;
-	if (relaxed ? *factor >= 1 : *factor <= 1)
-		return true;
-	return fault(r, at, relaxed ? "'relaxed' is a factor of 1 or more"
-				    : "'tightened' is a factor of 1 or less");
-}
-
-static bool read_limit(struct reader *r)
-{
-	struct limit *limits = ARENA_ARRAY(&r->set->arena, struct limit, WINDOWS);
-	struct limit_standing standing = {1, 1};
-	struct token scope, t;
-	size_t n = 0;
-	if (!limits || !take_word(r, "ip, net, mailfrom, dkim or sender", &scope))
-		return false;
-	struct diag_guess g = diag_guess(scope.text);
-	int s = 0;
-	for (; s < LIMIT_SCOPES && !span_eq(scope.text, span_of(scopes[s])); s++)
-		diag_guess_try(&g, span_of(scopes[s]));
-	if (s == LIMIT_SCOPES) {
-		diag_error(r->set->diag, scope.at, "unknown scope %s%s", token_name(&scope),
-			   diag_guess_text(&g));
-		return false;
-	}
-	if (!expect(r, "{"))
-		return false;
-	while (!take(&r->l, "}")) {
-		struct limit limit = {0};
-		struct place at = r->l.token.at;
-		if (!member_follows(r) || !take_word(r, "a count", &t))
-			return false;
-		if (span_eq(t.text, SPAN("relaxed")) || span_eq(t.text, SPAN("tightened"))) {
-			if (!read_standing(r, &t, (enum limit_scope)s, &standing))
-				return false;
-			continue;
-		}
-		if (n == WINDOWS)
-			return fault(r, at, "more than 6 windows in one limit");
-		if (!read_window(r, &t, &limit))
-			return false;
-		size_t i = n++; /* shortest first */
-		for (; i > 0 && limits[i - 1].window_us > limit.window_us; i--)
-			limits[i] = limits[i - 1];
-		limits[i] = limit;
-	}
-	r->set->limits[s] = limits; /* the last one read wins */
-	r->set->n_limits[s] = n;
-	if (s == LIMIT_SENDER)
-		r->set->standing = standing;
-	return true;
-}
-
 static bool read_statement(struct reader *r)
 {
 	struct token t = step(&r->l);
@@ -588,7 +479,7 @@ static bool read_statement(struct reader *r)
 	if (t.kind == TOKEN_WORD && span_eq(t.text, SPAN("levels")))
 		return read_levels(r);
 	if (t.kind == TOKEN_WORD && span_eq(t.text, SPAN("limit")))
-		return read_limit(r);
+		return rules_read_limit(r);
 	struct diag_guess g = diag_guess(t.text);
 	for (size_t i = 0; i < N_STATEMENTS; i++)
 		diag_guess_try(&g, span_of(statements[i]));

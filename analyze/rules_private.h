@@ -1,7 +1,7 @@
 /*
  * rules_private - what the files of the rule language share: rules_expr.c reads and types
- * expressions, rules_parse.c reads statements, rules_load.c puts a set together, rules_eval.c
- * judges.
+ * expressions, rules_parse.c and rules_limit.c read statements, rules_load.c puts a set together,
+ * rules_eval.c judges.
  */
 #pragma once
 
