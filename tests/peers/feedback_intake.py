@@ -62,7 +62,7 @@ class Desk(Place):
 
     def event(self, **words):
         self.ids += 1
-        event = "01JDBBBBBBBBBBBBBBBBBB%04d" % self.ids
+        event = "01JDBBBBBBBBBBBBBB%08d" % self.ids
         os.makedirs(self.state + "/log", exist_ok=True)
         line = {"event": "txn", "id": event,
                 "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "source": "milter",
