@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/digest.h"
 #include "base/json.h"
 #include "base/limits.h"
 #include "feedback/eventlog.h"
@@ -566,94 +565,26 @@ int64_t queue_version(struct queue *q)
 	return db_data_version(q->db);
 }
 
-/* --- complaints seen --------------------------------------------------------------- */
-
-/* A recipient is not written down where a hash does. */
-const char *queue_rcpt_hash(struct span rcpt, char out[SHA256_TEXT_BYTES])
-{
-	struct buf lower = BUF_INIT;
-	for (size_t i = 0; i < rcpt.n; i++)
-		buf_addc(&lower, ascii_lower(rcpt.p[i]));
-	sha256_text(buf_span(&lower), out);
-	buf_free(&lower);
-	return out;
-}
-
-int queue_seen(struct queue *q, struct queue_complaint *c, int64_t since_us)
-{
-	char hash[SHA256_TEXT_BYTES];
-	struct db_query *s = db_query(q->db,
-		"SELECT id, report, time_us FROM complaint"
-		" WHERE rcpt = ?1 AND message = ?2 AND kind = ?3 AND time_us >= ?4");
-	db_bind_text(s, 1, span_of(queue_rcpt_hash(c->rcpt, hash)));
-	db_bind_text(s, 2, c->message);
-	db_bind_text(s, 3, c->kind);
-	db_bind_int(s, 4, since_us);
-	int r = db_step(s);
-	if (r == DB_ROW) {
-		snprintf(c->id, sizeof(c->id), "%.*s", SPAN_ARG(db_text(s, 0)));
-		snprintf(c->reports, sizeof(c->reports), "%.*s", SPAN_ARG(db_text(s, 1)));
-		c->time_us = db_int(s, 2);
-	}
-	db_end(s);
-	return r < 0 ? r : r == DB_ROW ? 0 : QUEUE_E_NONE;
-}
-
-int queue_remember(struct queue *q, const struct queue_complaint *c)
-{
-	char hash[SHA256_TEXT_BYTES];
-	struct db_query *s = db_query(q->db,
-		"INSERT OR REPLACE INTO complaint (rcpt, message, kind, id, report, time_us)"
-		" VALUES (?1, ?2, ?3, ?4, ?5, ?6)");
-	db_bind_text(s, 1, span_of(queue_rcpt_hash(c->rcpt, hash)));
-	db_bind_text(s, 2, c->message);
-	db_bind_text(s, 3, c->kind);
-	db_bind_text(s, 4, span_of(c->id));
-	db_bind_text(s, 5, span_of(c->reports));
-	db_bind_int(s, 6, c->time_us);
-	return db_run(s);
-}
-
-int queue_forget(struct queue *q, const struct queue_complaint *c)
-{
-	char hash[SHA256_TEXT_BYTES];
-	struct db_query *s = db_query(q->db, "DELETE FROM complaint WHERE rcpt = ?1"
-					     " AND message = ?2 AND kind = ?3");
-	db_bind_text(s, 1, span_of(queue_rcpt_hash(c->rcpt, hash)));
-	db_bind_text(s, 2, c->message);
-	db_bind_text(s, 3, c->kind);
-	return db_run(s);
-}
-
 int queue_purge(struct queue *q, int64_t now_us)
 {
-	struct db_query *s = db_query(q->db, "DELETE FROM report WHERE due_us < ?1"
-					     " AND state IN ('sent', 'suppressed', 'failed')");
-	db_bind_int(s, 1, now_us - LIMIT_COMPLAINT_US);
-	int r = db_run(s);
-	if (r < 0)
-		return r;
-	s = db_query(q->db, "DELETE FROM complaint WHERE time_us < ?1");
-	db_bind_int(s, 1, now_us - LIMIT_COMPLAINT_US);
-	if ((r = db_run(s)) < 0)
-		return r;
-	s = db_query(q->db, "DELETE FROM bounce WHERE time_us < ?1");
-	db_bind_int(s, 1, now_us - LIMIT_COMPLAINT_US);
-	if ((r = db_run(s)) < 0)
-		return r;
-	s = db_query(q->db, "DELETE FROM digest_removed WHERE told_us < ?1");
-	db_bind_int(s, 1, now_us - LIMIT_REMOVED_US);
-	if ((r = db_run(s)) < 0)
-		return r;
-	s = db_query(q->db, "DELETE FROM shelf WHERE time_us < ?1");
-	db_bind_int(s, 1, now_us - LIMIT_SHELF_US);
-	if ((r = db_run(s)) < 0)
-		return r;
-	s = db_query(q->db, "DELETE FROM answer WHERE time_us < ?1");
-	db_bind_int(s, 1, now_us - LIMIT_HTTP_ANSWER_US);
-	if ((r = db_run(s)) < 0)
-		return r;
-	s = db_query(q->db, "DELETE FROM tally WHERE until_us < ?1");
-	db_bind_int(s, 1, now_us);
-	return db_run(s);
+	static const struct {
+		const char *sql;
+		int64_t kept_us;
+	} old[] = {
+		{"DELETE FROM report WHERE due_us < ?1 AND state IN ('sent', 'suppressed', 'failed')",
+		 LIMIT_COMPLAINT_US},
+		{"DELETE FROM complaint WHERE time_us < ?1", LIMIT_COMPLAINT_US},
+		{"DELETE FROM bounce WHERE time_us < ?1", LIMIT_COMPLAINT_US},
+		{"DELETE FROM digest_removed WHERE told_us < ?1", LIMIT_REMOVED_US},
+		{"DELETE FROM shelf WHERE time_us < ?1", LIMIT_SHELF_US},
+		{"DELETE FROM answer WHERE time_us < ?1", LIMIT_HTTP_ANSWER_US},
+		{"DELETE FROM tally WHERE until_us < ?1", 0},
+	};
+	int r = 0;
+	for (size_t i = 0; i < sizeof(old) / sizeof(old[0]) && r == 0; i++) {
+		struct db_query *s = db_query(q->db, old[i].sql);
+		db_bind_int(s, 1, now_us - old[i].kept_us);
+		r = db_run(s);
+	}
+	return r;
 }
