@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/log.h"
 
 #define BACKLOG 1024
 
@@ -62,8 +63,11 @@ int listen_give_rights(const struct config_listener *l, const char *path)
 {
 	errno = 0;
 	const struct group *group = l->group ? getgrnam(l->group) : NULL;
-	if (l->group && !group)
-		return errno ? -errno : -ESRCH;
+	if (l->group && !group) {
+		int r = errno ? -errno : -ESRCH;
+		log_error("listen.group", "group=%s error=unknown", l->group); /* errno says it badly */
+		return r;
+	}
 	if (group && chown(path, (uid_t)-1, group->gr_gid) < 0)
 		return -errno;
 	return chmod(path, l->mode) < 0 ? -errno : 0;

@@ -11,8 +11,8 @@ static const char *const allowed[] = {
 	/* time and life */
 	"clock_gettime", "clock_nanosleep", "nanosleep", "gettimeofday", "time", "getpid", "gettid",
 	"getuid", "geteuid", "getgid", "getegid", "exit", "exit_group", "sched_yield", "getrandom",
-	"restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait", "sigaltstack", "tgkill",
-	"getrusage", "sysinfo", "uname", "prlimit64", "getrlimit", "rseq", "set_robust_list",
+	"restart_syscall", "rt_sigaction", "rt_sigprocmask", "rt_sigreturn", "rt_sigtimedwait",
+	"sigaltstack", "tgkill", "getrusage", "sysinfo", "uname", "prlimit64", "getrlimit", "rseq", "set_robust_list",
 	"sched_getaffinity",
 	/* memory */
 	"brk", "munmap", "mremap", "madvise", "membarrier", "futex",
