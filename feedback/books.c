@@ -46,9 +46,9 @@ void books_call(struct redis *r, const char *function, unsigned bucket, const st
 		size_t n)
 {
 	char key[BOOKS_KEY_BYTES];
-	struct span words[8] = {SPAN("FCALL"), span_of(function), SPAN("1"),
-				books_key(bucket, key)};
-	for (size_t i = 0; i < n && i < 4; i++)
+	struct span words[4 + BOOKS_CALL_WORDS] = {SPAN("FCALL"), span_of(function), SPAN("1"),
+						   books_key(bucket, key)};
+	for (size_t i = 0; i < n && i < BOOKS_CALL_WORDS; i++)
 		words[4 + i] = args[i];
 	redis_queue(r, words[3], 4 + n, words);
 }
@@ -87,7 +87,11 @@ static uint64_t field(const struct redis_answer *counts, const char *name)
 }
 
 /* Hours back from now that are read: all that may hold a recipient younger than the window. */
-#define HOURS (LIMIT_RETRY_WINDOW_US / US_PER_S / 3600 + 1)
+#define HOUR_US (3600 * US_PER_S)
+#define HOURS (LIMIT_RETRY_WINDOW_US / HOUR_US + 1)
+/* Rows of one call. Redis serves nobody else until a call has ended: this many rows of senders that
+ * were busy all day (1,441 minutes each) are some 10 ms. */
+#define ROWS_AT_ONCE (BOOKS_CALL_WORDS - 2)
 
 static void add_counts(const struct redis_answer *counts, struct books_row *row)
 {
@@ -99,19 +103,6 @@ static void add_counts(const struct redis_answer *counts, struct books_row *row)
 	row->reports += field(counts, "reports");
 }
 
-static void add_bucket(const struct redis_answer *a, struct books_row *row)
-{
-	const struct redis_answer *total = redis_answer_at(a, 0);
-	uint64_t open = field(total, "open"), pending = 0;
-	add_counts(total, row);
-	for (size_t i = 1; i < redis_answer_count(a); i++) {
-		const struct redis_answer *hour = redis_answer_at(a, i);
-		pending += field(redis_answer_at(hour, 1), "open");
-	}
-	row->pending += pending < open ? pending : open;
-	row->soft += pending < open ? open - pending : 0;
-}
-
 static double number_at(const struct redis_answer *a, size_t i)
 {
 	char text[32];
@@ -120,23 +111,46 @@ static double number_at(const struct redis_answer *a, size_t i)
 	return strtod(text, NULL);
 }
 
-int books_window(struct redis *r, const char *row, int64_t now_us, struct books_window *w)
+static void add_bucket(const struct redis_answer *a, struct books_row *row)
 {
-	char now[24];
-	snprintf(now, sizeof(now), "%lld", (long long)(now_us / US_PER_S));
-	const struct span args[] = {span_of(row), span_of(now)};
-	*w = (struct books_window){0, 0, 0};
-	int result = call_all(r, "assay_window", args, 2);
-	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++) {
-		const struct redis_answer *a = redis_answer(r, bucket);
-		w->minute += number_at(a, 0);
-		w->hour += number_at(a, 1);
-		w->day += number_at(a, 2);
-	}
-	return result;
+	const struct redis_answer *counts = redis_answer_at(a, 0);
+	int64_t pending = redis_answer_int(redis_answer_at(a, 1));
+	add_counts(counts, row);
+	if (pending > 0)
+		row->pending += (uint64_t)pending;
+	else
+		pending = 0;
+	row->soft += field(counts, "open") - (uint64_t)pending;
+	row->window.minute += number_at(a, 2);
+	row->window.hour += number_at(a, 3);
+	row->window.day += number_at(a, 4);
 }
 
-/* assay_row or assay_names of every bucket, with a first and a last hour or day. */
+int books_read(struct redis *r, const struct span *rows, size_t n, int64_t now_us,
+	       struct books_row *rows_r)
+{
+	memset(rows_r, 0, n * sizeof(*rows_r));
+	for (size_t done = 0; done < n; done += ROWS_AT_ONCE) {
+		size_t share = n - done < ROWS_AT_ONCE ? n - done : ROWS_AT_ONCE;
+		char first[24], now[24];
+		struct span args[2 + ROWS_AT_ONCE];
+		snprintf(first, sizeof(first), "%lld", (long long)(now_us / HOUR_US - HOURS));
+		snprintf(now, sizeof(now), "%lld", (long long)(now_us / US_PER_S));
+		args[0] = span_of(first);
+		args[1] = span_of(now);
+		memcpy(args + 2, rows + done, share * sizeof(*rows));
+		int result = call_all(r, "assay_rows", args, 2 + share);
+		if (result)
+			return result;
+		for (unsigned bucket = 0; bucket < BOOKS_BUCKETS; bucket++)
+			for (size_t i = 0; i < share; i++)
+				add_bucket(redis_answer_at(redis_answer(r, bucket), i),
+					   &rows_r[done + i]);
+	}
+	return 0;
+}
+
+/* assay_hours or assay_names of every bucket, with a first and a last hour or day. */
 static int call_range(struct redis *r, const char *function, const char *what, int64_t first_n,
 		      int64_t last_n)
 {
@@ -147,25 +161,15 @@ static int call_range(struct redis *r, const char *function, const char *what, i
 	return call_all(r, function, args, 3);
 }
 
-int books_read(struct redis *r, const char *row, int64_t now_us, struct books_row *row_r)
-{
-	int64_t hour = now_us / US_PER_S / 3600;
-	*row_r = (struct books_row){.sent = 0};
-	int result = call_range(r, "assay_row", row, hour - HOURS, hour);
-	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++)
-		add_bucket(redis_answer(r, bucket), row_r);
-	return result == 0 ? books_window(r, row, now_us, &row_r->window) : result;
-}
-
 int books_hours(struct redis *r, const char *row, int64_t now_us,
 		struct books_row hours_r[BOOKS_HOURS])
 {
-	int64_t last = now_us / US_PER_S / 3600, first = last - BOOKS_HOURS + 1;
+	int64_t last = now_us / HOUR_US, first = last - BOOKS_HOURS + 1;
 	memset(hours_r, 0, BOOKS_HOURS * sizeof(*hours_r));
-	int result = call_range(r, "assay_row", row, first, last);
+	int result = call_range(r, "assay_hours", row, first, last);
 	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++) {
 		const struct redis_answer *a = redis_answer(r, bucket);
-		for (size_t i = 1; i < redis_answer_count(a); i++) {
+		for (size_t i = 0; i < redis_answer_count(a); i++) {
 			const struct redis_answer *hour = redis_answer_at(a, i);
 			int64_t at = redis_answer_int(redis_answer_at(hour, 0)) - first;
 			if (at < 0 || at >= BOOKS_HOURS)

@@ -27,7 +27,8 @@ const char *books_message_hash(const struct identity *id, struct span message_id
 const char *books_rcpt_hash(const struct identity *id, struct span rcpt,
 			    char out[IDENTITY_HASH_BYTES]);
 
-/* Queues FCALL `function` for one bucket with up to 4 arguments. */
+/* Queues FCALL `function` for one bucket with up to so many arguments. */
+#define BOOKS_CALL_WORDS 18
 void books_call(struct redis *r, const char *function, unsigned bucket, const struct span *args,
 		size_t n);
 
@@ -39,15 +40,13 @@ struct books_row {
 	} window;
 };
 
-/* The sliding windows of "s:SENDER" or "i:IP", all buckets together; exact to the part of the
- * oldest minute. They end at `now_us` and go by the transactions' own times. */
-__attribute__((warn_unused_result)) int books_window(struct redis *r, const char *row,
-						     int64_t now_us, struct books_window *window_r);
-
-/* One row: "s:SENDER", "t", "l:SENDER/LIST", "c:SENDER/CAMPAIGN", "i:IP", "k:KIND", "r:HASH" (a
- * recipient, what was returned to it alone). `now_us` parts pending from soft and ends the windows. */
-__attribute__((warn_unused_result)) int books_read(struct redis *r, const char *row,
-						   int64_t now_us, struct books_row *row_r);
+/* Rows: "s:SENDER", "t", "l:SENDER/LIST", "c:SENDER/CAMPAIGN", "i:IP", "k:KIND", "r:HASH" (a
+ * recipient, what was returned to it alone). `now_us` parts pending from soft and ends the windows,
+ * which only "s:" and "i:" have; they go by the transactions' own times and are exact to the part of
+ * the oldest minute. */
+__attribute__((warn_unused_result)) int books_read(struct redis *r, const struct span *rows,
+						   size_t n, int64_t now_us,
+						   struct books_row *rows_r);
 /* All senders in order of name, from `arena`. */
 __attribute__((warn_unused_result)) int books_senders(struct redis *r, struct arena *arena,
 						      struct span **senders_r, size_t *n_r);

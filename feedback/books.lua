@@ -378,10 +378,9 @@ local function names(keys, args)
 	return union
 end
 
--- args: row ("s:SENDER"), the first and the last hour. Returns {total, {hour, counts} ...}.
-local function row(keys, args)
-	local p = prefix(keys[1])
-	local answer = {redis.call('HGETALL', p .. 'T:' .. args[1])}
+-- args: row ("s:SENDER"), the first and the last hour. Returns {{hour, counts} ...}.
+local function hours(keys, args)
+	local p, answer = prefix(keys[1]), {}
 	for hour = tonumber(args[2]), tonumber(args[3]) do
 		local counts = redis.call('HGETALL', p .. 'H' .. hour .. ':' .. args[1])
 		if #counts > 0 then
@@ -391,10 +390,22 @@ local function row(keys, args)
 	return answer
 end
 
--- args: "s:SENDER" or "i:IP", now in seconds. Returns how many in the last minute, hour, day.
-local function window(keys, args)
-	local counts = redis.call('HGETALL', prefix(keys[1]) .. 'W:' .. args[1])
-	local now = tonumber(args[2])
+-- How many of a row's `open` were answered since the hour `first`: from the newest hour back, and
+-- no further than to the last one of them. Most rows have none, and nothing is read.
+local function pending(p, row, open, first, last)
+	local sum = 0
+	for hour = last, first, -1 do
+		if sum >= open then
+			break
+		end
+		sum = sum + tonumber(redis.call('HGET', p .. 'H' .. hour .. ':' .. row, 'open') or 0)
+	end
+	return math.min(sum, open)
+end
+
+-- How many in the last minute, hour and day, as texts: a part of a minute is one of a count.
+local function window(p, row, now)
+	local counts = redis.call('HGETALL', p .. 'W:' .. row)
 	local minute, left = math.floor(now / 60), 1 - now % 60 / 60
 	local sums, sizes = {0, 0, 0}, {1, 60, 1440}
 	for i = 1, #counts, 2 do
@@ -407,7 +418,22 @@ local function window(keys, args)
 			end
 		end
 	end
-	return {tostring(sums[1]), tostring(sums[2]), tostring(sums[3])}
+	return tostring(sums[1]), tostring(sums[2]), tostring(sums[3])
+end
+
+-- args: the first hour of which a recipient may be pending, now in seconds, rows. Returns for each
+-- row {counts, pending, minute, hour, day}.
+local function rows(keys, args)
+	local p, answer = prefix(keys[1]), {}
+	local first, now = tonumber(args[1]), tonumber(args[2])
+	for i = 3, #args do
+		local total = p .. 'T:' .. args[i]
+		local open = tonumber(redis.call('HGET', total, 'open') or 0)
+		answer[i - 2] = {redis.call('HGETALL', total),
+			pending(p, args[i], open, first, math.floor(now / 3600)),
+			window(p, args[i], now)}
+	end
+	return answer
 end
 
 local function receipts(keys, args)
@@ -439,6 +465,6 @@ register('mark', mark, {'no-writes'})
 register('senders', senders, {'no-writes'})
 register('days', days, {'no-writes'})
 register('names', names, {'no-writes'})
-register('row', row, {'no-writes'})
-register('window', window, {'no-writes'})
+register('hours', hours, {'no-writes'})
+register('rows', rows, {'no-writes'})
 register('receipts', receipts, {'no-writes'})

@@ -102,27 +102,44 @@ static void write_row(struct report *r, struct span name, const struct books_row
 		write_text(r, name, row);
 }
 
-static int report_rows(struct report *r, const struct span *names, size_t n)
+/* "s:SENDER", "l:SENDER/LIST" */
+static struct span row_of(struct arena *arena, enum by by, struct span name)
+{
+	struct span prefix = span_of(by_rows[by]);
+	char *row = arena_alloc(arena, prefix.n + name.n);
+	if (!row)
+		return SPAN_NONE;
+	memcpy(row, prefix.p, prefix.n);
+	memcpy(row + prefix.n, name.p, name.n);
+	return (struct span){row, prefix.n + name.n};
+}
+
+/* The names of one sender's lists and campaigns, all where nobody was named. */
+static size_t only_ours(const struct report *r, struct span *names, size_t n)
 {
 	struct span prefix = span_of(r->sender);
-	for (size_t i = 0; i < n; i++) {
-		struct books_row row;
-		struct buf name = BUF_INIT;
-		bool ours = !r->sender || r->by == BY_SENDER ||
-			    (names[i].n > prefix.n && span_starts(names[i], prefix) &&
-			     names[i].p[prefix.n] == '/');
-		if (!ours)
-			continue;
-		buf_adds(&name, by_rows[r->by]);
-		buf_add(&name, names[i]);
-		buf_addc(&name, '\0');
-		int result = name.failed ? -ENOMEM : books_read(r->redis, name.p, r->now_us, &row);
-		buf_free(&name);
-		if (result)
-			return result;
-		write_row(r, names[i], &row);
-	}
-	return 0;
+	size_t kept = 0;
+	for (size_t i = 0; i < n; i++)
+		if (!r->sender || r->by == BY_SENDER ||
+		    (names[i].n > prefix.n && span_starts(names[i], prefix) &&
+		     names[i].p[prefix.n] == '/'))
+			names[kept++] = names[i];
+	return kept;
+}
+
+static int report_rows(struct report *r, struct arena *arena, struct span *names, size_t n)
+{
+	n = only_ours(r, names, n);
+	struct span *rows = ARENA_ARRAY(arena, struct span, n);
+	struct books_row *counts = ARENA_ARRAY(arena, struct books_row, n);
+	for (size_t i = 0; i < n && rows; i++)
+		rows[i] = row_of(arena, r->by, names[i]);
+	if (arena->overflowed)
+		return -ENOMEM;
+	int result = books_read(r->redis, rows, n, r->now_us, counts);
+	for (size_t i = 0; result == 0 && i < n; i++)
+		write_row(r, names[i], &counts[i]);
+	return result;
 }
 
 static int report_hours(struct report *r)
@@ -155,7 +172,8 @@ static int report_recipient(struct report *r, const struct config *config)
 		return result;
 	snprintf(name, sizeof(name), "r:%s",
 		 books_rcpt_hash(&identity, span_of(r->recipient), hash));
-	if ((result = books_read(r->redis, name, r->now_us, &row)) == 0)
+	struct span one = span_of(name);
+	if ((result = books_read(r->redis, &one, 1, r->now_us, &row)) == 0)
 		write_row(r, span_of(hash), &row);
 	return result;
 }
@@ -178,7 +196,7 @@ static int report(struct report *r, const struct config *config)
 	else if (!r->sender)
 		result = books_senders(r->redis, &arena, &names, &n);
 	if (result == 0)
-		result = report_rows(r, names, n);
+		result = report_rows(r, &arena, names, n);
 	arena_free(&arena);
 	return result;
 }

@@ -103,6 +103,12 @@ static void expect(unsigned sender, struct count c)
 	}
 }
 
+static void read_row(struct redis *redis, const char *name, int64_t now_us, struct books_row *row_r)
+{
+	struct span one = span_of(name);
+	assert_int_equal(books_read(redis, &one, 1, now_us, row_r), 0);
+}
+
 /* A transaction of two hours ago is in the day, not in the hour; one of half a window of a minute
  * ago is partly in it. */
 static void windows_slide(void **unused)
@@ -120,7 +126,7 @@ static void windows_slide(void **unused)
 	struct redis *redis;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		char line[512], when[CLOCK_TEXT_BYTES], id[ID_BYTES], name[32];
-		struct books_window w;
+		struct books_row row;
 		id_make(now, id);
 		snprintf(line, sizeof(line),
 			 "{\"event\":\"txn\",\"id\":\"%s\",\"time\":\"%s\",\"source\":\"eml\",\"peer\":null,"
@@ -132,10 +138,12 @@ static void windows_slide(void **unused)
 		assert_int_equal(recorder_catch_up(&config), 0);
 		assert_true(redis_open(&redis, &config, REDIS_MAY_START) >= 0);
 		snprintf(name, sizeof(name), "s:w%zu.example", i);
-		assert_int_equal(books_window(redis, name, now, &w), 0);
+		read_row(redis, name, now, &row);
 		redis_close(redis);
-		if (w.minute != rows[i].minute || w.hour != rows[i].hour || w.day != rows[i].day)
-			fail_msg("%lld s: %g %g %g", (long long)rows[i].age_s, w.minute, w.hour, w.day);
+		const struct books_window *w = &row.window;
+		if (w->minute != rows[i].minute || w->hour != rows[i].hour || w->day != rows[i].day)
+			fail_msg("%lld s: %g %g %g", (long long)rows[i].age_s, w->minute, w->hour,
+				 w->day);
 	}
 }
 
@@ -198,7 +206,7 @@ static void happen(void)
 static uint64_t transactions_now(struct redis *redis)
 {
 	struct books_row row;
-	assert_int_equal(books_read(redis, "t", clock_now_us(), &row), 0);
+	read_row(redis, "t", clock_now_us(), &row);
 	return row.transactions;
 }
 
@@ -213,7 +221,7 @@ static void compare_parts(struct redis *redis, const char *when, unsigned i, con
 			snprintf(name, sizeof(name), k ? "c:%s/c%u" : "l:%s/l%u", sender, i);
 		else
 			snprintf(name, sizeof(name), "i:192.0.2.%u", i + 1);
-		assert_int_equal(books_read(redis, name, clock_now_us(), &row), 0);
+		read_row(redis, name, clock_now_us(), &row);
 		if (row.transactions != c->transactions || row.sent != c->sent ||
 		    row.accepted != c->accepted || row.hard != c->hard ||
 		    row.soft + row.pending != c->open)
@@ -236,7 +244,7 @@ static void compare(const char *when)
 		const struct count *c = &counts[i];
 		name_sender(i, sender);
 		snprintf(name, sizeof(name), i < SENDERS ? "s:%s" : "t", sender);
-		assert_int_equal(books_read(redis, name, clock_now_us(), &row), 0);
+		read_row(redis, name, clock_now_us(), &row);
 		if (row.transactions != c->transactions || row.sent != c->sent ||
 		    row.accepted != c->accepted || row.hard != c->hard ||
 		    row.soft + row.pending != c->open || row.complaints != c->complaints ||
@@ -252,15 +260,15 @@ static void compare(const char *when)
 		if (i == compared % SENDERS) /* another one each time: calls are many */
 			compare_parts(redis, when, i, c);
 		/* all of it happened in the last quarter of an hour, but for what this test waited */
-		struct books_window ip;
+		struct books_row ip;
 		snprintf(name, sizeof(name), "i:192.0.2.%u", i + 1);
-		assert_int_equal(books_window(redis, name, clock_now_us(), &ip), 0);
+		read_row(redis, name, clock_now_us(), &ip);
 		if (row.window.hour != (double)c->transactions || row.window.day != row.window.hour ||
-		    ip.hour != row.window.hour || row.window.minute > row.window.hour)
+		    ip.window.hour != row.window.hour || row.window.minute > row.window.hour)
 			fail_msg("%s, windows of %s: %g a minute, %g an hour, %g a day, the address %g; "
 				 "want %lu",
 				 when, sender, row.window.minute, row.window.hour, row.window.day,
-				 ip.hour, c->transactions);
+				 ip.window.hour, c->transactions);
 	}
 	redis_close(redis);
 }
@@ -485,7 +493,7 @@ static void returns_of_a_recipient(void **unused)
 		uint64_t hard = 0, pending = 0;
 		snprintf(name, sizeof(name), "r:%s",
 			 books_rcpt_hash(&identity, span_of(rows[i].to), hash));
-		assert_int_equal(books_read(redis, name, now, &row), 0);
+		read_row(redis, name, now, &row);
 		assert_int_equal(books_hours(redis, name, clock_now_us(), hours), 0);
 		for (int k = 0; k < BOOKS_HOURS; k++) {
 			hard += hours[k].hard;
