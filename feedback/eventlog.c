@@ -163,6 +163,32 @@ int eventlog_folder_find(int folder, const char *after, char name_r[EVENTLOG_NAM
 	return 0;
 }
 
+int eventlog_behind(const char *state, const struct eventlog_position *at, uint64_t *octets_r)
+{
+	*octets_r = 0;
+	int fd = eventlog_folder_open(state);
+	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir) {
+		int r = fd < 0 ? fd : -errno;
+		if (fd >= 0)
+			close(fd);
+		return r;
+	}
+	for (struct dirent *entry; (entry = readdir(dir));) {
+		const char *behind = behind_name(entry->d_name);
+		struct stat st;
+		if (!behind || (*behind && strcmp(behind, EVENTLOG_ZST) != 0))
+			continue;
+		int order = strncmp(entry->d_name, at->segment, (size_t)(behind - entry->d_name));
+		if (order < 0 || fstatat(fd, entry->d_name, &st, 0) < 0)
+			continue;
+		uint64_t size = (uint64_t)st.st_size, before = order == 0 ? at->offset : 0;
+		*octets_r += size > before ? size - before : 0;
+	}
+	closedir(dir);
+	return 0;
+}
+
 int eventlog_folder_open_file(int folder, const char *name, bool *compressed_r)
 {
 	char zst[EVENTLOG_FILE_BYTES];

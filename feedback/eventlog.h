@@ -72,6 +72,10 @@ int64_t eventlog_begun_us(const struct eventlog_position *at);
 /* The place behind the last whole line of the log now. */
 __attribute__((warn_unused_result)) int eventlog_end(const char *state,
 						     struct eventlog_position *end_r);
+/* How much log lies behind `at`, in octets on the disk: of a compressed segment its own. */
+__attribute__((warn_unused_result)) int eventlog_behind(const char *state,
+							const struct eventlog_position *at,
+							uint64_t *octets_r);
 /* The one line at `at`; malloc'd into *line_r. -ENOENT when it is not there (any more). */
 __attribute__((warn_unused_result)) int eventlog_line_at(const char *state,
 							 const struct eventlog_position *at,

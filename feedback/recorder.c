@@ -31,8 +31,10 @@ struct recorder {
 	struct eventlog_reader *reader;  /* NULL: the marks are to be asked first */
 	struct eventlog_position marks[BOOKS_BUCKETS];
 	struct postings postings;
+	unsigned batched; /* events in them */
 	int64_t checked_us, tidied_us;
 	bool away;
+	struct recorder_progress *progress; /* NULL: nobody asks */
 };
 
 /* --- opening ------------------------------------------------------------------------ */
@@ -82,6 +84,35 @@ static void recorder_close(struct recorder *r)
 
 /* --- one batch --------------------------------------------------------------------- */
 
+static const struct eventlog_position *first_of(const struct eventlog_position marks[BOOKS_BUCKETS])
+{
+	const struct eventlog_position *first = &marks[0];
+	for (size_t i = 1; i < BOOKS_BUCKETS; i++)
+		if (eventlog_position_cmp(&marks[i], first) < 0)
+			first = &marks[i];
+	return first;
+}
+
+/* What lies before it is in all books. */
+static const struct eventlog_position *first_mark(const struct recorder *r)
+{
+	return first_of(r->marks);
+}
+
+static void tell_progress(struct recorder *r, uint64_t events, bool level, const char *trouble)
+{
+	struct recorder_progress *p = r->progress;
+	if (!p)
+		return;
+	pthread_mutex_lock(&p->lock);
+	p->events += events;
+	p->applied = *first_mark(r);
+	if (level)
+		p->level_us = clock_mono_us();
+	snprintf(p->trouble, sizeof(p->trouble), "%s", trouble);
+	pthread_mutex_unlock(&p->lock);
+}
+
 /* Says once that Redis went away or refuses, and why. */
 static int away(struct recorder *r, int result, const char *why)
 {
@@ -92,21 +123,12 @@ static int away(struct recorder *r, int result, const char *why)
 			log_warn("redis.away", "the event log waits: %s", why);
 	}
 	r->away = true;
+	tell_progress(r, 0, false, why);
 	redis_close(r->redis);
 	r->redis = NULL;
 	eventlog_reader_close(r->reader);
 	r->reader = NULL;
 	return result;
-}
-
-/* What lies before it is in all books. */
-static const struct eventlog_position *first_mark(const struct recorder *r)
-{
-	const struct eventlog_position *first = &r->marks[0];
-	for (size_t i = 1; i < BOOKS_BUCKETS; i++)
-		if (eventlog_position_cmp(&r->marks[i], first) < 0)
-			first = &r->marks[i];
-	return first;
 }
 
 /* Asks each bucket where it is and opens the log at the first of these places. -ENOENT: there is
@@ -125,6 +147,7 @@ static int find_place(struct recorder *r)
 			 first->segment[0] ? first->segment : "its beginning");
 	r->away = false;
 	r->checked_us = clock_mono_us();
+	tell_progress(r, 0, false, "");
 	return eventlog_reader_open(&r->reader, r->config->state, first);
 }
 
@@ -133,7 +156,7 @@ static int read_batch(struct recorder *r)
 {
 	struct span line;
 	postings_reset(&r->postings);
-	for (int i = 0; i < LIMIT_BATCH_EVENTS; i++) {
+	for (r->batched = 0; r->batched < LIMIT_BATCH_EVENTS; r->batched++) {
 		int result = eventlog_next(r->reader, &line);
 		if (result <= 0)
 			return result;
@@ -143,8 +166,10 @@ static int read_batch(struct recorder *r)
 				 (unsigned long long)at.offset);
 		if (r->postings.failed)
 			return -ENOMEM;
-		if (r->postings.arguments >= LIMIT_BATCH_ARGUMENTS)
+		if (r->postings.arguments >= LIMIT_BATCH_ARGUMENTS) {
+			r->batched++;
 			return 1;
+		}
 	}
 	return 1;
 }
@@ -238,6 +263,8 @@ static int apply(struct recorder *r)
 {
 	for (;;) {
 		int result = r->reader ? 0 : find_place(r);
+		if (result == -ENOENT) /* no log yet */
+			tell_progress(r, 0, true, "");
 		if (result < 0)
 			return result == -ENOENT ? 0 : result;
 		int more = read_batch(r);
@@ -245,6 +272,8 @@ static int apply(struct recorder *r)
 			return more;
 		if ((result = send_batch(r)) < 0)
 			return result;
+		if (r->reader)
+			tell_progress(r, r->batched, !more, "");
 		if (!more && r->reader && ((result = check_place(r)) < 0 || r->reader))
 			return result;
 	}
@@ -281,7 +310,7 @@ bool recorder_redis_away(int result)
 	return result == -ENOTCONN || result == -ETIMEDOUT || result == -EPROTO;
 }
 
-int recorder_run(const struct config *config, int stop_fd)
+int recorder_run(const struct config *config, int stop_fd, struct recorder_progress *progress)
 {
 	struct recorder r;
 	struct pollfd stop = {.fd = stop_fd, .events = POLLIN};
@@ -290,6 +319,7 @@ int recorder_run(const struct config *config, int stop_fd)
 	while ((result = recorder_open(&r, config, 0)) == RECORDER_E_BUSY)
 		if (poll(&stop, 1, TICK_MS) > 0)
 			return 0;
+	r.progress = progress;
 	while (result == 0) {
 		int applied = apply(&r);
 		if (applied < 0 && !recorder_redis_away(applied))
@@ -354,6 +384,18 @@ static int renew(struct redis *redis, const char **why_r)
 		*why_r = words;
 		result = -EPROTO;
 	}
+	return result;
+}
+
+int recorder_behind(const struct config *config, struct redis *redis, uint64_t *octets_r)
+{
+	struct identity identity;
+	struct eventlog_position marks[BOOKS_BUCKETS];
+	int result = identity_load(config, &identity);
+	if (result == 0)
+		result = books_marks(redis, identity.gateway, marks);
+	if (result == 0)
+		result = eventlog_behind(config->state, first_of(marks), octets_r);
 	return result;
 }
 

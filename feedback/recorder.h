@@ -14,7 +14,12 @@
  */
 #pragma once
 
+#include <pthread.h>
+
 #include "base/config.h"
+#include "feedback/eventlog.h"
+
+struct redis;
 
 enum { RECORDER_E_BUSY = 1 };
 
@@ -24,8 +29,22 @@ __attribute__((warn_unused_result)) int recorder_catch_up(const struct config *c
 /* Was it Redis, away or refusing? Then the log has been told why, with its address. */
 bool recorder_redis_away(int result);
 
+/* How far a recorder is, for another thread; under `lock`. */
+struct recorder_progress {
+	pthread_mutex_t lock;
+	struct eventlog_position applied; /* what lies before it is in all books */
+	uint64_t events;                  /* applied since the start */
+	int64_t level_us; /* clock_mono_us() when the books last had all of the log; 0: never yet */
+	char trouble[160]; /* why the log waits for Redis; "" when it does not */
+};
+
 /* The recorder of `assay run`: until `stop_fd` can be read. Redis away is waited for. */
-__attribute__((warn_unused_result)) int recorder_run(const struct config *config, int stop_fd);
+__attribute__((warn_unused_result)) int recorder_run(const struct config *config, int stop_fd,
+						     struct recorder_progress *progress);
+
+/* How much of the log, in octets, is not in all books; as books_marks() when Redis refuses. */
+__attribute__((warn_unused_result)) int recorder_behind(const struct config *config,
+							struct redis *redis, uint64_t *octets_r);
 
 /* Begins the books anew and applies the log from its first line; with `run` up its recorder does
  * the work and this waits for it. Other gateways on the same Redis apply theirs again by

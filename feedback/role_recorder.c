@@ -31,6 +31,7 @@ struct recording {
 	pthread_t thread, copier; /* both wait for Redis and the disk by themselves */
 	int stop_fd;
 	_Atomic bool stopping;
+	struct recorder_progress progress;
 	struct registry *registry;
 	const struct sender_table *seen;
 	struct event *look, *ended;
@@ -43,7 +44,8 @@ static void *record(void *arg)
 	uint64_t one = 1;
 	int r;
 	while (!rec->stopping &&
-	       (r = recorder_run(rec->role->config, rec->stop_fd)) != 0) {
+	       (r = recorder_run(rec->role->config, rec->stop_fd,
+				 &rec->progress)) != 0) {
 		if (r != RECORDER_E_BUSY)
 			log_error("recorder.run", "why=%s", strerror(-r));
 		usleep(r == RECORDER_E_BUSY ? BUSY_US : US_PER_S);
@@ -100,6 +102,7 @@ static int recording_start(struct role *r)
 	if (!rec)
 		return EX_OSERR;
 	*rec = (struct recording){.role = r,
+				  .progress.lock = PTHREAD_MUTEX_INITIALIZER,
 				  .stop_fd = eventfd(0, EFD_CLOEXEC),
 				  .ended_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 	r->data = rec;
@@ -131,6 +134,26 @@ static void recording_stop(struct role *r)
 		_exit(EX_OK);
 }
 
+static void recording_status(struct role *r, struct json *j)
+{
+	struct recording *rec = r->data;
+	struct recorder_progress *p = &rec->progress;
+	uint64_t octets = 0;
+	pthread_mutex_lock(&p->lock);
+	int result = eventlog_behind(r->config->state, &p->applied, &octets);
+	json_cstr(j, "redis", p->trouble[0] ? "away" : "there");
+	json_cstr(j, "redis_trouble", p->trouble[0] ? p->trouble : NULL);
+	json_int(j, "applied", (int64_t)p->events);
+	if (result == 0)
+		json_int(j, "behind_octets", (int64_t)octets);
+	if (p->level_us)
+		json_number(j, "behind_s", (double)(clock_mono_us() - p->level_us) / US_PER_S);
+	else
+		json_null(j, "behind_s");
+	pthread_mutex_unlock(&p->lock);
+}
+
 const struct role_kind role_recorder = {
 	.name = "recorder", .start = recording_start, .stop = recording_stop,
+	.status = recording_status,
 };

@@ -203,6 +203,23 @@ def test_reload(g):
     check("mail goes on", wait_for(lambda: len(g.events()) >= n + 20))
 
 
+def test_books_behind(g):
+    """The recorder says what is not in the books yet, and why."""
+    check("the books have all of the log", wait_for(lambda: g.role("recorder").get("behind_octets") == 0),
+          g.role("recorder"))
+    os.kill(g.status()["redis_pid"], signal.SIGSTOP)
+    n = len(g.events())
+    g.put(MAIL, 20)
+    check("with a silent Redis mail goes on", wait_for(lambda: len(g.events()) >= n + 20, 60), len(g.events()))
+    check("and the books are behind", wait_for(
+        lambda: g.role("recorder")["redis"] == "away" and g.role("recorder")["behind_octets"] > 0
+        and g.role("recorder")["behind_s"] > 0 and g.role("recorder")["redis_trouble"], 60), g.role("recorder"))
+    os.kill(g.status()["redis_pid"], signal.SIGCONT)
+    check("until it answers", wait_for(
+        lambda: g.role("recorder")["redis"] == "there" and g.role("recorder")["behind_octets"] == 0, 60),
+        g.role("recorder"))
+
+
 def test_kills(g):
     """Random roles die while mail comes in."""
     n = len(g.events())
@@ -340,6 +357,7 @@ def main():
         test_day(g)
         test_reload(g)
         test_registry(g)
+        test_books_behind(g)
         test_kills(g)
         test_death_of_all(g)
         test_full_disk(os.path.join(folder, "b"))

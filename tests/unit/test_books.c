@@ -357,7 +357,7 @@ static void rebuilt(void **unused)
 	assert_int_equal(pipe(stop), 0);
 	pid_t recorder = fork();
 	if (recorder == 0)
-		_exit(recorder_run(&config, stop[0]) == 0 ? 0 : 1);
+		_exit(recorder_run(&config, stop[0], NULL) == 0 ? 0 : 1);
 	for (int i = 0; i < 300; i++)
 		happen();
 	assert_int_equal(recorder_rebuild(&config, &why), 0);

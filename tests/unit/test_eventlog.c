@@ -243,9 +243,17 @@ static void old_segments(void **unused)
 	assert_int_equal(eventlog_append_at(log, SPAN("2"), &in_first), 0);
 	finish(log, "3", 100 * 86400, first);
 	finish(log, "4", 2 * 86400, second);
+	/* "2", "3" and "4", each with its LF; at the end nothing; from the beginning all */
+	uint64_t behind;
+	assert_int_equal(eventlog_behind(state, &in_first, &behind), 0);
+	assert_int_equal(behind, 6);
+	assert_int_equal(eventlog_behind(state, &beginning, &behind), 0);
+	assert_int_equal(behind, 2 + 50 * (sizeof(large) + 1) + 6);
 	/* nothing that the books have not got: the mark stands inside the first segment */
 	assert_int_equal(eventlog_tidy(state, &in_first, day, 0), 0);
 	assert_int_equal(eventlog_end(state, &end), 0);
+	assert_int_equal(eventlog_behind(state, &end, &behind), 0);
+	assert_int_equal(behind, 0);
 	struct eventlog_reader *reader; /* one that is inside when it happens */
 	assert_int_equal(eventlog_reader_open(&reader, state, &in_first), 0);
 	assert_int_equal(eventlog_tidy(state, &end, day, 0), 1);
