@@ -27,7 +27,7 @@ static const struct command commands[] = {
 	{"bounce", cmd_bounce, "[--rcpt ADDR] FILE", "a mail that came back to a report's address"},
 	{"event", cmd_event, "open|click|unsubscribe MESSAGE-ID|FILE", "what happened to a mail in its mailbox"},
 	{"queue", cmd_queue, "list | retry [ID] | drop ID | addresses | run", "reports on their way to senders"},
-	{"report", cmd_report, "[SENDER] [--by WHAT] [--recipient ADDRESS] [--json]",
+	{"report", cmd_report, "[SENDER] [--by WHAT] [--days N] [--recipient ADDRESS] [--json]",
 	 "what senders sent, returns, complaints"},
 	{"rebuild", cmd_rebuild, "", "make the books in Redis again from the event log"},
 	{NULL, NULL, NULL, NULL},

@@ -91,7 +91,7 @@ static uint64_t field(const struct redis_answer *counts, const char *name)
 #define HOURS (LIMIT_RETRY_WINDOW_US / HOUR_US + 1)
 /* Rows of one call. Redis serves nobody else until a call has ended: this many rows of senders that
  * were busy all day (1,441 minutes each) are some 10 ms. */
-#define ROWS_AT_ONCE (BOOKS_CALL_WORDS - 2)
+#define ROWS_AT_ONCE (BOOKS_CALL_WORDS - 3)
 
 static void add_counts(const struct redis_answer *counts, struct books_row *row)
 {
@@ -126,20 +126,20 @@ static void add_bucket(const struct redis_answer *a, struct books_row *row)
 	row->window.day += number_at(a, 4);
 }
 
-int books_read(struct redis *r, const struct span *rows, size_t n, int64_t now_us,
+int books_read(struct redis *r, const struct span *rows, size_t n, int64_t now_us, int days,
 	       struct books_row *rows_r)
 {
+	char hour[24], day[24], now[24];
+	snprintf(hour, sizeof(hour), "%lld", (long long)(now_us / HOUR_US - HOURS));
+	snprintf(day, sizeof(day), "%lld",
+		 days ? (long long)(now_us / (24 * HOUR_US) - days + 1) : 0LL);
+	snprintf(now, sizeof(now), "%lld", (long long)(now_us / US_PER_S));
 	memset(rows_r, 0, n * sizeof(*rows_r));
 	for (size_t done = 0; done < n; done += ROWS_AT_ONCE) {
 		size_t share = n - done < ROWS_AT_ONCE ? n - done : ROWS_AT_ONCE;
-		char first[24], now[24];
-		struct span args[2 + ROWS_AT_ONCE];
-		snprintf(first, sizeof(first), "%lld", (long long)(now_us / HOUR_US - HOURS));
-		snprintf(now, sizeof(now), "%lld", (long long)(now_us / US_PER_S));
-		args[0] = span_of(first);
-		args[1] = span_of(now);
-		memcpy(args + 2, rows + done, share * sizeof(*rows));
-		int result = call_all(r, "assay_rows", args, 2 + share);
+		struct span args[3 + ROWS_AT_ONCE] = {span_of(hour), span_of(day), span_of(now)};
+		memcpy(args + 3, rows + done, share * sizeof(*rows));
+		int result = call_all(r, "assay_rows", args, 3 + share);
 		if (result)
 			return result;
 		for (unsigned bucket = 0; bucket < BOOKS_BUCKETS; bucket++)
@@ -150,32 +150,27 @@ int books_read(struct redis *r, const struct span *rows, size_t n, int64_t now_u
 	return 0;
 }
 
-/* assay_hours or assay_names of every bucket, with a first and a last hour or day. */
-static int call_range(struct redis *r, const char *function, const char *what, int64_t first_n,
-		      int64_t last_n)
+int books_series(struct redis *r, const char *row, enum books_period period, int64_t now_us,
+		 struct books_row *rows_r)
 {
-	char first[24], last[24];
-	snprintf(first, sizeof(first), "%lld", (long long)first_n);
-	snprintf(last, sizeof(last), "%lld", (long long)last_n);
-	const struct span args[] = {span_of(what), span_of(first), span_of(last)};
-	return call_all(r, function, args, 3);
-}
-
-int books_hours(struct redis *r, const char *row, int64_t now_us,
-		struct books_row hours_r[BOOKS_HOURS])
-{
-	int64_t last = now_us / HOUR_US, first = last - BOOKS_HOURS + 1;
-	memset(hours_r, 0, BOOKS_HOURS * sizeof(*hours_r));
-	int result = call_range(r, "assay_hours", row, first, last);
+	int64_t n = period == BOOKS_HOUR ? BOOKS_HOURS : BOOKS_DAYS;
+	int64_t last = now_us / (period == BOOKS_HOUR ? HOUR_US : 24 * HOUR_US), first = last - n + 1;
+	char from[24], to[24];
+	memset(rows_r, 0, (size_t)n * sizeof(*rows_r));
+	snprintf(from, sizeof(from), "%lld", (long long)first);
+	snprintf(to, sizeof(to), "%lld", (long long)last);
+	const struct span args[] = {span_of(row), period == BOOKS_HOUR ? SPAN("H") : SPAN("D"),
+				    span_of(from), span_of(to)};
+	int result = call_all(r, "assay_series", args, 4);
 	for (unsigned bucket = 0; result == 0 && bucket < BOOKS_BUCKETS; bucket++) {
 		const struct redis_answer *a = redis_answer(r, bucket);
 		for (size_t i = 0; i < redis_answer_count(a); i++) {
-			const struct redis_answer *hour = redis_answer_at(a, i);
-			int64_t at = redis_answer_int(redis_answer_at(hour, 0)) - first;
-			if (at < 0 || at >= BOOKS_HOURS)
+			const struct redis_answer *one = redis_answer_at(a, i);
+			int64_t at = redis_answer_int(redis_answer_at(one, 0)) - first;
+			if (at < 0 || at >= n)
 				continue;
-			add_counts(redis_answer_at(hour, 1), &hours_r[at]);
-			hours_r[at].pending += field(redis_answer_at(hour, 1), "open");
+			add_counts(redis_answer_at(one, 1), &rows_r[at]);
+			rows_r[at].pending += field(redis_answer_at(one, 1), "open");
 		}
 	}
 	return result;
@@ -221,8 +216,12 @@ int books_senders(struct redis *r, struct arena *arena, struct span **senders_r,
 int books_names(struct redis *r, struct arena *arena, const char *kind, int64_t now_us, int days,
 		struct span **names_r, size_t *n_r)
 {
-	int64_t today = now_us / US_PER_S / 86400;
-	int result = call_range(r, "assay_names", kind, today - days, today);
+	int64_t today = now_us / (24 * HOUR_US);
+	char first[24], last[24];
+	snprintf(first, sizeof(first), "%lld", (long long)(today - days + 1));
+	snprintf(last, sizeof(last), "%lld", (long long)today);
+	const struct span args[] = {span_of(kind), span_of(first), span_of(last)};
+	int result = call_all(r, "assay_names", args, 3);
 	return result ? result : take_names(r, arena, names_r, n_r);
 }
 

@@ -28,7 +28,7 @@ const char *books_rcpt_hash(const struct identity *id, struct span rcpt,
 			    char out[IDENTITY_HASH_BYTES]);
 
 /* Queues FCALL `function` for one bucket with up to so many arguments. */
-#define BOOKS_CALL_WORDS 18
+#define BOOKS_CALL_WORDS 19
 void books_call(struct redis *r, const char *function, unsigned bucket, const struct span *args,
 		size_t n);
 
@@ -40,26 +40,29 @@ struct books_row {
 	} window;
 };
 
-/* Rows: "s:SENDER", "t", "l:SENDER/LIST", "c:SENDER/CAMPAIGN", "i:IP", "k:KIND", "r:HASH" (a
- * recipient, what was returned to it alone). `now_us` parts pending from soft and ends the windows,
- * which only "s:" and "i:" have; they go by the transactions' own times and are exact to the part of
- * the oldest minute. */
+/* Rows: "s:SENDER", "t", "l:SENDER/LIST", "c:SENDER/CAMPAIGN", "i:IP", "k:CLASS", "r:HASH" (a
+ * recipient, what was returned to it alone; it has no days). They count the last `days` days of UTC,
+ * today being one, or with 0 all that the books know. `now_us` parts pending from soft and ends the
+ * windows, which only "s:" and "i:" have; they go by the transactions' own times and are exact to
+ * the part of the oldest minute. */
 __attribute__((warn_unused_result)) int books_read(struct redis *r, const struct span *rows,
-						   size_t n, int64_t now_us,
+						   size_t n, int64_t now_us, int days,
 						   struct books_row *rows_r);
 /* All senders in order of name, from `arena`. */
 __attribute__((warn_unused_result)) int books_senders(struct redis *r, struct arena *arena,
 						      struct span **senders_r, size_t *n_r);
-/* What has a row of that kind ("l:", "c:", "i:") in the last `days`, in order of name. */
+/* What has a row of that kind ("l:", "c:", "i:", "k:") in the last `days`, in order of name. */
 __attribute__((warn_unused_result)) int books_names(struct redis *r, struct arena *arena,
 						    const char *kind, int64_t now_us, int days,
 						    struct span **names_r, size_t *n_r);
-/* The last 24 hours of a row, the present one last; they have no windows, and pending is what was
- * answered 4xx in that hour and not otherwise since. */
+/* The last 24 hours or 30 days (UTC) of a row, the present one last; they have no windows, and pending
+ * is what was answered 4xx in that hour or day and not otherwise since. */
+enum books_period { BOOKS_HOUR, BOOKS_DAY };
 #define BOOKS_HOURS 24
-__attribute__((warn_unused_result)) int books_hours(struct redis *r, const char *row,
-						    int64_t now_us,
-						    struct books_row hours_r[BOOKS_HOURS]);
+#define BOOKS_DAYS  30
+__attribute__((warn_unused_result)) int books_series(struct redis *r, const char *row,
+						     enum books_period period, int64_t now_us,
+						     struct books_row *rows_r);
 /* How far each bucket has this gateway's log. */
 struct eventlog_position;
 __attribute__((warn_unused_result)) int books_marks(struct redis *r, const char *gateway,

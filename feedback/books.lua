@@ -10,7 +10,7 @@
 --   ..:i:IP  ..:l:SENDER/LIST  ..:c:SENDER/CAMPAIGN  ..:k:KIND  ..:t   the same for address, list,
 --                        campaign, class and all
 --   ..:r:HASH            the same for a recipient that something was returned to: hard and open
---   D17000:names:l set   of what has a row of that kind and day (i, l, c)
+--   D17000:names:l set   of what has a row of that kind and day (i, l, c, k)
 --   u:HASH         a recipient answered 4xx and not yet otherwise, for the length of retries
 --   m:HASH         hash  event id -> receipt of the transactions with that Message-ID
 --   o:ID           this event has been counted
@@ -88,7 +88,7 @@ local function rows_of(book, tuple)
 		count_in('c:', sender .. '/' .. campaign, true)
 	end
 	if kind ~= '' then
-		count_in('k:', kind)
+		count_in('k:', kind, true)
 	end
 	book.senders[sender] = true
 	book.tuples[tuple] = rows
@@ -378,16 +378,45 @@ local function names(keys, args)
 	return union
 end
 
--- args: row ("s:SENDER"), the first and the last hour. Returns {{hour, counts} ...}.
-local function hours(keys, args)
+-- args: row ("s:SENDER"), "H" or "D", the first and the last of these hours or days. Returns
+-- {{hour or day, counts} ...}.
+local function series(keys, args)
 	local p, answer = prefix(keys[1]), {}
-	for hour = tonumber(args[2]), tonumber(args[3]) do
-		local counts = redis.call('HGETALL', p .. 'H' .. hour .. ':' .. args[1])
+	for at = tonumber(args[3]), tonumber(args[4]) do
+		local counts = redis.call('HGETALL', p .. args[2] .. at .. ':' .. args[1])
 		if #counts > 0 then
-			answer[#answer + 1] = {hour, counts}
+			answer[#answer + 1] = {at, counts}
 		end
 	end
 	return answer
+end
+
+-- A row's counts since the beginning of the day `first`, or with 0 all.
+local function counts_since(p, row, first, today)
+	if first == 0 then
+		return redis.call('HGETALL', p .. 'T:' .. row)
+	end
+	local sums, answer = {}, {}
+	for day = first, today do
+		local counts = redis.call('HGETALL', p .. 'D' .. day .. ':' .. row)
+		for i = 1, #counts, 2 do
+			sums[counts[i]] = (sums[counts[i]] or 0) + tonumber(counts[i + 1])
+		end
+	end
+	for field, n in pairs(sums) do
+		answer[#answer + 1] = field
+		answer[#answer + 1] = n
+	end
+	return answer
+end
+
+local function value_of(counts, field)
+	for i = 1, #counts, 2 do
+		if counts[i] == field then
+			return tonumber(counts[i + 1])
+		end
+	end
+	return 0
 end
 
 -- How many of a row's `open` were answered since the hour `first`: from the newest hour back, and
@@ -421,17 +450,15 @@ local function window(p, row, now)
 	return tostring(sums[1]), tostring(sums[2]), tostring(sums[3])
 end
 
--- args: the first hour of which a recipient may be pending, now in seconds, rows. Returns for each
--- row {counts, pending, minute, hour, day}.
+-- args: the first hour of which a recipient may be pending, the first day that counts (0: all),
+-- now in seconds, rows. Returns for each row {counts, pending, minute, hour, day}.
 local function rows(keys, args)
 	local p, answer = prefix(keys[1]), {}
-	local first, now = tonumber(args[1]), tonumber(args[2])
-	for i = 3, #args do
-		local total = p .. 'T:' .. args[i]
-		local open = tonumber(redis.call('HGET', total, 'open') or 0)
-		answer[i - 2] = {redis.call('HGETALL', total),
-			pending(p, args[i], open, first, math.floor(now / 3600)),
-			window(p, args[i], now)}
+	local first, day, now = tonumber(args[1]), tonumber(args[2]), tonumber(args[3])
+	for i = 4, #args do
+		local counts = counts_since(p, args[i], day, math.floor(now / DAY))
+		answer[i - 3] = {counts, pending(p, args[i], value_of(counts, 'open'),
+			math.max(first, 24 * day), math.floor(now / 3600)), window(p, args[i], now)}
 	end
 	return answer
 end
@@ -465,6 +492,6 @@ register('mark', mark, {'no-writes'})
 register('senders', senders, {'no-writes'})
 register('days', days, {'no-writes'})
 register('names', names, {'no-writes'})
-register('hours', hours, {'no-writes'})
+register('series', series, {'no-writes'})
 register('rows', rows, {'no-writes'})
 register('receipts', receipts, {'no-writes'})

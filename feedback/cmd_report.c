@@ -1,6 +1,6 @@
 /*
- * assay report [SENDER] [--by list|campaign|ip|hour] [--recipient ADDRESS] [--json]: the books in
- * numbers, one row a sender, or what of it was asked for.
+ * assay report [SENDER] [--by list|campaign|ip|class|hour|day] [--days N] [--recipient ADDRESS]
+ * [--json]: the books in numbers, one row a sender, or what of it was asked for.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -14,14 +14,16 @@
 #include "feedback/recorder.h"
 #include "feedback/state_folder.h"
 
-#define DAYS 30 /* lists, campaigns and addresses that were seen in so many days are shown */
+#define DAYS 30      /* what was seen in so many days has a row, unless --days says otherwise */
+#define MOST_DAYS 400 /* the books keep days as long (books.lua) */
 
 /* Of the log not in the books, when it is said: a busy gateway's recorder is always a second behind. */
 #define BEHIND_OCTETS (UINT64_C(16) << 20)
 
-enum by { BY_SENDER, BY_LIST, BY_CAMPAIGN, BY_IP, BY_HOUR, BY_RECIPIENT };
-static const char *const by_names[] = {"sender", "list", "campaign", "ip", "hour", "recipient"};
-static const char *const by_rows[] = {"s:", "l:", "c:", "i:"};
+enum by { BY_SENDER, BY_LIST, BY_CAMPAIGN, BY_IP, BY_CLASS, BY_HOUR, BY_DAY, BY_RECIPIENT };
+static const char *const by_names[] = {"sender", "list", "campaign", "ip",
+				       "class",	 "hour", "day",	     "recipient"};
+static const char *const by_rows[] = {"s:", "l:", "c:", "i:", "k:"};
 
 struct report {
 	struct redis *redis;
@@ -29,6 +31,7 @@ struct report {
 	const char *recipient;
 	enum by by;
 	bool json;
+	int days; /* 0: all that the books know */
 	int64_t now_us;
 	struct buf out;
 };
@@ -36,6 +39,12 @@ struct report {
 static double share(uint64_t part, uint64_t whole)
 {
 	return whole ? 100.0 * (double)part / (double)whole : 0.0;
+}
+
+/* Only senders and addresses have windows. */
+static bool has_windows(const struct report *r)
+{
+	return r->by == BY_SENDER || r->by == BY_IP;
 }
 
 /* `name` is the sender of a row by sender, list, campaign; what the row is about is `what`. */
@@ -55,7 +64,7 @@ static void write_json(struct report *r, struct span name, struct span what,
 	json_int(&j, "pending", (int64_t)row->pending);
 	json_int(&j, "complaints", (int64_t)row->complaints);
 	json_int(&j, "reports", (int64_t)row->reports);
-	if (r->by == BY_SENDER || r->by == BY_IP) {
+	if (has_windows(r)) {
 		json_number(&j, "minute", row->window.minute);
 		json_number(&j, "hour", row->window.hour);
 		json_number(&j, "day", row->window.day);
@@ -77,14 +86,18 @@ static void write_heading(struct report *r)
 
 static void write_text(struct report *r, struct span name, const struct books_row *row)
 {
+	char hour[24] = "-", day[24] = "-";
+	if (has_windows(r)) {
+		snprintf(hour, sizeof(hour), "%.0f", row->window.hour);
+		snprintf(day, sizeof(day), "%.0f", row->window.day);
+	}
 	buf_addf(&r->out,
-		 "%-30.*s %8llu %9llu %9llu %7llu %7llu %7llu %7llu %7llu %9.0f %9.0f %7.2f%% "
-		 "%7.3f%%\n",
+		 "%-30.*s %8llu %9llu %9llu %7llu %7llu %7llu %7llu %7llu %9s %9s %7.2f%% %7.3f%%\n",
 		 SPAN_ARG(name.n ? name : SPAN("(unknown)")), (unsigned long long)row->transactions,
 		 (unsigned long long)row->sent, (unsigned long long)row->accepted,
 		 (unsigned long long)row->hard, (unsigned long long)row->soft,
 		 (unsigned long long)row->pending, (unsigned long long)row->complaints,
-		 (unsigned long long)row->reports, row->window.hour, row->window.day,
+		 (unsigned long long)row->reports, hour, day,
 		 share(row->hard + row->soft, row->sent), share(row->complaints, row->accepted));
 }
 
@@ -139,27 +152,33 @@ static int report_rows(struct report *r, struct arena *arena, struct span *names
 		rows[i] = row_of(arena, r->by, names[i]);
 	if (arena->overflowed)
 		return -ENOMEM;
-	int result = books_read(r->redis, rows, n, r->now_us, counts);
+	int result = books_read(r->redis, rows, n, r->now_us, r->days, counts);
 	for (size_t i = 0; result == 0 && i < n; i++)
-		write_row(r, names[i], &counts[i]);
+		if (!r->days || r->sender || counts[i].sent || counts[i].transactions ||
+		    counts[i].complaints || counts[i].reports)
+			write_row(r, names[i], &counts[i]);
 	return result;
 }
 
-static int report_hours(struct report *r)
+static int report_series(struct report *r)
 {
-	struct books_row hours[BOOKS_HOURS];
+	struct books_row rows[BOOKS_DAYS];
 	struct buf name = BUF_INIT;
-	int64_t now = r->now_us / US_PER_S / 3600;
+	enum books_period period = r->by == BY_DAY ? BOOKS_DAY : BOOKS_HOUR;
+	int n = period == BOOKS_DAY ? BOOKS_DAYS : BOOKS_HOURS;
+	int64_t length = (period == BOOKS_DAY ? 86400 : 3600) * US_PER_S, now = r->now_us / length;
 	buf_adds(&name, r->sender ? "s:" : "t");
 	if (r->sender)
 		buf_adds(&name, r->sender);
 	buf_addc(&name, '\0');
-	int result = name.failed ? -ENOMEM : books_hours(r->redis, name.p, r->now_us, hours);
+	int result = name.failed ? -ENOMEM
+				 : books_series(r->redis, name.p, period, r->now_us, rows);
 	buf_free(&name);
-	for (int i = 0; result == 0 && i < BOOKS_HOURS; i++) {
+	for (int i = 0; result == 0 && i < n; i++) {
 		char text[CLOCK_TEXT_BYTES];
-		clock_rfc3339((now - BOOKS_HOURS + 1 + i) * 3600 * US_PER_S, text);
-		write_row(r, span_of(text), &hours[i]);
+		clock_rfc3339((now - n + 1 + i) * length, text);
+		write_row(r, period == BOOKS_DAY ? span_sub(span_of(text), 0, 10) : span_of(text),
+			  &rows[i]);
 	}
 	return result;
 }
@@ -176,7 +195,7 @@ static int report_recipient(struct report *r, const struct config *config)
 	snprintf(name, sizeof(name), "r:%s",
 		 books_rcpt_hash(&identity, span_of(r->recipient), hash));
 	struct span one = span_of(name);
-	if ((result = books_read(r->redis, &one, 1, r->now_us, &row)) == 0)
+	if ((result = books_read(r->redis, &one, 1, r->now_us, 0, &row)) == 0)
 		write_row(r, span_of(hash), &row);
 	return result;
 }
@@ -189,13 +208,14 @@ static int report(struct report *r, const struct config *config)
 	int result = 0;
 	if (!r->json)
 		write_heading(r);
-	if (r->by == BY_HOUR)
-		return report_hours(r);
+	if (r->by == BY_HOUR || r->by == BY_DAY)
+		return report_series(r);
 	if (r->by == BY_RECIPIENT)
 		return report_recipient(r, config);
 	arena_init(&arena, SIZE_MAX);
 	if (r->by != BY_SENDER)
-		result = books_names(r->redis, &arena, by_rows[r->by], r->now_us, DAYS, &names, &n);
+		result = books_names(r->redis, &arena, by_rows[r->by], r->now_us,
+				     r->days ? r->days : DAYS, &names, &n);
 	else if (!r->sender)
 		result = books_senders(r->redis, &arena, &names, &n);
 	if (result == 0)
@@ -224,9 +244,19 @@ static int read_options(struct command_context *context, int argc, char **argv, 
 					break;
 			if (r->by == BY_RECIPIENT)
 				return command_usage(context->program,
-						     "'--by' takes sender, list, campaign, ip or "
-						     "hour, not '%s'",
+						     "'--by' takes sender, list, campaign, ip, "
+						     "class, hour or day, not '%s'",
 						     by);
+		} else if (strcmp(option, "--days") == 0) {
+			const char *n = options_value(&o);
+			uint64_t days;
+			if (!n)
+				return EX_USAGE;
+			if (!span_number(span_of(n), MOST_DAYS, &days) || days == 0)
+				return command_usage(context->program,
+						     "'--days' takes 1 to %d, not '%s'", MOST_DAYS,
+						     n);
+			r->days = (int)days;
 		} else if (*option) {
 			return command_usage(context->program, "unknown option '%s'", option);
 		} else if (r->sender) {
@@ -235,7 +265,10 @@ static int read_options(struct command_context *context, int argc, char **argv, 
 			r->sender = word;
 		}
 	}
-	if (r->sender && (r->by == BY_IP || r->by == BY_RECIPIENT))
+	if (r->days && r->by >= BY_HOUR)
+		return command_usage(context->program, "rows by %s have no '--days'",
+				     by_names[r->by]);
+	if (r->sender && (r->by == BY_IP || r->by == BY_CLASS || r->by == BY_RECIPIENT))
 		return command_usage(context->program, "rows by %s are of all senders",
 				     by_names[r->by]);
 	return EX_OK;

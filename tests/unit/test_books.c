@@ -106,8 +106,10 @@ static void expect(unsigned sender, struct count c)
 static void read_row(struct redis *redis, const char *name, int64_t now_us, struct books_row *row_r)
 {
 	struct span one = span_of(name);
-	assert_int_equal(books_read(redis, &one, 1, now_us, row_r), 0);
+	assert_int_equal(books_read(redis, &one, 1, now_us, 0, row_r), 0);
 }
+
+#define DAY_US (86400 * US_PER_S)
 
 /* A transaction of two hours ago is in the day, not in the hour; one of half a window of a minute
  * ago is partly in it. */
@@ -118,7 +120,7 @@ static void windows_slide(void **unused)
 		double minute, hour, day;
 	} rows[] = {
 		{0, 1, 1, 1},	   {30, 1, 1, 1},	 {120, 0, 1, 1},
-		{7200, 0, 0, 1},   {86400 + 120, 0, 0, 0},
+		{7200, 0, 0, 1},   {86400 + 120, 0, 0, 0}, {3 * 86400, 0, 0, 0},
 	};
 	(void)unused;
 	/* the middle of a minute: half of the oldest one is in a window */
@@ -131,12 +133,27 @@ static void windows_slide(void **unused)
 		snprintf(line, sizeof(line),
 			 "{\"event\":\"txn\",\"id\":\"%s\",\"time\":\"%s\",\"source\":\"eml\",\"peer\":null,"
 			 "\"mail_from\":\"w@w.example\",\"rcpts\":[],\"reply\":null,\"complete\":true,"
-			 "\"message_id\":null,\"sender\":{\"by\":\"dkim\",\"key\":\"w%zu.example\"}}",
-			 id, clock_rfc3339(now - rows[i].age_s * US_PER_S, when), i);
+			 "\"message_id\":null,\"class\":{\"kind\":\"kind%zu\"},"
+			 "\"sender\":{\"by\":\"dkim\",\"key\":\"w%zu.example\"}}",
+			 id, clock_rfc3339(now - rows[i].age_s * US_PER_S, when), i, i);
 		append(line);
 		counts[SENDERS].transactions++;
 		assert_int_equal(recorder_catch_up(&config), 0);
 		assert_true(redis_open(&redis, &config, REDIS_MAY_START) >= 0);
+		/* the day that it was in, counted from today */
+		int64_t ago = now / DAY_US - (now - rows[i].age_s * US_PER_S) / DAY_US;
+		struct books_row series[BOOKS_DAYS];
+		snprintf(name, sizeof(name), "k:kind%zu", i);
+		struct span one = span_of(name);
+		assert_int_equal(books_read(redis, &one, 1, now, (int)ago + 1, &row), 0);
+		assert_int_equal(row.transactions, 1);
+		assert_int_equal(books_series(redis, name, BOOKS_DAY, now, series), 0);
+		for (int64_t d = 0; d < BOOKS_DAYS; d++)
+			assert_int_equal(series[BOOKS_DAYS - 1 - d].transactions, d == ago);
+		if (ago) {
+			assert_int_equal(books_read(redis, &one, 1, now, (int)ago, &row), 0);
+			assert_int_equal(row.transactions, 0);
+		}
 		snprintf(name, sizeof(name), "s:w%zu.example", i);
 		read_row(redis, name, now, &row);
 		redis_close(redis);
@@ -494,7 +511,7 @@ static void returns_of_a_recipient(void **unused)
 		snprintf(name, sizeof(name), "r:%s",
 			 books_rcpt_hash(&identity, span_of(rows[i].to), hash));
 		read_row(redis, name, now, &row);
-		assert_int_equal(books_hours(redis, name, clock_now_us(), hours), 0);
+		assert_int_equal(books_series(redis, name, BOOKS_HOUR, clock_now_us(), hours), 0);
 		for (int k = 0; k < BOOKS_HOURS; k++) {
 			hard += hours[k].hard;
 			pending += hours[k].pending;
