@@ -212,18 +212,48 @@ static bool is_utf8(struct span s)
 	}
 }
 
+/* The syllables that Korean is written with most, in EUC-KR and in order: half of any text. Read as
+ * GB 2312 the same octets are Chinese characters that are no more frequent than others. */
+static const uint16_t frequent_hangul[] = {
+	0xb0a1, 0xb0d4, 0xb0ed, 0xb0f8, 0xb0fa, 0xb1b8, 0xb1d7, 0xb1dd, 0xb1e2, 0xb3aa, 0xb4c2,
+	0xb4cf, 0xb4d9, 0xb4e3, 0xb4eb, 0xb5b5, 0xb5bf, 0xb5e9, 0xb6f3, 0xb7ce, 0xb8a6, 0xb8ae,
+	0xb8b8, 0xb9ab, 0xbab8, 0xbace, 0xbad0, 0xbaf1, 0xbbe7, 0xbbf3, 0xbcad, 0xbcba, 0xbcbc,
+	0xbcf6, 0xbdba, 0xbdc0, 0xbdc3, 0xbdc5, 0xbec6, 0xbeee, 0xbfa1, 0xbfa9, 0xbfac, 0xbfc0,
+	0xbfe4, 0xbfeb, 0xbff8, 0xc0b8, 0xc0ba, 0xc0bb, 0xc0c7, 0xc0cc, 0xc0ce, 0xc0cf, 0xc0d4,
+	0xc0d6, 0xc0da, 0xc0e5, 0xc0fc, 0xc1a4, 0xc1a6, 0xc1d6, 0xc1f6, 0xc3bb, 0xc3e2, 0xc7cf,
+	0xc7d1, 0xc7d5, 0xc7d8,
+};
+
+static bool is_frequent_hangul(unsigned lead, unsigned trail)
+{
+	unsigned code = lead << 8 | trail;
+	size_t low = 0, high = sizeof(frequent_hangul) / sizeof(frequent_hangul[0]);
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		if (frequent_hangul[middle] < code)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < sizeof(frequent_hangul) / sizeof(frequent_hangul[0]) &&
+	       frequent_hangul[low] == code;
+}
+
 /* How octets look when they are read as pairs with a lead of 0x81 to 0xFE. */
 struct pairs {
-	size_t n;          /* pairs that are no punctuation */
-	size_t gb_common;  /* GB 2312 level 1: rows 16 to 55 */
-	size_t ks_hangul;  /* KS X 1001 rows 16 to 40 */
-	size_t big5_common; /* Big5 level 1: A440 to C67E */
-	bool gbk, big5;    /* every high octet is in a pair of that charset */
+	size_t n;           /* pairs that are no punctuation, digit, foreign letter, frame */
+	size_t bad;         /* high octets that are in no pair of GBK */
+	size_t high;        /* pairs of two high octets, as GB 2312 and EUC have them alone */
+	size_t gb_common;   /* GB 2312 level 1: rows 16 to 55 */
+	size_t ks_hangul;   /* KS X 1001 rows 16 to 40 */
+	size_t ks_frequent; /* of these */
+	size_t n_big5, big5_common; /* as `n` for Big5; its level 1: A440 to C67E */
+	bool big5;          /* every high octet is in a pair of Big5 */
 };
 
 static struct pairs count_pairs(struct span s)
 {
-	struct pairs p = {.gbk = true, .big5 = true};
+	struct pairs p = {.big5 = true};
 	for (size_t i = charset_ascii_run(s); i < s.n;) {
 		unsigned lead = (unsigned char)s.p[i];
 		if (lead < 0x80) {
@@ -232,19 +262,33 @@ static struct pairs count_pairs(struct span s)
 		}
 		unsigned trail = i + 1 < s.n ? (unsigned char)s.p[i + 1] : 0;
 		bool high = trail >= 0xa1 && trail <= 0xfe;
-		p.gbk = p.gbk && lead >= 0x81 && lead <= 0xfe && trail >= 0x40 && trail != 0x7f &&
-			trail != 0xff;
+		bool gbk = lead >= 0x81 && lead <= 0xfe && trail >= 0x40 && trail != 0x7f &&
+			   trail != 0xff;
+		p.bad += !gbk;
 		p.big5 = p.big5 && lead >= 0xa1 && lead <= 0xf9 &&
 			 ((trail >= 0x40 && trail <= 0x7e) || high);
-		i += 2;
-		if (lead >= 0xa1 && lead <= 0xa3) /* punctuation, digits, letters in all three */
+		i += trail < 0x40 ? 1 : 2;
+		if (lead < 0xa1 || lead > 0xa3) {
+			p.n_big5++;
+			p.big5_common += lead >= 0xa4 && lead <= 0xc6;
+		}
+		if (!gbk || (high && lead >= 0xa1 && lead <= 0xa9))
 			continue;
 		p.n++;
+		p.high += high;
 		p.gb_common += high && lead >= 0xb0 && lead <= 0xd7;
 		p.ks_hangul += high && lead >= 0xb0 && lead <= 0xc8;
-		p.big5_common += lead >= 0xa4 && lead <= 0xc6;
+		p.ks_frequent += high && lead >= 0xb0 && lead <= 0xc8 &&
+				 is_frequent_hangul(lead, trail);
 	}
 	return p;
+}
+
+/* All of twelve Chinese characters in the 25 rows of Hangul is one chance in 300; that a third of
+ * them are the frequent ones, which read as Chinese are rare, none. */
+static bool is_korean(const struct pairs *p)
+{
+	return !p->bad && p->n >= 8 && p->ks_hangul == p->n && p->ks_frequent * 3 >= p->n;
 }
 
 static const struct charset *named(const char *label)
@@ -257,12 +301,12 @@ const struct charset *charset_guess(struct span octets)
 	if (is_utf8(octets))
 		return named("utf-8");
 	struct pairs p = count_pairs(octets);
-	/* All of twelve Chinese characters in the 25 rows of Hangul: one chance in 300. */
-	if (p.gbk && p.n >= 12 && p.ks_hangul == p.n)
+	if (is_korean(&p))
 		return named("euc-kr");
-	if (p.gbk && p.n >= 2 && p.gb_common * 10 >= p.n * 8)
+	/* An octet that was lost or cut off is no other charset, if there is text enough. */
+	if (p.n >= 2 && p.gb_common * 10 >= (p.n + 5 * p.bad) * 8)
 		return named("gb18030");
-	if (p.big5 && p.n >= 3 && p.big5_common * 10 >= p.n * 9)
+	if (p.big5 && p.n_big5 >= 3 && p.big5_common * 10 >= p.n_big5 * 9)
 		return named("big5");
 	return named("windows-1252");
 }
@@ -467,8 +511,14 @@ static bool label_is_false(const struct charset *c, struct span s)
 	case KIND_1252:
 		/* Latin text is as good as never valid UTF-8 by accident. */
 		return is_utf8(s);
-	case KIND_HZ:
 	case KIND_ICONV:
+		/* Korean bulk mail for China says gb2312 */
+		if (!strcmp(c->name, "gb18030")) {
+			struct pairs p = count_pairs(s);
+			return is_korean(&p);
+		}
+		break;
+	case KIND_HZ:
 		break;
 	}
 	return false;
@@ -479,6 +529,21 @@ static bool is_ascii_superset(const struct charset *c)
 	return c->kind != KIND_HZ &&
 	       (c->kind != KIND_ICONV ||
 		(strncmp(c->name, "utf-", 4) != 0 && strncmp(c->name, "iso-2022", 8) != 0));
+}
+
+/* Can octets that are no UTF-8 be of the charset? Of one with pairs they can only when they hold
+ * pairs, and not accented letters that each swallow an ASCII neighbour. */
+static bool charset_explains(const struct charset *c, struct span s)
+{
+	static const char *const paired[] = {"gb18030", "big5", "cp949", "cp932", "euc-jp", "euc-tw"};
+	if (c->kind == KIND_UTF8 || c->kind == KIND_ASCII)
+		return false;
+	for (size_t i = 0; i < sizeof(paired) / sizeof(paired[0]); i++)
+		if (!strcmp(c->name, paired[i])) {
+			struct pairs p = count_pairs(s);
+			return p.bad * 20 <= p.n && p.high * 4 >= p.n;
+		}
+	return true;
 }
 
 struct charset_text charset_decode(struct arena *arena, struct span octets, struct span label,
@@ -503,8 +568,10 @@ struct charset_text charset_decode(struct arena *arena, struct span octets, stru
 		t.guessed = true;
 	}
 	if (!c) {
-		bool utf8 = is_utf8(octets);
-		c = utf8 || !hint || !is_ascii_superset(hint) ? charset_guess(octets) : hint;
+		c = charset_guess(octets);
+		bool sure = c->kind == KIND_UTF8 || !strcmp(c->name, "cp949");
+		if (!sure && hint && is_ascii_superset(hint) && charset_explains(hint, octets))
+			c = hint;
 	}
 	if (c->kind == KIND_UTF8 && is_utf8(octets)) {
 		t.charset = c;

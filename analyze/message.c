@@ -153,6 +153,24 @@ static struct span lf_lines(struct arena *arena, struct span s)
 	return p ? (struct span){p, n} : SPAN_NONE;
 }
 
+/* The charset of the first encoded word in Subject or From: the sender's, most likely; NULL: none. */
+static const struct charset *words_charset(const struct message *m)
+{
+	static const char *const names[] = {"subject", "from"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		struct header *h = message_header(m, names[i], NULL);
+		size_t at = h ? span_find(h->body, SPAN("=?")) : SIZE_MAX;
+		if (at == SIZE_MAX)
+			continue;
+		struct span label = span_sub(h->body, at + 2, h->body.n);
+		label = span_sub(label, 0, span_find_char(label, '?'));
+		const struct charset *c = charset_find(label);
+		if (c)
+			return c;
+	}
+	return NULL;
+}
+
 static void read_text(struct builder *b, struct part *part)
 {
 	struct message *m = b->m;
@@ -164,7 +182,10 @@ static void read_text(struct builder *b, struct part *part)
 	if (declared_7bit && charset_ascii_run(octets) < octets.n)
 		message_fault(m, FAULT_UNDECLARED_8BIT, part->offset + charset_ascii_run(octets),
 			      1);
-	struct charset_text t = charset_decode(m->arena, octets, label, m->hint);
+	const struct charset *hint = m->hint;
+	if (!hint && !label.p && charset_ascii_run(octets) < octets.n)
+		hint = words_charset(m);
+	struct charset_text t = charset_decode(m->arena, octets, label, hint);
 	part->flags |= t.guessed ? PART_CHARSET_GUESSED : 0;
 	part->flags |= t.broken ? PART_CHARSET_BROKEN : 0;
 	if (t.unknown)

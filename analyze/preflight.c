@@ -83,9 +83,28 @@ static void note_bad(struct preflight_header *h, size_t base, size_t at, size_t 
 	}
 }
 
+/* Is a line behind `field` the rest of its last encoded word? Some mailers break the base64 of a
+ * long subject like that of a body: no blank begins the next line. */
+static bool ends_in_word(struct span field, struct span line)
+{
+	struct span tail = span_trim(span_sub(
+		field, field.n > LONGEST_LINE ? field.n - LONGEST_LINE : 0, field.n));
+	/* "=?" charset "?" encoding "?" text */
+	size_t third = span_rfind_char(tail, '?');
+	if (third == SIZE_MAX || third < 3 || tail.p[third - 2] != '?' ||
+	    !strchr("bBqQ", tail.p[third - 1]))
+		return false;
+	size_t first = span_rfind_char(span_sub(tail, 0, third - 2), '?');
+	struct span rest = span_sub(line, 0, span_find(line, SPAN("?=")));
+	return first != SIZE_MAX && first > 0 && tail.p[first - 1] == '=' &&
+	       span_find_char(span_sub(tail, first, tail.n), ' ') == SIZE_MAX &&
+	       span_find_char(rest, ' ') == SIZE_MAX;
+}
+
 /*
  * A line that is no field is skipped when a field follows it: an mbox "From " line, or a folded
- * line whose blanks were lost. Two such lines in a row are a body without an empty line in front.
+ * line whose blanks were lost, unless it ends an encoded word. Two such lines in a row are a body
+ * without an empty line in front.
  */
 void preflight_header(struct preflight_header *h, struct arena *arena, struct span octets,
 		      size_t base)
@@ -106,9 +125,13 @@ void preflight_header(struct preflight_header *h, struct arena *arena, struct sp
 		}
 		bool blank = line.p[0] == ' ' || line.p[0] == '\t';
 		size_t name = blank ? 0 : field_name(line, &colon);
-		if (blank && h->n && bad_at == SIZE_MAX) {
+		bool joins = h->n && bad_at == SIZE_MAX &&
+			     (blank || (!name && ends_in_word(h->v[h->n - 1].field, line)));
+		if (joins) {
 			h->v[h->n - 1].field.n += line.n;
 			h->v[h->n - 1].body.n += line.n;
+			if (!blank)
+				note_bad(h, base, at, end);
 		} else if (name == 0) {
 			if (bad_at != SIZE_MAX) {
 				h->body_offset = bad_at;

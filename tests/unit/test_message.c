@@ -177,6 +177,52 @@ static void test_charset(void **state)
 	}
 }
 
+/* What is said of octets elsewhere: the charset of an encoded word, or a label that is a lie. */
+static void test_charset_hint(void **state)
+{
+	static const struct {
+		const char *octets, *label, *hint, *want;
+	} rows[] = {
+		/* frames and GBK characters around a few common ones, one octet cut off */
+		{"\xa9\xa4\xa9\xa4\xa8\x54 \xc4\xfa\xba\xc3\xa3\xac\xbb\xb6\xd3\xad", NULL, NULL,
+		 "──═ 您好，欢迎"},
+		{"\x96\x7c\x8c\x57 \xce\xd2\xc3\xc7", NULL, "gb2312", "東學 我们"},
+		{"caf\xe9ol\xe9s na\xefve", NULL, "gb2312", "caféolés naïve"},
+		{"\xc4\xfa\xba\xc3\xa3\xac\xbb\xb6\xd3\xad\xc4\xfa\xba\xc3\xa3\xac\xbb\xb6\xd3\xad"
+		 "\xc4\xfa\xba\xc3\xa3\xac\xbb\xb6\xd3\xad\xc4\xfa\xba\xc3\xa3\xac\xbb\xb6\xd3\xad"
+		 "\xc4\xfa\xba\xc3\xa3\xac\xbb\xb6\xd3\xad\xc4\xfa\xba\xc3\xa3\xac\xbb\xb6\xd3\xad\xc4",
+		 NULL, NULL,
+		 "您好，欢迎您好，欢迎您好，欢迎您好，欢迎您好，欢迎您好，欢迎�"},
+		/* EUC-KR under a Chinese label; Chinese that is all in the rows of Hangul */
+		{"\xc0\xcc \xbb\xf3\xc7\xb0\xc0\xba \xbf\xc0\xb4\xc3\xb8\xb8 "
+		 "\xc7\xd2\xc0\xce\xc7\xd5\xb4\xcf\xb4\xd9", "gb2312", NULL,
+		 "이 상품은 오늘만 할인합니다"},
+		{"\xb4\xfa\xbf\xaa\xb5\xe7\xc4\xd4\xb0\xe6\xb7\xa2\xc6\xb1\xb4\xfa\xbf\xaa", "gb2312", NULL,
+		 "代开电脑版发票代开"},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		const struct charset *hint =
+			rows[i].hint ? charset_find(span_of(rows[i].hint)) : NULL;
+		struct charset_text t = charset_decode(&arena, span_of(rows[i].octets),
+						       span_of(rows[i].label), hint);
+		expect(rows[i].octets, t.text, rows[i].want);
+	}
+}
+
+/* A multipart without its boundary, whose text has no label but the Subject's. */
+static void test_words_charset(void **state)
+{
+	struct message m;
+	(void)state;
+	assert_int_equal(message_parse(&m, &arena,
+				       SPAN("Subject: =?gb2312?B?1tA\r\nK5+g==?=\r\n"
+					    "Content-Type: multipart/mixed; boundary=b\r\n\r\n"
+					    "\x96\x7c\x8c\x57 \xce\xd2\xc3\xc7\r\n")), 0);
+	assert_int_equal(m.n_parts, 1);
+	expect("body", m.parts[0].text, "東學 我们\n");
+}
+
 #define GOOD_HEADER \
 	"Date: Mon, 23 Nov 2026 16:00:00 +0800\r\nFrom: a@x.test\r\nMessage-ID: <1@x.test>\r\n"
 #define MIXED \
@@ -228,6 +274,7 @@ static void test_faults(void **state)
 		{GOOD_HEADER "\r\nx\ry\nz\r\n", "bare-cr bare-lf ", 0},
 		{GOOD_HEADER "\r\nx\0y\r\n", "nul ", sizeof(GOOD_HEADER "\r\nx\0y\r\n") - 1},
 		{NAMED("no field\r\nSubject: x"), "bad-header-line ", 0},
+		{NAMED("Subject: =?utf-8?B?5Lit\r\n5Zu9?=\r\nTo: a@x.test"), "bad-header-line ", 0},
 		{NAMED("Subject : x"), "blank-before-colon ", 0},
 		{NAMED("Subject: \xe9"), "8bit-header ", 0},
 		{NAMED("Subject: =?utf-8?B?!?="), "bad-encoded-word ", 0},
@@ -484,7 +531,8 @@ static void test_real(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_rfc2047), cmocka_unit_test(test_address),
+		cmocka_unit_test(test_rfc2047), cmocka_unit_test(test_charset_hint),
+		cmocka_unit_test(test_words_charset), cmocka_unit_test(test_address),
 		cmocka_unit_test(test_nul_in_domain),
 		cmocka_unit_test(test_param),   cmocka_unit_test(test_charset),
 		cmocka_unit_test(test_faults),  cmocka_unit_test(test_parts),
