@@ -8,7 +8,8 @@
  *   JP, KR   〒100-0001, 東京都…区…; 서울…구…로 12
  *   English forms of Chinese ones: Room/Floor, No., Road, District, China
  *
- * Lines are looked at once, with the line before for the street; linear.
+ * Lines are looked at once, with the line before for the street; linear. Of several addresses in
+ * letters the last is taken, which is the footer's; what stands above are events and other people.
  */
 #include "analyze/identity.h"
 
@@ -221,18 +222,24 @@ static const char *const cn_provinces[] = {
 	"guangdong", "zhejiang", "jiangsu", "shanghai", "beijing", "shenzhen", "guangzhou", "fujian",
 	"shandong", "sichuan", "hangzhou", "tianjin", "hong kong", "taipei", NULL};
 
-/* Bytes of the piece of a line around an address: up to sentence marks. */
-static size_t cn_piece_start(struct span line, size_t at)
+/* Where the piece around the number at `at` begins: behind the last mark or blank that leaves an
+ * address whole. A blank behind "北京市" is inside of one. */
+static size_t cn_piece_start(struct span line, size_t from, size_t at)
 {
-	static const char *const marks[] = {"。", "，", "；", "、", NULL};
-	size_t best = 0;
-	for (const char *const *mark = marks; *mark; mark++)
-		for (size_t i = at; i > best + 3; i--)
-			if (!memcmp(line.p + i - 3, *mark, 3)) {
-				best = i;
-				break;
-			}
-	return best;
+	for (size_t i = from; i < at; i++) {
+		size_t mark = memchr(" ,;:)", line.p[i], 5) ? 1 : 0;
+		struct span rest = span_sub(line, i, at), head = span_sub(line, from, i);
+		if (!mark && (span_starts(rest, SPAN("。")) || span_starts(rest, SPAN("、"))))
+			mark = 3;
+		bool inside = false;
+		for (const char *const *w = cn_admin; *w && mark == 1; w++)
+			inside |= span_ends(head, span_of(*w));
+		for (const char *const *w = cn_provinces; *w && mark == 1; w++)
+			inside |= span_ends(head, span_of(*w));
+		if (mark && !inside && has(rest, cn_street) && has(rest, cn_admin))
+			from = i + mark;
+	}
+	return from;
 }
 
 /* Bytes of the address at `from`: up to the next thing that a footer says. */
@@ -242,13 +249,23 @@ static size_t cn_length(struct span line, size_t from)
 					   "传真", "传 真", "联系", "电邮",   "网址",  "業務",
 					   "业务", "联 系", "邮箱", "邮政",   "。",    "電話",
 					   "郵",   "tel",   "fax",  "e-mail", "email", "http",
-					   "www.", "qq",    "icp",  NULL};
+					   "www.", "qq",    "icp",  "客服",  "客户服",
+					   "客戶服", "热线", "熱線", "网站",  "網站",
+					   "主页", "微信",  "咨询电", "收件人", "营业时间",
+					   "乘车", "版权",  "备案", "退订",  "另有", NULL};
 	struct span s = span_sub(line, from, from + 150);
 	size_t n = s.n;
 	for (const char *const *w = next; *w; w++) {
 		size_t at = span_find(s, span_of(*w));
 		n = at < n ? at : n;
 	}
+	/* behind the number and a blank: a room and its number go on, a name does not */
+	for (size_t i = 0; i < n; i++)
+		if (s.p[i] == ' ' && has(span_sub(s, 0, i), cn_number)) {
+			struct span tail = span_sub(s, i, n);
+			if (!has_digit(tail) && !has(tail, cn_number))
+				n = i;
+		}
 	while (n > 0 && memchr(" ,;|(", s.p[n - 1], 5))
 		n--;
 	while (n > 0 && n < s.n && (s.p[n] & 0xc0) == 0x80)
@@ -281,9 +298,7 @@ static bool chinese(struct span line, struct text_range *place_r)
 		size_t at = span_find(line, span_of(*w));
 		if (at == SIZE_MAX || at == 0 || !ascii_is_digit(line.p[at - 1]))
 			continue;
-		size_t from = at > 90 ? at - 90 : 0;
-		size_t piece = cn_piece_start(line, at);
-		from = piece > from ? piece : from;
+		size_t from = cn_piece_start(line, at > 90 ? at - 90 : 0, at);
 		struct span before = span_sub(line, from, at);
 		if (!has(before, cn_street) || !has(before, cn_admin))
 			continue;
@@ -291,6 +306,8 @@ static bool chinese(struct span line, struct text_range *place_r)
 		while (to < line.n && to < at + 60 && line.p[to] != ' ' && line.p[to] != ',' &&
 		       line.p[to] != '(')
 			to++;
+		size_t whole = from + cn_length(line, from);
+		to = whole > at && whole < to ? whole : to;
 		*place_r = (struct text_range){from, to};
 		return true;
 	}
@@ -533,9 +550,31 @@ static bool marked(struct span s, struct span line, size_t base, const struct ph
 	return true;
 }
 
+/* Without the name that stands before it in its line: "Example Society 12 Main St ...", "Example
+ * Society, P.O. Box 7 ...". */
+static struct text_range without_name(struct span s, struct text_range r)
+{
+	static const char *const boxes[] = {"p.o.", "po box", "p. o.", NULL};
+	struct span text = span_sub(s, r.from, r.to);
+	size_t at = 0;
+	while (at < text.n && !ascii_is_digit(text.p[at]))
+		at++;
+	struct span before = span_sub(text, 0, at);
+	for (const char *const *box = boxes; *box; box++) {
+		size_t found = span_find(before, span_of(*box));
+		if (found != SIZE_MAX && found > 0 && !has_word(span_sub(before, 0, found), streets_en))
+			return (struct text_range){r.from + found, r.to};
+	}
+	bool named = span_find_char(span_trim(before), ' ') != SIZE_MAX &&
+		     !has_word(before, streets_en) && !has_word(before, streets_eu);
+	struct span rest = span_sub(text, at, text.n);
+	rest = span_sub(rest, 0, span_find_char(rest, '\n'));
+	return named && numbered_street(rest) ? (struct text_range){r.from + at, r.to} : r;
+}
+
 struct text_range address_find(struct span s, const struct phrase_hits *hits)
 {
-	struct text_range place = {0, 0}, footer = {0, 0};
+	struct text_range place = {0, 0}, footer = {0, 0}, last = {0, 0};
 	struct span rest = s, line;
 	size_t mark = next_mark(hits, 0);
 	while (span_next_line(&rest, &line)) {
@@ -547,9 +586,10 @@ struct text_range address_find(struct span s, const struct phrase_hits *hits)
 			if (!ascii_is_digit(line.p[i]) || (i && is_word_char(line.p[i - 1])))
 				continue;
 			first = first < i ? first : i;
-			if (north_american(s, base + i, base + line.n, &place) ||
-			    european(s, base + i, &place))
-				return place;
+			if (north_american(s, base + i, base + line.n, &place))
+				last = without_name(s, place);
+			else if (european(s, base + i, &place))
+				last = place;
 		}
 		for (; mark < hits->n && hits->v[mark].from < base + line.n;
 		     mark = next_mark(hits, mark + 1))
@@ -562,9 +602,9 @@ struct text_range address_find(struct span s, const struct phrase_hits *hits)
 		if (first == SIZE_MAX && !has_digit(head))
 			continue;
 		if (latin_line(s, head, base, &place))
-			return place;
+			last = place;
 		if (!footer.to && footer_line(s, head, base, &place))
-			footer = place;
+			footer = without_name(s, place);
 	}
-	return footer;
+	return last.to ? last : footer;
 }

@@ -94,6 +94,18 @@ static bool for_unsubscribing(struct span addr)
 	return false;
 }
 
+/* Where to complain, not whom to ask: taken when there is nothing else (RFC 2142). */
+static bool for_complaints(struct span addr)
+{
+	static const char *const names[] = {"abuse@", "postmaster@", "spam@", "complaint@",
+					    "complaints@", "privacy@", "dmca@", "legal@", "fbl@",
+					    "hostmaster@", "security@"};
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (span_case_starts(addr, span_of(names[i])))
+			return true;
+	return false;
+}
+
 /* The text before says that the address is the reader's: "sent to", "Hello", "subscribed as". */
 static bool called_yours(const struct view *v, const struct view_link *l)
 {
@@ -164,7 +176,9 @@ static void find_email(struct content *c, const struct txn *txn)
 		bool written = span_case_find(shown, addr.n ? addr : SPAN("@")) != SIZE_MAX;
 		if (!addr.n)
 			continue;
-		int rank = 1 + written * 2 + (own.n && span_case_ends(addr, own) ? 4 : 0);
+		int rank = for_complaints(addr) ? 1
+						: 2 + written * 2 +
+							  (own.n && span_case_ends(addr, own) ? 4 : 0);
 		if (rank > best) {
 			best = rank;
 			c->identity.email = (struct found_text){addr, l->part, l->offset};
@@ -176,10 +190,13 @@ static void find_email(struct content *c, const struct txn *txn)
 static void find_written_email(struct content *c, const struct txn *txn)
 {
 	const struct view *v = &c->shown.view;
-	for (size_t i = 0; i < v->n_written && !c->identity.email.text.p; i++) {
+	for (size_t i = 0; i < v->n_written; i++) {
+		struct span known = c->identity.email.text;
+		if (known.n && !for_complaints(known))
+			break;
 		const struct view_link *l = &v->written[i];
 		struct span addr = senders(c, txn, l);
-		if (addr.n)
+		if (addr.n && (!known.n || !for_complaints(addr)))
 			c->identity.email = (struct found_text){addr, l->part, l->offset};
 	}
 }

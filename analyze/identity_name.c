@@ -52,6 +52,7 @@ static struct text_range behind_copyright(struct span s, size_t at)
 					    ", p.o.",
 					    ", po box",
 					    "(www",
+					    "<",
 					    " (http",
 					    " is a ",
 					    " and its ",
@@ -79,6 +80,10 @@ static struct text_range behind_copyright(struct span s, size_t at)
 		size_t stop = span_find(span_sub(line, 0, end), span_of(*w));
 		end = stop < end ? stop : end;
 	}
+	/* a street and its number: "Example, Inc., 12 Main St" */
+	for (size_t i = 0; i + 2 < end; i++)
+		if (line.p[i] == ',' && line.p[i + 1] == ' ' && ascii_is_digit(line.p[i + 2]))
+			end = i;
 	while (end > 0 && memchr(" .,|", line.p[end - 1], 4))
 		end--;
 	while (end > 0 && end < line.n && (line.p[end] & 0xc0) == 0x80)
@@ -151,6 +156,19 @@ static struct text_range before_form(struct span s, size_t at, size_t form, size
 		       : (struct text_range){0, 0};
 }
 
+/* "深圳市…公司", "北京…公司": with the region in front it is the registered name. */
+static bool has_region(struct span name)
+{
+	static const char *const regions[] = {"省", "市", "北京", "上海", "广州", "深圳", "天津",
+					      "重庆", "香港"};
+	for (size_t i = 0; i < sizeof(regions) / sizeof(regions[0]); i++) {
+		size_t at = span_find(span_sub(name, 0, 12), span_of(regions[i]));
+		if (at != SIZE_MAX && (at > 0 || strlen(regions[i]) > 3))
+			return true;
+	}
+	return false;
+}
+
 static struct text_range behind_form(struct span s, size_t at, size_t form)
 {
 	size_t to = at + form, n, chars = 0;
@@ -210,7 +228,63 @@ static struct text_range latin_company(struct span s, struct span original, cons
 		from = at;
 		words++;
 	}
-	return words ? (struct text_range){from, hit->to} : none;
+	/* "and Example Ltd", "of Example, Inc." */
+	for (const char *const *joint = (const char *const[]){"and ", "of ", "& ", NULL}; *joint; joint++)
+		from += span_starts(span_sub(s, from, i), span_of(*joint)) ? strlen(*joint) : 0;
+	return words && from < i ? (struct text_range){from, hit->to} : none;
+}
+
+/* The end of a name at its legal form: "Example Inc., Springfield, USA". */
+static void cut_at_form(struct span s, const struct phrase_hits *hits, size_t k,
+			struct text_range *r)
+{
+	for (; k < hits->n && hits->v[k].from < r->to; k++) {
+		size_t end = hits->v[k].to;
+		if (hits->v[k].kind != PHRASE_FORM || hits->v[k].from <= r->from + 1)
+			continue;
+		bool dot = end < s.n && s.p[end] == '.';
+		if (end + dot < r->to && s.p[end + dot] == ',')
+			r->to = end;
+	}
+}
+
+/* Words that stand small inside of names. */
+static bool joins_name(struct span word)
+{
+	static const char *const words[] = {"of", "and", "&", "for", "the", "de", "der", "du", "la"};
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (span_eq(word, span_of(words[i])))
+			return true;
+	return false;
+}
+
+/* Words with capitals behind "subscribed to", "emails from": what the reader is subscribed to. */
+#define SUBSCRIBED_WORDS 6
+static struct text_range behind_subscribed(struct span s, struct span original,
+					   const uint32_t *map, size_t at)
+{
+	while (at < s.n && (s.p[at] == ' ' || s.p[at] == '"'))
+		at++;
+	if (span_starts(span_sub(s, at, s.n), SPAN("the ")))
+		at += 4;
+	size_t from = at, to = at;
+	for (size_t words = 0; words < SUBSCRIBED_WORDS && at < s.n; words++) {
+		size_t first = at;
+		while (at < s.n && word_byte(s.p[at]) && at - first < 30)
+			at++;
+		struct span word = span_sub(s, first, at);
+		bool big = word.n && original.p[map[first]] >= 'A' && original.p[map[first]] <= 'Z';
+		if (!big && (to == from || !joins_name(word)))
+			break;
+		if (big)
+			to = at;
+		if (at >= s.n || s.p[at] != ' ')
+			break;
+		at++;
+	}
+	while (to > from && memchr(".,-'", s.p[to - 1], 4))
+		to--;
+	return to - from >= 4 ? (struct text_range){from, to} : (struct text_range){0, 0};
 }
 
 void company_find(struct name_pick *pick, const struct name_hints *hints, struct span s,
@@ -224,13 +298,20 @@ void company_find(struct name_pick *pick, const struct name_hints *hints, struct
 		case PHRASE_PAYER:
 		case PHRASE_OWNER:
 			r = behind_copyright(s, hit->from);
+			cut_at_form(s, hits, i + 1, &r);
 			score = hit->kind == PHRASE_PAYER ? NAME_SCORE_PAYER : NAME_SCORE_COPYRIGHT;
 			break;
 		case PHRASE_COMPANY:
 		case PHRASE_KAISHA:
 		case PHRASE_HOUSE:
 			r = wide_company(s, hit);
-			score = hit->kind == PHRASE_HOUSE ? NAME_SCORE_BARE : NAME_SCORE_WIDE;
+			score = hit->kind == PHRASE_HOUSE && !has_region(span_sub(s, r.from, r.to))
+					? NAME_SCORE_BARE
+					: NAME_SCORE_WIDE;
+			break;
+		case PHRASE_SUBSCRIBED:
+			r = behind_subscribed(s, original, map, hit->to);
+			score = NAME_SCORE_SUBSCRIBED;
 			break;
 		case PHRASE_FORM:
 			r = latin_company(s, original, map, hit);

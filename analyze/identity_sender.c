@@ -42,7 +42,8 @@ static bool is_common(struct span word)
 		"company", "free",    "offer",  "offers",     "store",       "shop",  "club",
 		"list",    "and",     "for",    "important",  "message",     "admin", "contact",
 		"marketing", "community", "today", "group",   "press",       "deals", "with",
-		"contest", "new",     "product", "products",  "software",    "special", "network"};
+		"contest", "new",     "product", "products",  "software",    "special", "network", "mailing",
+		"lists"};
 	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
 		if (span_eq(word, span_of(words[i])))
 			return true;
@@ -81,7 +82,9 @@ static struct text_range written_name(struct span s, struct span name)
 		size_t end = at + name.n;
 		char before = at ? s.p[at - 1] : ' ', behind = end < s.n ? s.p[end] : ' ';
 		bool wide = (name.p[0] & 0x80) != 0;
-		if ((wide || !is_name_letter(before)) && !memchr("/@.-_", before, 5) &&
+		struct span said = span_sub(s, at > 12 ? at - 12 : 0, at);
+		bool helper = span_ends(said, SPAN("powered by ")) || span_ends(said, SPAN("hosted by "));
+		if (!helper && (wide || !is_name_letter(before)) && !memchr("/@.-_", before, 5) &&
 		    (wide || !is_name_letter(behind)) && behind != '@' && behind != '-')
 			last = (struct text_range){at, end};
 		base = end;
@@ -108,6 +111,14 @@ static bool next_name_word(struct span *rest, struct span *word_r)
 	return word_r->n > 0;
 }
 
+static bool all_common(const struct span *words, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!is_common(words[i]))
+			return false;
+	return true;
+}
+
 /* The longest run of words of the display name that the body writes. */
 static void offer_words(struct name_pick *pick, const struct name_hints *hints, struct span s,
 			struct span display)
@@ -120,12 +131,12 @@ static void offer_words(struct name_pick *pick, const struct name_hints *hints, 
 		for (size_t to = n; to > from; to--) {
 			const char *end = words[to - 1].p + words[to - 1].n;
 			struct span run = {words[from].p, (size_t)(end - words[from].p)};
-			if (to - from == 1 && (run.n < 4 || is_common(run)))
+			if ((to - from == 1 && run.n < 4) || all_common(words + from, to - from))
 				continue;
 			struct text_range r = written_name(s, run);
 			if (r.to)
 				name_offer(pick, hints, s, r,
-					   NAME_SCORE_WORDS + 2 * (int)(to - from));
+					   NAME_SCORE_WORDS + 5 * (int)(to - from));
 		}
 }
 

@@ -47,6 +47,7 @@
 	P(MINORS, "minors", "an age notice") \
 	P(OWNER, "owner", "before the name of who owns the rights") \
 	P(PAYER, "payer", "before the name of who pays") \
+	P(SUBSCRIBED, "subscribed", "before the name of what one is subscribed to") \
 	P(COMPANY, "company", "legal form behind a name of ideographs") \
 	P(HOUSE, "house", "word behind the name of a house, weaker than a legal form") \
 	P(KAISHA, "kaisha", "legal form on either side of a name") \
