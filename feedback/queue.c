@@ -18,10 +18,14 @@ static const char schema[] =
 	" dest TEXT NOT NULL, envelope TEXT NOT NULL, message_id TEXT NOT NULL, complaint TEXT,"
 	" message BLOB, created_us INTEGER NOT NULL, due_us INTEGER NOT NULL,"
 	" attempts INTEGER NOT NULL DEFAULT 0, reply TEXT, claim INTEGER, claim_us INTEGER);"
-	"CREATE INDEX IF NOT EXISTS report_due ON report (due_us) WHERE state = 'queued';"
-	"CREATE INDEX IF NOT EXISTS report_lane ON report (" QUEUE_DOMAIN ", due_us)"
+	/* With the id: after a retry thousands are due at one moment. */
+	"DROP INDEX IF EXISTS report_due; DROP INDEX IF EXISTS report_lane;"
+	"CREATE INDEX IF NOT EXISTS report_waiting ON report (due_us, id) WHERE state = 'queued';"
+	"CREATE INDEX IF NOT EXISTS report_lanes ON report (" QUEUE_DOMAIN ", due_us, id)"
 	" WHERE state = 'queued' AND claim IS NULL;"
 	"CREATE INDEX IF NOT EXISTS report_claim ON report (claim) WHERE claim IS NOT NULL;"
+	"CREATE INDEX IF NOT EXISTS report_flying ON report (" QUEUE_DOMAIN ")"
+	" WHERE claim IS NOT NULL;"
 	"CREATE INDEX IF NOT EXISTS report_message ON report (message_id);"
 	"CREATE INDEX IF NOT EXISTS report_state ON report (state, due_us);"
 	"CREATE TABLE IF NOT EXISTS destination ("
@@ -423,24 +427,54 @@ static int load_item(struct queue *q, struct span id, struct arena *arena, struc
 	return r < 0 ? r : r == DB_ROW ? 0 : QUEUE_E_NONE;
 }
 
-/* The domains with something queued are walked by index steps, however many reports wait behind
- * each; of those that may have one more now, the report that is due longest. */
-static const char next_report[] =
+/* Of lanes (destinations) that may have one more now, the report that is due longest. ?1 is now, ?2
+ * the latest theoretical arrival time, ?3 the most claims of one. */
+#define LANE_IS_FREE(lane) \
+	" ifnull(d.open_until_us, 0) <= ?1 AND ifnull(d.tat_us, 0) <= ?2" \
+	" AND (SELECT count(*) FROM report WHERE claim IS NOT NULL AND " QUEUE_DOMAIN " = " lane ")" \
+	" < CASE WHEN ifnull(d.failures, 0) > 0 THEN 1 ELSE ?3 END"
+
+/* Among the first that are due: with thousands of lanes one of these is nearly always free. */
+static const char next_of_first[] =
+	"SELECT first.id, first.domain FROM ("
+	"  SELECT id, " QUEUE_DOMAIN " AS domain, due_us FROM report"
+	"  INDEXED BY report_waiting WHERE state = 'queued' AND claim IS NULL AND due_us <= ?1"
+	"  ORDER BY due_us, id LIMIT 100) AS first"
+	" LEFT JOIN destination d ON d.domain = first.domain WHERE" LANE_IS_FREE("first.domain")
+	" ORDER BY first.due_us, first.id LIMIT 1";
+
+/* When those are all of lanes that rest: the lanes are walked by index steps, however many reports
+ * wait behind each. */
+static const char next_of_lanes[] =
 	"WITH RECURSIVE lane (domain) AS ("
-	" SELECT min(" QUEUE_DOMAIN ") FROM report WHERE state = 'queued' AND claim IS NULL"
-	" UNION ALL SELECT (SELECT min(" QUEUE_DOMAIN ") FROM report WHERE state = 'queued'"
-	"  AND claim IS NULL AND " QUEUE_DOMAIN " > lane.domain) FROM lane"
+	" SELECT min(" QUEUE_DOMAIN ") FROM report INDEXED BY report_lanes"
+	"  WHERE state = 'queued' AND claim IS NULL"
+	" UNION ALL SELECT (SELECT min(" QUEUE_DOMAIN ") FROM report INDEXED BY report_lanes"
+	"  WHERE state = 'queued' AND claim IS NULL AND " QUEUE_DOMAIN " > lane.domain) FROM lane"
 	"  WHERE lane.domain IS NOT NULL)"
 	" SELECT report.id, lane.domain FROM lane"
 	" LEFT JOIN destination d ON d.domain = lane.domain"
-	" JOIN report ON report.id = (SELECT id FROM report WHERE state = 'queued'"
-	"  AND claim IS NULL AND " QUEUE_DOMAIN " = lane.domain AND due_us <= ?1"
-	"  ORDER BY due_us, id LIMIT 1)"
-	" WHERE ifnull(d.open_until_us, 0) <= ?1 AND ifnull(d.tat_us, 0) <= ?2"
-	"  AND (SELECT count(*) FROM report WHERE claim IS NOT NULL"
-	"   AND " QUEUE_DOMAIN " = lane.domain) < CASE WHEN ifnull(d.failures, 0) > 0 THEN 1"
-	"   ELSE ?3 END"
-	" ORDER BY report.due_us, report.id LIMIT 1";
+	" JOIN report ON report.id = (SELECT id FROM report INDEXED BY report_lanes"
+	"  WHERE state = 'queued' AND claim IS NULL AND " QUEUE_DOMAIN " = lane.domain"
+	"  AND due_us <= ?1 ORDER BY due_us, id LIMIT 1)"
+	" WHERE" LANE_IS_FREE("lane.domain") " ORDER BY report.due_us, report.id LIMIT 1";
+
+static int find_next(struct queue *q, int64_t now_us, bool capped, struct db_query **s_r)
+{
+	const char *const sql[] = {next_of_first, next_of_lanes};
+	int r = 0;
+	for (size_t i = 0; r == 0 && i < 2; i++) {
+		db_end(*s_r);
+		*s_r = db_query(q->db, sql[i]);
+		db_bind_int(*s_r, 1, now_us);
+		db_bind_int(*s_r, 2, capped ? now_us + LIMIT_DESTINATION_BURST *
+							       LIMIT_DESTINATION_INTERVAL_US
+					    : INT64_MAX);
+		db_bind_int(*s_r, 3, LIMIT_DESTINATION_FLIGHTS);
+		r = db_step(*s_r);
+	}
+	return r;
+}
 
 int queue_take(struct queue *q, int64_t now_us, bool capped, struct arena *arena,
 	       struct queue_item *item_r)
@@ -451,15 +485,8 @@ int queue_take(struct queue *q, int64_t now_us, bool capped, struct arena *arena
 		return r;
 	r = void_claims(q, now_us);
 	struct db_query *s = NULL;
-	if (r == 0) {
-		s = db_query(q->db, next_report);
-		db_bind_int(s, 1, now_us);
-		db_bind_int(s, 2, capped ? now_us + LIMIT_DESTINATION_BURST *
-							    LIMIT_DESTINATION_INTERVAL_US
-					 : INT64_MAX);
-		db_bind_int(s, 3, LIMIT_DESTINATION_FLIGHTS);
-		r = db_step(s);
-	}
+	if (r == 0)
+		r = find_next(q, now_us, capped, &s);
 	if (r == DB_ROW) {
 		snprintf(id, sizeof(id), "%.*s", SPAN_ARG(db_text(s, 0)));
 		struct db_query *u = db_query(q->db, "UPDATE report SET claim = ?2, claim_us = ?3"
