@@ -13,7 +13,7 @@
 --   D17000:names:l set   of what has a row of that kind and day (i, l, c, k)
 --   u:HASH         a recipient answered 4xx and not yet otherwise, for the length of retries
 --   m:HASH         hash  event id -> receipt of the transactions with that Message-ID
---   o:ID           this event has been counted
+--   o712:7         set   of numbers: events that have been counted, by their first bits and half month
 --   W:s:SENDER     hash  minute -> transactions, for windows that slide: a minute, an hour, a day
 --   W:i:IP         the same for an address
 --
@@ -27,7 +27,8 @@ local KEEP = {H = 8 * DAY, D = 400 * DAY}
 local KEEP_TOTAL = {i = 400 * DAY, r = 40 * DAY}
 local KEEP_RETRY = 5 * DAY   -- the longest that queues of MTAs try
 local KEEP_RECEIPT = 30 * DAY
-local KEEP_ONCE = 30 * DAY
+local ONCE_HOURS = 15 * 24   -- of a set of counted events; the one before and behind are asked, too
+local KEEP_ONCE = 31 * DAY
 local KEEP_WINDOW = DAY + 3600
 local WINDOW_MINUTES = 1441  -- of a day that began inside a minute
 local RECEIPTS = 1000        -- transactions kept of one Message-ID: a list's mail to its members
@@ -270,11 +271,26 @@ local function receipt(book, hash, id, value)
 	end
 end
 
+-- A million complaints are two million ids: each is a number of eight octets in a set of integers, not
+-- a key of its own, which has 150.
+local function first_time(p, tuple, shard, id)
+	local period = math.floor(tonumber(string.match(tuple, '^%-?%d+')) / ONCE_HOURS)
+	local sets = p .. 'o' .. shard .. ':'
+	for other = period - 1, period + 1, 2 do
+		if redis.call('SISMEMBER', sets .. other, id) == 1 then
+			return false
+		end
+	end
+	local new = redis.call('SADD', sets .. period, id) == 1
+	redis.call('EXPIRE', sets .. period, KEEP_ONCE, 'NX')
+	return new
+end
+
 -- args: gateway, mark before, mark after, then operations, each with a letter in front:
 --   n tuple count {field delta}         counts
 --   u a|h|p k1 k2 time tuple hash       a recipient that was answered 2xx, 5xx or 4xx
 --   m hash id value                     a receipt
---   o id tuple field                    one count, once for this id
+--   o shard id tuple field              one count, once for this id
 -- Returns 1, or the mark that this bucket really has, and then nothing was done.
 local function record(keys, args)
 	if moving(string.match(keys[1], '^{.-}')) then
@@ -314,10 +330,10 @@ local function record(keys, args)
 			receipt(book, args[i + 1], args[i + 2], args[i + 3])
 			i = i + 4
 		elseif op == 'o' then
-			if redis.call('SET', p .. 'o:' .. args[i + 1], '', 'NX', 'EX', KEEP_ONCE) then
-				add(book, args[i + 2], args[i + 3], 1)
+			if first_time(p, args[i + 3], args[i + 1], args[i + 2]) then
+				add(book, args[i + 3], args[i + 4], 1)
 			end
-			i = i + 4
+			i = i + 5
 		else
 			return redis.error_reply('ERR unknown operation ' .. op)
 		end
