@@ -73,10 +73,9 @@ static int take(struct receipt *r, struct span id, const struct entry *e,
 		struct json_value *event)
 {
 	char *memory = malloc(e->by.n + e->key.n + 1);
-	if (!memory || id.n != ID_BYTES - 1) {
-		free(memory);
+	if (!memory) {
 		json_in_free(event);
-		return memory ? -EBADMSG : -ENOMEM;
+		return -ENOMEM;
 	}
 	receipt_free(r);
 	memcpy(memory, e->by.p, e->by.n);
@@ -97,7 +96,10 @@ static int choose(const struct config *config, const struct identity *identity,
 	int result = RECEIPT_NEVER;
 	for (size_t i = 0; i + 1 < redis_answer_count(answer); i += 2) {
 		struct entry e;
-		if (!read_entry(redis_answer_text(redis_answer_at(answer, i + 1)), &e) ||
+		struct span id = redis_answer_text(redis_answer_at(answer, i));
+		struct span text = redis_answer_text(redis_answer_at(answer, i + 1));
+		/* An event that somebody wrote without an id of ours: a complaint could not name it. */
+		if (id.n != ID_BYTES - 1 || !read_entry(text, &e) ||
 		    (result == 0 && e.time_us < r->time_us) ||
 		    (rcpt.p && !entry_has_rcpt(&e, identity, rcpt)))
 			continue;
@@ -108,7 +110,7 @@ static int choose(const struct config *config, const struct identity *identity,
 			json_in_free(event);
 			continue;
 		}
-		int taken = take(r, redis_answer_text(redis_answer_at(answer, i)), &e, event);
+		int taken = take(r, id, &e, event);
 		if (taken < 0)
 			return taken;
 		result = 0;

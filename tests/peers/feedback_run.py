@@ -163,13 +163,13 @@ def place_for(hop, folder=None):
     return place
 
 
-def event_of(place, kind):
+def event_of(place, kind, **words):
     domain = kind + ".example"
     return place.event(sender={"by": "dkim", "key": kind, "registered": kind},
                        message_id="<%d@%s>" % (place.ids, domain), mail_from="b@" + domain,
                        auth={"spf": {"result": "none", "domain": domain},
                              "dkim": [{"d": domain, "s": "x", "result": "pass"}],
-                             "dmarc": {"result": "pass"}})
+                             "dmarc": {"result": "pass"}}, **words)
 
 
 def http_interface(daemon, place):
@@ -184,6 +184,10 @@ def http_interface(daemon, place):
     first = json.loads(body or b"{}")
     check("HTTP: a complaint is taken", code == 200 and first.get("outcome") == "report", (code, body))
     check("HTTP: the same key, the same answer", daemon.post(mail, key="k1") == (200, body))
+    odd = event_of(place, "good", id="no-ulid")
+    code, answer = daemon.post(place.mail(odd))
+    check("HTTP: a mail whose event has no id of ours is unverified, not our trouble",
+          code == 200 and json.loads(answer)["outcome"] == "unverified", (code, answer))
     code, body = daemon.post(mail, key="k2")
     check("HTTP: another key: a duplicate", json.loads(body or b"{}").get("outcome") == "duplicate", body)
     for what, want, got in (

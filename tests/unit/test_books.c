@@ -449,6 +449,15 @@ static void receipts(void **unused)
 	assert_int_equal(receipts_find(&config, SPAN_NONE, SPAN_NONE, span_of(id), &r), 0);
 	assert_string_equal(r.id, id);
 	receipt_free(&r);
+	/* somebody else's line: no receipt, and no trouble for the one beside it */
+	append("{\"event\":\"txn\",\"id\":\"no-ulid\",\"time\":\"2026-11-24T00:00:00Z\",\"source\":"
+	       "\"milter\",\"rcpts\":[],\"message_id\":\"<odd@x>\",\"sender\":{\"key\":null}}");
+	assert_int_equal(receipts_find(&config, SPAN("<odd@x>"), SPAN_NONE, SPAN_NONE, &r),
+			 RECEIPT_NEVER);
+	add_txn(0, 250, 250, true, clock_now_us(), "odd@mbox.example", "<odd@x>", "milter");
+	expect(0, (struct count){.transactions = 1, .sent = 1, .accepted = 1});
+	assert_int_equal(receipts_find(&config, SPAN("<odd@x>"), SPAN_NONE, SPAN_NONE, &r), 0);
+	receipt_free(&r);
 	compare("receipts");
 }
 
