@@ -317,6 +317,10 @@
 /* Seconds that a webhook may take: it puts the report into a queue of its own and answers. */
 #define LIMIT_WEBHOOK_S 20
 
+/* Microseconds that a webhook may ask to be left alone (Retry-After): the longest wait between two
+ * tries. A date of next year is a mistake, and reports wait for five days. */
+#define LIMIT_RETRY_AFTER_US (86400 * 1000000LL)
+
 /* Microseconds for which a report of a webhook can be fetched, too: a consumer that was down over
  * a holiday. 50,000 a day of 4 kB are 2.8 GB of the busiest sender. */
 #define LIMIT_SHELF_US (14 * 86400 * 1000000LL)

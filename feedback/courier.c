@@ -25,6 +25,7 @@ struct flight {
 	struct buf text; /* with the signature */
 	bool landed;
 	enum delivery result;
+	int64_t asked_us; /* queue_settle() */
 	struct buf reply;
 };
 
@@ -114,7 +115,8 @@ static void flight_free(struct flight *f)
 static int settle(struct flight *f)
 {
 	struct courier *c = f->courier;
-	int r = queue_settle(c->queue, &f->item, f->result, buf_span(&f->reply), clock_now_us());
+	int r = queue_settle(c->queue, &f->item, f->result, buf_span(&f->reply), f->asked_us,
+			     clock_now_us());
 	if (r < 0) {
 		log_error("report.unsettled", "report=%.*s error=%s", SPAN_ARG(f->item.id),
 			  strerror(-r));
@@ -168,12 +170,13 @@ static int land(struct flight *f, enum delivery result)
 	return settle(f);
 }
 
-static void on_done(void *arg, enum delivery result, struct span reply)
+static void on_done(void *arg, enum delivery result, struct span reply, int64_t asked_us)
 {
 	struct flight *f = arg;
 	struct courier *c = f->courier;
 	struct timeval now = {0, 0};
 	buf_add(&f->reply, reply);
+	f->asked_us = asked_us;
 	int r = land(f, result);
 	c->trouble = c->trouble ? c->trouble : r;
 	event_add(c->next, &now);

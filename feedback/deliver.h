@@ -67,7 +67,8 @@ enum delivery deliver_folder(const struct config *config, const struct queue_ite
 /* Over the network. `item`, what is sent and the headers must live until `done` was called, which
  * happens from the loop. -ENOMEM: nothing was begun. */
 struct carrier;
-typedef void carrier_done_fn(void *arg, enum delivery result, struct span reply);
+/* `asked_us`: a webhook asks to be left alone for so long (RFC 9110 section 10.2.3); 0: it does not. */
+typedef void carrier_done_fn(void *arg, enum delivery result, struct span reply, int64_t asked_us);
 __attribute__((warn_unused_result)) int carrier_create(struct carrier **c_r,
 						       struct event_base *loop);
 void carrier_free(struct carrier *c); /* cuts off what is under way; accepts NULL */

@@ -122,6 +122,19 @@ static enum delivery http_result(CURLcode rc, long code)
 					  : DELIVERY_LATER;
 }
 
+/* RFC 9110 section 10.2.3: seconds or a date, which libcurl makes into seconds from now. */
+static int64_t retry_after_us(const struct transfer *t, enum delivery result)
+{
+	curl_off_t seconds = 0;
+	if (!t->http || result != DELIVERY_LATER)
+		return 0;
+	curl_easy_getinfo(t->curl, CURLINFO_RETRY_AFTER, &seconds);
+	if (seconds <= 0)
+		return 0;
+	return seconds < LIMIT_RETRY_AFTER_US / US_PER_S ? seconds * US_PER_S
+							  : LIMIT_RETRY_AFTER_US;
+}
+
 static void finish(struct transfer *t, CURLcode rc)
 {
 	long code = 0;
@@ -134,10 +147,11 @@ static void finish(struct transfer *t, CURLcode rc)
 	else
 		buf_addf(&reply, "%s: %s", t->hop, curl_easy_strerror(rc));
 	enum delivery result = t->http ? http_result(rc, code) : smtp_result(rc, code);
+	int64_t asked_us = retry_after_us(t, result);
 	carrier_done_fn *done = t->done;
 	void *arg = t->arg;
 	transfer_free(t);
-	done(arg, result, buf_span(&reply));
+	done(arg, result, buf_span(&reply), asked_us);
 	buf_free(&reply);
 }
 
@@ -252,7 +266,7 @@ void carrier_recall(struct carrier *c)
 		carrier_done_fn *done = t->done;
 		void *arg = t->arg;
 		cut_off(t);
-		done(arg, DELIVERY_AWAY, SPAN("recalled at the end of the process"));
+		done(arg, DELIVERY_AWAY, SPAN("recalled at the end of the process"), 0);
 	}
 }
 

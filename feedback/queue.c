@@ -349,11 +349,8 @@ int queue_withdraw(struct queue *q, struct span report, const char *why)
 		struct queue_item item;
 		read_item(s, &item);
 		r = set_state(q, &item, "suppressed", span_of(why));
-		if (r == 0) {
-			struct db_query *u = db_query(q->db, "DELETE FROM shelf WHERE report = ?1");
-			db_bind_text(u, 1, report);
-			r = db_run(u);
-		}
+		if (r == 0)
+			r = shelf_withdraw(q, &item, why, clock_now_us());
 	} else if (r == 0) {
 		r = QUEUE_E_NONE;
 	}
@@ -505,49 +502,18 @@ int queue_take(struct queue *q, int64_t now_us, bool capped, struct arena *arena
 	return load_item(q, span_of(id), arena, item_r);
 }
 
-/* 5, 10, 20 ... minutes, at most a day. */
-static int64_t wait_us(int64_t attempts)
+/* 5, 10, 20 ... minutes, at most a day; longer where the other side asks for it. */
+static int64_t wait_us(int64_t attempts, int64_t asked_us)
 {
 	int64_t wait = 300 * US_PER_S;
 	for (int64_t i = 0; i < attempts && wait < 86400 * US_PER_S; i++)
 		wait *= 2;
-	return wait < 86400 * US_PER_S ? wait : 86400 * US_PER_S;
-}
-
-/* Once, however often it is tried. */
-static int shelve(struct queue *q, const struct queue_item *item, int64_t now_us)
-{
-	if (!queue_is_object(item))
-		return 0;
-	struct db_query *s = db_query(q->db, "INSERT OR IGNORE INTO shelf (sender, report, object,"
-					     " time_us) VALUES (?1, ?2, ?3, ?4)");
-	db_bind_text(s, 1, item->sender);
-	db_bind_text(s, 2, item->id);
-	db_bind_text(s, 3, item->message);
-	db_bind_int(s, 4, now_us);
-	return db_run(s);
-}
-
-int queue_shelf(struct queue *q, struct span sender, uint64_t after, uint64_t n,
-		queue_shelf_fn *fn, void *arg)
-{
-	struct db_query *s = db_query(q->db, "SELECT number, object FROM shelf WHERE sender = ?1"
-					     " AND number > ?2 ORDER BY number LIMIT ?3");
-	int r;
-	db_bind_text(s, 1, sender);
-	db_bind_int(s, 2, (int64_t)after);
-	db_bind_int(s, 3, (int64_t)n);
-	while ((r = db_step(s)) == DB_ROW) {
-		struct queue_shelved one = {db_int(s, 0), db_text(s, 1)};
-		if ((r = fn(&one, arg)) < 0)
-			break;
-	}
-	db_end(s);
-	return r;
+	wait = wait < 86400 * US_PER_S ? wait : 86400 * US_PER_S;
+	return wait > asked_us ? wait : asked_us;
 }
 
 int queue_settle(struct queue *q, const struct queue_item *item, enum delivery result,
-		 struct span reply, int64_t now_us)
+		 struct span reply, int64_t asked_us, int64_t now_us)
 {
 	if ((result == DELIVERY_LATER || result == DELIVERY_AWAY) &&
 	    now_us - item->created_us > LIMIT_QUEUE_US)
@@ -555,7 +521,7 @@ int queue_settle(struct queue *q, const struct queue_item *item, enum delivery r
 	int r = queue_begin(q);
 	if (r < 0)
 		return r;
-	if (result != DELIVERY_AWAY && (r = shelve(q, item, now_us)) < 0)
+	if (result != DELIVERY_AWAY && (r = shelf_put(q, item, now_us)) < 0)
 		return queue_end(q, r);
 	if (result == DELIVERY_LATER || result == DELIVERY_AWAY) {
 		bool tried = result == DELIVERY_LATER;
@@ -563,7 +529,7 @@ int queue_settle(struct queue *q, const struct queue_item *item, enum delivery r
 			"UPDATE report SET claim = NULL, attempts = attempts + ?4, due_us = ?2,"
 			" reply = ?3 WHERE id = ?1");
 		db_bind_text(s, 1, item->id);
-		db_bind_int(s, 2, tried ? now_us + wait_us(item->attempts) : item->due_us);
+		db_bind_int(s, 2, tried ? now_us + wait_us(item->attempts, asked_us) : item->due_us);
 		db_bind_text(s, 3, reply);
 		db_bind_int(s, 4, tried);
 		r = db_run(s);
@@ -571,7 +537,7 @@ int queue_settle(struct queue *q, const struct queue_item *item, enum delivery r
 		r = set_state(q, item, result == DELIVERY_SENT ? "sent" : "failed", reply);
 	}
 	if (r == 0)
-		r = destination_end(q, item->to, result, reply, now_us);
+		r = destination_end(q, item->to, result, reply, asked_us, now_us);
 	if (r == 0 && result == DELIVERY_FAILED && queue_is_object(item))
 		r = queue_webhook_failed(q, item, reply, now_us);
 	return queue_end(q, r);

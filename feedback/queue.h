@@ -133,7 +133,8 @@ __attribute__((warn_unused_result)) int queue_address_list(struct queue *q, queu
 /* --- the shelf --------------------------------------------------------------- */
 
 /* Reports as JSON that their sender may fetch: those of a webhook once they were tried, those of
- * `pull`. Numbers grow in the order in which reports can be seen, so that a cursor misses none. */
+ * `pull`. Numbers grow in the order in which reports can be seen, so that a cursor misses none. One
+ * that was withdrawn goes, and an entry behind the last says so. */
 struct queue_shelved {
 	int64_t number;
 	struct span object; /* JSON on one line */
@@ -171,10 +172,11 @@ enum delivery {
 	DELIVERY_FAILED,
 	DELIVERY_AWAY, /* our own next hop did not answer: no try, no fault of the destination */
 };
-/* Writes down what became of it and its event; gives the claim back. */
+/* Writes down what became of it and its event; gives the claim back. `asked_us`: how long the other
+ * side asks to be left alone, which holds for its destination; 0: it does not. */
 __attribute__((warn_unused_result)) int queue_settle(struct queue *q, const struct queue_item *item,
 						     enum delivery result, struct span reply,
-						     int64_t now_us);
+						     int64_t asked_us, int64_t now_us);
 /* When the next report is due; INT64_MAX: none waits. */
 int64_t queue_next_due(struct queue *q);
 /* A number that differs after another process has written. */

@@ -7,7 +7,8 @@
  *   rate         one theoretical arrival time a destination (GCRA): a report may go when it is not
  *                more than LIMIT_DESTINATION_BURST intervals ahead of now;
  *   breaker      after LIMIT_DESTINATION_FAILURES in a row the destination rests for a minute, then
- *                one report tries; each failure doubles the rest, a success ends it.
+ *                one report tries; each failure doubles the rest, a success ends it. A webhook
+ *                may ask for a rest of its own at once (Retry-After).
  *
  * The row is in the database of the queue: a restart does not forget whom to leave alone.
  */
@@ -53,7 +54,7 @@ static int close_breaker(struct queue *q, struct span to)
 }
 
 int destination_end(struct queue *q, struct span to, enum delivery result, struct span reply,
-		    int64_t now_us)
+		    int64_t asked_us, int64_t now_us)
 {
 	if (result == DELIVERY_AWAY) /* our own next hop: no fault of the destination */
 		return 0;
@@ -70,6 +71,8 @@ int destination_end(struct queue *q, struct span to, enum delivery result, struc
 	if (r < 0)
 		return r;
 	int64_t until_us = failures >= LIMIT_DESTINATION_FAILURES ? now_us + rest_us(failures) : 0;
+	if (asked_us && until_us < now_us + asked_us)
+		until_us = now_us + asked_us;
 	if (failures == LIMIT_DESTINATION_FAILURES)
 		log_warn("destination.rests", "domain=%s reply=%s", log_safe(domain_of(to)),
 			 log_safe(reply));

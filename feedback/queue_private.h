@@ -19,7 +19,16 @@ __attribute__((warn_unused_result)) int destination_begin(struct queue *q, struc
 /* Inside a transaction, together with the result. */
 __attribute__((warn_unused_result)) int destination_end(struct queue *q, struct span to,
 							enum delivery result, struct span reply,
-							int64_t now_us);
+							int64_t asked_us, int64_t now_us);
+
+/* Inside a transaction: the object of a webhook or of `pull` may be fetched from now on; once,
+ * however often it is tried. And: an entry that says that it is withdrawn takes its place, if it
+ * has one. */
+__attribute__((warn_unused_result)) int shelf_put(struct queue *q, const struct queue_item *item,
+						  int64_t now_us);
+__attribute__((warn_unused_result)) int shelf_withdraw(struct queue *q,
+						       const struct queue_item *item,
+						       const char *why, int64_t now_us);
 
 /* Inside a transaction: "gone" ends reports to it, several that were given up do too. */
 __attribute__((warn_unused_result)) int queue_webhook_failed(struct queue *q,

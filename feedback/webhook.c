@@ -76,6 +76,16 @@ void webhook_write_digest(struct span id, struct span kind, struct span sender, 
 	json_close(&j, '}');
 }
 
+void webhook_write_withdrawn(struct span id, struct span sender, struct span complaint,
+			     const char *why, int64_t now_us, struct buf *out)
+{
+	struct json j = JSON_INIT(out);
+	begin(&j, id, SPAN("withdrawn"), sender, now_us);
+	json_text(&j, "complaint", complaint);
+	json_cstr(&j, "why", why);
+	json_close(&j, '}');
+}
+
 /* --- the linter ---------------------------------------------------------------------- */
 
 static const char *fault_of(struct span object, struct span rcpt, const struct json_value *v,

@@ -25,6 +25,9 @@ __attribute__((warn_unused_result)) int webhook_write(const struct arf_report *r
 /* `digest`: a JSON object. */
 void webhook_write_digest(struct span id, struct span kind, struct span sender, int64_t now_us,
 			  struct span digest, struct buf *out);
+/* What takes the place of an object that may have been fetched: `id` and `sender` are its own. */
+void webhook_write_withdrawn(struct span id, struct span sender, struct span complaint,
+			     const char *why, int64_t now_us, struct buf *out);
 /* False, and what is wrong is in the log: it must not go out. */
 bool webhook_lint_log(struct span object, struct span rcpt, struct span id);
 

@@ -59,7 +59,7 @@ static void measure(unsigned reports, unsigned destinations, bool busy)
 		must(queue_take(q, clock_now_us(), false, &arena, &item), "take");
 		take_us += clock_cpu_us() - at_us;
 		at_us = clock_cpu_us();
-		must(queue_settle(q, &item, DELIVERY_SENT, SPAN("250 ok"), clock_now_us()), "settle");
+		must(queue_settle(q, &item, DELIVERY_SENT, SPAN("250 ok"), 0, clock_now_us()), "settle");
 		settle_us += clock_cpu_us() - at_us;
 	}
 	printf("%u reports to %u destinations wait%s: take %.2f ms, settle %.2f ms of CPU a report\n",

@@ -8,7 +8,9 @@ Signatures are computed here from the words of Standard Webhooks alone. The serv
 a CA that this test makes; it answers by the name that the client asks for.
 """
 import base64
+import calendar
 import collections
+import email.utils
 import hashlib
 import hmac
 import http.server
@@ -27,7 +29,7 @@ from feedback import check, failures
 from feedback_intake import Desk
 from feedback_run import Daemon, event_of, wait
 
-KINDS = ("good", "broken", "gone", "mute", "slow", "alien")
+KINDS = ("good", "broken", "gone", "mute", "slow", "alien", "undone", "seconds", "dated", "years")
 FILING = "".join("sender %s {\n dkim %s.example\n feedback fbl@%s.example { complaint error webhook "
                  "https://hooks.%s.example/in/%s }\n}\n" % (k, k, k, k, k) for k in KINDS)
 FILING += "sender fetch {\n dkim fetch.example\n feedback fbl@fetch.example { complaint pull }\n}\n"
@@ -71,8 +73,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.server.held.wait(60)
         if kind == "slow":
             time.sleep(2)
-        code = {"gone": 410, "broken": 500 if self.server.broken else 204}.get(kind, 200)
-        self.send_response(code)
+        later = {"seconds": "7200", "years": "99999999999",
+                 "dated": email.utils.formatdate(time.time() + 3 * 3600, usegmt=True)}.get(kind)
+        code = {"gone": 410, "undone": 500, "broken": 500 if self.server.broken else 204}.get(kind, 200)
+        self.send_response(503 if later else code)
+        if later:
+            self.send_header("Retry-After", later)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -176,6 +182,49 @@ def troubles(daemon, place, server):
     check("silence ends, and it waits", wait(lambda: row_of(place, "mute").get("attempts", 0) > 0, 40)
           and row_of(place, "mute")["state"] == "queued", row_of(place, "mute"))
     server.held.set()
+
+
+def asked_to_wait(daemon, place, server):
+    """RFC 9110 section 10.2.3: seconds and a date; a day is the longest that we wait."""
+    for kind, hours in (("seconds", 2), ("dated", 3), ("years", 24)):
+        complain(daemon, place, kind)
+        check("Retry-After, %s: it was tried" % kind,
+              wait(lambda: row_of(place, kind).get("attempts") == 1, 30), row_of(place, kind))
+        due = calendar.timegm(time.strptime(row_of(place, kind)["due"][:19], "%Y-%m-%dT%H:%M:%S"))
+        check("Retry-After, %s: it is due in %d hours" % (kind, hours),
+              abs(due - time.time() - hours * 3600) < 120, (due - time.time(), row_of(place, kind)))
+        complain(daemon, place, kind)
+    complain(daemon, place, "good") # goes after these
+    before = len(server.of("good"))
+    wait(lambda: len(server.of("good")) > before, 30)
+    check("Retry-After: nothing else goes there either",
+          all(len(server.of(k)) == 1 for k in ("seconds", "dated", "years")))
+    place.run("queue", "retry", row_of(place, "seconds")["id"])
+    check("Retry-After: but when it is asked for by hand",
+          wait(lambda: len(server.of("seconds")) == 2, 30))
+
+
+def taken_back(daemon, place, server):
+    """A webhook's report that was tried, can be fetched, and is withdrawn."""
+    event = complain(daemon, place, "undone")
+    token = secret_of(place, "undone")["token"]
+
+    def feed(cursor):
+        body = daemon.get("/feedback?after=%d" % cursor, {"Authorization": "Bearer " + token})[1]
+        return [json.loads(line) for line in body.splitlines()]
+
+    check("withdrawn: it could be fetched", wait(lambda: len(feed(0)) == 1 and row_of(
+        place, "undone").get("attempts") == 1, 30), feed(0))
+    report = feed(0)[0]
+    code, body = daemon.post(place.mail(event), "?kind=not-spam")
+    check("withdrawn: the complaint is taken back", json.loads(body)["outcome"] == "withdrawn", body)
+    after = feed(report["cursor"])
+    check("withdrawn: who has fetched it is told, under its id, behind his cursor", len(after) == 1 and
+          after[0]["kind"] == "withdrawn" and after[0]["id"] == report["id"] and
+          after[0]["sender"] == "undone" and after[0]["complaint"] == report["complaint"] and
+          "original" not in after[0], after)
+    check("withdrawn: who has not sees that alone", feed(0) == after, feed(0))
+    check("withdrawn: it is not pushed any more", row_of(place, "undone")["state"] == "suppressed")
 
 
 def again(daemon, place, server):
@@ -286,6 +335,8 @@ if __name__ == "__main__":
     pushed(daemon, place, server)
     troubles(daemon, place, server)
     fetched(daemon, place)
+    asked_to_wait(daemon, place, server)
+    taken_back(daemon, place, server)
     again(daemon, place, server)
     code, _ = daemon.stop()
     check("the daemon ends with 0", code == 0, code)

@@ -519,7 +519,7 @@ static unsigned digest_at(int64_t now_us, const char *const *wants)
 		for (size_t k = 0; wants[k]; k++)
 			if (span_find(item.message, span_of(wants[k])) == SIZE_MAX)
 				fail_msg("no '%s' in\n%.*s", wants[k], SPAN_ARG(item.message));
-		assert_int_equal(queue_settle(desk.queue, &item, DELIVERY_SENT, SPAN("ok"), now_us), 0);
+		assert_int_equal(queue_settle(desk.queue, &item, DELIVERY_SENT, SPAN("ok"), 0, now_us), 0);
 		arena_free(&arena);
 	}
 	return all;
