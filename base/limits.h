@@ -486,9 +486,9 @@
  * down unjudged. 100 seconds' mail of a busy gateway. */
 #define LIMIT_JUDGE_WAITING 20000
 
-/* Octets of a transaction that a worker copies out of its memory file; a larger file is mapped. Most
- * mail is smaller, and what is beyond malloc() would map anyway. */
-#define LIMIT_PACK_COPIED_BYTES ((size_t)120 << 10)
+/* Octets of a packed transaction that go to a worker in the record itself; a larger one lies in a
+ * memory file beside it. Most mail is smaller, and some such records fit into a socket at once. */
+#define LIMIT_PACK_SENT_BYTES ((size_t)63 << 10)
 
 /* Microseconds that packets and spools wait for a verdict: the DNS deadline several times over. */
 #define LIMIT_JUDGE_US (60 * 1000000LL)

@@ -57,9 +57,15 @@ union ancillary {
 
 int unix_send(int fd, struct span record, int pass)
 {
-	struct iovec iov = {(void *)record.p, record.n};
+	return unix_send_two(fd, (const struct span[]){record, SPAN_NONE}, pass);
+}
+
+int unix_send_two(int fd, const struct span parts[2], int pass)
+{
+	struct iovec iov[] = {{(void *)parts[0].p, parts[0].n},
+			      {(void *)parts[1].p, parts[1].n}};
 	union ancillary beside = {0};
-	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2};
 	if (pass >= 0) {
 		msg.msg_control = &beside;
 		msg.msg_controllen = sizeof(beside.room);

@@ -18,6 +18,8 @@ __attribute__((warn_unused_result)) int unix_connect(int folder, const char *nam
 
 /* One record, `pass` (-1: none) beside it. -EAGAIN: no room now. */
 __attribute__((warn_unused_result)) int unix_send(int fd, struct span record, int pass);
+/* The same with a record of two parts. */
+__attribute__((warn_unused_result)) int unix_send_two(int fd, const struct span parts[2], int pass);
 /* Octets of the record, 0 at the end, -EAGAIN when none is there, -EMSGSIZE for one that does not
  * fit. *passed_r is the caller's, -1 when none came. */
 __attribute__((warn_unused_result)) int unix_receive(int fd, char *out, size_t n, int *passed_r);

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 
 #define PACK_MAGIC 0x31545341u /* "AST1" */
+#define PACK_HEAD_BYTES 1024 /* what stands before the message, mostly */
 
 /*
  * The struct itself, then its arrays and texts in the order of pack(), then the message. A text is
@@ -58,27 +59,46 @@ static void pack(const struct txn *t, struct buf *b)
 	put(b, &n, sizeof(n));
 }
 
-int txn_pack(const struct txn *t)
+static int write_file(struct txn_packed *p, struct span message)
 {
-	struct buf b = BUF_INIT;
-	pack(t, &b);
-	int r = 0, fd = memfd_create("txn", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-	if (b.failed || fd < 0)
-		r = b.failed ? -ENOMEM : -errno;
+	p->fd = memfd_create("txn", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	int r = p->fd < 0 ? -errno : file_write_fd(p->fd, buf_span(&p->octets));
 	if (r == 0)
-		r = file_write_fd(fd, buf_span(&b));
-	if (r == 0 && t->message.n)
-		r = file_write_fd(fd, t->message);
-	if (r == 0 && fcntl(fd, F_ADD_SEALS,
+		r = file_write_fd(p->fd, message);
+	if (r == 0 && fcntl(p->fd, F_ADD_SEALS,
 			    F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) < 0)
 		r = -errno;
-	buf_free(&b);
-	if (r < 0 && fd >= 0)
-		close(fd);
-	return r < 0 ? r : fd;
+	buf_free(&p->octets);
+	return r;
 }
 
-/* The octets of a memory file. */
+int txn_pack(const struct txn *t, struct txn_packed *p_r)
+{
+	int r = 0;
+	*p_r = (struct txn_packed){.fd = -1};
+	if (t->message.n < LIMIT_PACK_SENT_BYTES)
+		buf_reserve(&p_r->octets, t->message.n + PACK_HEAD_BYTES);
+	pack(t, &p_r->octets);
+	if (!p_r->octets.failed && p_r->octets.n + t->message.n > LIMIT_PACK_SENT_BYTES)
+		r = write_file(p_r, t->message);
+	else
+		buf_add(&p_r->octets, t->message);
+	if (p_r->octets.failed)
+		r = -ENOMEM;
+	if (r < 0)
+		txn_packed_free(p_r);
+	return r;
+}
+
+void txn_packed_free(struct txn_packed *p)
+{
+	if (p->fd >= 0)
+		close(p->fd);
+	p->fd = -1;
+	buf_free(&p->octets);
+}
+
+/* What an unpacked transaction points into. */
 struct packed {
 	char *p;
 	size_t n;
@@ -93,29 +113,33 @@ static void packed_free(void *owner)
 	free(m);
 }
 
-/* A copy costs less than a mapping, whose end has to be told to every core. */
-static int packed_read(int fd, struct packed **m_r)
+static int packed_copy(struct span octets, struct packed **m_r)
+{
+	struct packed *m = malloc(sizeof(*m) + octets.n);
+	if (!m)
+		return -ENOMEM;
+	*m = (struct packed){(char *)(m + 1), octets.n, false};
+	if (octets.n)
+		memcpy(m->p, octets.p, octets.n);
+	*m_r = m;
+	return 0;
+}
+
+static int packed_map(int fd, struct packed **m_r)
 {
 	struct stat st;
 	if (fstat(fd, &st) < 0)
 		return -errno;
 	if (st.st_size <= 0)
 		return -EBADMSG;
-	size_t n = (size_t)st.st_size;
-	bool mapped = n > LIMIT_PACK_COPIED_BYTES;
-	struct packed *m = malloc(sizeof(*m) + (mapped ? 0 : n));
+	struct packed *m = malloc(sizeof(*m));
 	if (!m)
 		return -ENOMEM;
-	*m = (struct packed){(char *)(m + 1), n, mapped};
-	ssize_t got = (ssize_t)n;
-	if (mapped)
-		m->p = mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0);
-	else
-		got = pread(fd, m->p, n, 0);
-	if (m->p == MAP_FAILED || got != (ssize_t)n) {
-		int r = m->p == MAP_FAILED || got < 0 ? -errno : -EBADMSG;
+	*m = (struct packed){NULL, (size_t)st.st_size, true};
+	m->p = mmap(NULL, m->n, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (m->p == MAP_FAILED) {
 		free(m);
-		return r;
+		return -errno;
 	}
 	*m_r = m;
 	return 0;
@@ -212,11 +236,11 @@ static bool unpack(struct span rest, struct txn *t)
 	return take_rcpts(&rest, t, n_rcpts) && take_span(&rest, &t->message) && rest.n == 0;
 }
 
-int txn_unpack(int fd, struct txn **t_r)
+int txn_unpack(struct span octets, int fd, struct txn **t_r)
 {
 	struct packed *m = NULL;
 	*t_r = NULL;
-	int r = packed_read(fd, &m);
+	int r = fd < 0 ? packed_copy(octets, &m) : packed_map(fd, &m);
 	if (r < 0)
 		return r;
 	struct txn *t = txn_create(TXN_EML, 0);

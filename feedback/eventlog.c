@@ -1,9 +1,9 @@
 /*
  * Appending takes the lock of the folder for the few microseconds of a write: so a short write
  * (disk full) or a line torn by kill -9 in another process can be cut away before anything stands
- * behind it, and the segment can be changed between two lines. The last octet of the file tells
- * whether a line was torn. A process learns that another one began a new segment from the mode
- * of the old one, which is read-only then: one fstat() serves both questions.
+ * behind it, and the segment can be changed between two lines. Where the file does not end as we left
+ * it, its last octet tells whether a line was torn. A process learns that another one began a new
+ * segment from the mode of the old one, which is read-only then: one fstat() serves both questions.
  */
 #include "feedback/eventlog.h"
 
@@ -27,6 +27,7 @@ struct eventlog {
 	int folder; /* O_PATH-like handle of STATE/log */
 	int lock;   /* STATE/log/.lock */
 	int fd;     /* the segment that is being written, or -1 */
+	off_t end;  /* of the segment behind our last line; 0: look for a torn one */
 	char segment[EVENTLOG_NAME_BYTES];
 	uid_t uid; /* of the state folder: what root makes there belongs to it */
 	gid_t gid;
@@ -239,6 +240,7 @@ static int segment_newest(struct eventlog *log)
 {
 	char last[EVENTLOG_NAME_BYTES];
 	close_fd(&log->fd);
+	log->end = 0;
 	int r = eventlog_folder_find(log->folder, NULL, last);
 	if (r < 0)
 		return r;
@@ -297,7 +299,7 @@ static int segment_ready(struct eventlog *log, off_t *size_r)
 		if (fstat(log->fd, &st) < 0)
 			return -errno;
 	}
-	int r = cut_torn_line(log->fd, &st.st_size);
+	int r = st.st_size == log->end ? 0 : cut_torn_line(log->fd, &st.st_size);
 	if (r < 0)
 		return r;
 	int64_t age = clock_now_us() - time_of_name(log->segment);
@@ -374,7 +376,8 @@ static int write_line(struct eventlog *log, off_t size, struct span line)
 	do
 		n = write(log->fd, line.p, line.n);
 	while (n < 0 && errno == EINTR);
-	if (n == (ssize_t)line.n)
+	log->end = n == (ssize_t)line.n ? size + n : 0;
+	if (log->end)
 		return 0;
 	int r = n < 0 ? -errno : -ENOSPC;
 	if (n > 0 && ftruncate(log->fd, size) < 0)

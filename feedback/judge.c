@@ -15,7 +15,6 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "capture/txn_pack.h"
 #include "feedback/journal.h"
 #include "feedback/judge_link.h"
 
@@ -29,8 +28,7 @@ const char *judge_slot_name(unsigned slot, char out[JUDGE_NAME_BYTES])
 
 static void ask_free(struct judge *j, struct ask *a)
 {
-	if (a->fd >= 0)
-		close(a->fd);
+	txn_packed_free(&a->packed);
 	if (a->timer)
 		event_free(a->timer);
 	txn_free(a->t);
@@ -98,7 +96,7 @@ void judge_give_up(struct ask *a, const char *why, bool wait)
 	struct buf line = BUF_INIT;
 	struct txn *t = a->t;
 	a->t = NULL;
-	if (!t && txn_unpack(a->fd, &t) < 0)
+	if (!t && txn_unpack(buf_span(&a->packed.octets), a->packed.fd, &t) < 0)
 		t = NULL;
 	a->v.why = why;
 	a->v.compliance = NAN;
@@ -144,7 +142,7 @@ void judge_set_aside(struct ask *a)
 	int r = snprintf(path, sizeof(path), "%s/aside", j->config->state) >= (int)sizeof(path)
 			? -ENAMETOOLONG : file_make_folder(path, 0700);
 	if (r == 0)
-		r = a->fd >= 0 ? txn_unpack(a->fd, &t) : -ENOENT;
+		r = txn_unpack(buf_span(&a->packed.octets), a->packed.fd, &t);
 	if (r == 0 && t->message.p) {
 		snprintf(path, sizeof(path), "%s/aside/%s.eml", j->config->state, a->id);
 		r = file_replace(path, t->message, 0600);
@@ -218,21 +216,19 @@ void judge_submit(struct judge *j, struct txn *t, int64_t deadline_us, judge_dec
 		txn_free(t);
 		return;
 	}
-	*a = (struct ask){.judge = j, .fd = -1, .t = t, .deadline_us = deadline_us,
+	*a = (struct ask){.judge = j, .packed.fd = -1, .t = t, .deadline_us = deadline_us,
 			  .decide = decide, .done = done, .arg = arg};
 	memcpy(a->id, t->id, sizeof(a->id));
-	if (j->waiting++ < LIMIT_JUDGE_WAITING) {
-		a->fd = txn_pack(t);
-		if (a->fd >= 0) {
-			txn_free(t);
-			a->t = NULL;
-		}
+	if (j->waiting++ < LIMIT_JUDGE_WAITING && txn_pack(t, &a->packed) == 0) {
+		txn_free(t);
+		a->t = NULL;
 	}
 	uint64_t one = 1;
 	pthread_mutex_lock(&j->mutex);
+	bool wake = j->inbox.n == 0; /* else somebody has */
 	ring_add(&j->inbox, a, false);
 	pthread_mutex_unlock(&j->mutex);
-	if (write(j->wake_fd, &one, sizeof(one)) < 0)
+	if (wake && write(j->wake_fd, &one, sizeof(one)) < 0)
 		log_error("judge.wake", "why=%s", strerror(errno));
 }
 

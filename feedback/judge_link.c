@@ -76,8 +76,10 @@ void judge_pump(struct judge *j)
 	struct ask *a;
 	struct link *l;
 	while ((a = ring_first(&j->queue)) && (l = link_choose(j))) {
-		struct judge_ask record = {JUDGE_ASK, a->deaths > 0, a->serial};
-		int r = unix_send(l->fd, (struct span){(const char *)&record, sizeof(record)}, a->fd);
+		struct judge_ask head = {JUDGE_ASK, a->deaths > 0, a->serial};
+		const struct span record[] = {{(const char *)&head, sizeof(head)},
+					      buf_span(&a->packed.octets)};
+		int r = unix_send_two(l->fd, record, a->packed.fd);
 		if (r == -EAGAIN || r == -ETOOMANYREFS || r == -ENOBUFS) {
 			/* an answer makes room; without one under way there is none to wait for */
 			if (!event_pending(j->connect, EV_TIMEOUT, NULL))

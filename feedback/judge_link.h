@@ -9,6 +9,7 @@
 #include <pthread.h>
 
 #include "base/buf.h"
+#include "capture/txn_pack.h"
 #include "feedback/judge_private.h"
 
 struct event;
@@ -22,7 +23,7 @@ struct ask {
 	struct judge *judge;
 	struct link *link;
 	uint64_t serial;
-	int fd;        /* the packed transaction; -1: `t` could not be packed */
+	struct txn_packed packed;
 	struct txn *t; /* NULL: packed */
 	unsigned deaths;
 	struct event *timer;

@@ -5,7 +5,8 @@
  * Both are this program, forked from one supervisor. Records of a unix socket; who connects asks:
  *
  *     worker -> HELLO with the page beside it
- *     role   -> ASK with the packed transaction beside it (txn_pack.h)
+ *     role   -> ASK, the packed transaction behind it or, a long one, in a memory file beside it
+ *               (txn_pack.h)
  *     worker -> ANSWER, its texts behind it; longer than a record: in a memory file beside it
  *     worker -> BYE: ask nothing more here, a new worker listens already
  *
@@ -14,10 +15,14 @@
  */
 #pragma once
 
+#include <assert.h>
+
+#include "base/limits.h"
 #include "feedback/judge.h"
 
 #define JUDGE_SLOTS_MAX 64 /* as config_workers() */
 #define JUDGE_RECORD_BYTES 65536
+static_assert(LIMIT_PACK_SENT_BYTES + 1024 <= JUDGE_RECORD_BYTES, "a question fits into a record");
 
 /* "analyze-3" in STATE/run */
 #define JUDGE_NAME_BYTES 24

@@ -254,7 +254,7 @@ static void take_question(struct client *c, struct span record, int fd)
 {
 	struct judge_ask ask;
 	struct txn *t = NULL;
-	if (record.n != sizeof(ask) || fd < 0)
+	if (record.n < sizeof(ask))
 		return;
 	memcpy(&ask, record.p, sizeof(ask));
 	struct job *job = malloc(sizeof(*job));
@@ -262,7 +262,7 @@ static void take_question(struct client *c, struct span record, int fd)
 		return; /* the asker's deadline helps him */
 	*job = (struct job){c, ask.serial};
 	c->page->working_on = ask.serial;
-	int r = txn_unpack(fd, &t);
+	int r = txn_unpack(span_sub(record, sizeof(ask), record.n), fd, &t);
 	c->jobs++;
 	if (r == 0) {
 		t->flags |= ask.retried ? TXN_RETRIED : 0;
@@ -285,7 +285,7 @@ static void take_question(struct client *c, struct span record, int fd)
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct client *c = arg;
-	char record[sizeof(struct judge_ask)];
+	static char record[JUDGE_RECORD_BYTES];
 	(void)what;
 	for (int i = 0; i < READ_BURST; i++) {
 		int passed, n = unix_receive(fd, record, sizeof(record), &passed);

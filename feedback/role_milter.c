@@ -2,13 +2,14 @@
  * The process at the MTA's side: libmilter's threads hand over transactions, the loop's thread has
  * everything else: verdicts, the event log, limits shared with other gateways, the policy service.
  *
- * A thread that waits for its verdict holds a `call`; whichever of the two is later frees it. The
- * judge keeps the deadline. A thread waits a little longer than that and then accepts by itself, so
+ * A thread that waits for its verdict holds a `call`, which belongs to the loop's thread again when
+ * this one has lost its patience. The judge keeps the deadline. A thread waits a little longer than that and then accepts by itself, so
  * that not even a loop that hangs holds up mail.
  */
 #include <errno.h>
 #include <math.h>
-#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sysexits.h>
@@ -52,10 +53,9 @@ struct call {
 	struct ip ip;
 	char *mail_from_domain, *limited_dkim, *limited_sender; /* keys that were counted */
 	int64_t counted_us;
-	struct milter_answer *answer; /* the thread's; NULL: nobody waits */
-	pthread_mutex_t mutex;
-	pthread_cond_t done;
-	bool is_done, alone; /* alone: the other side has gone */
+	struct milter_answer *answer; /* the thread's, unless it is CALL_ALONE */
+	sem_t done;                   /* the answer is filled */
+	_Atomic enum call_state { CALL_AWAITED, CALL_ANSWERED, CALL_ALONE } state;
 	char text[sizeof(((struct milter_answer *)0)->text)]; /* behind judgement.reply */
 	enum milter_action action;
 };
@@ -74,8 +74,7 @@ static struct limiter_query first_query(const struct call *c)
 
 static void call_free(struct call *c)
 {
-	pthread_mutex_destroy(&c->mutex);
-	pthread_cond_destroy(&c->done);
+	sem_destroy(&c->done);
 	free(c->mail_from_domain);
 	free(c->limited_dkim);
 	free(c->limited_sender);
@@ -92,12 +91,7 @@ static struct call *call_make(struct gate *g, const struct txn *t)
 	c->ip = t->peer;
 	c->counted_us = clock_mono_us();
 	c->mail_from_domain = strndup(domain.p ? domain.p : "", domain.n);
-	pthread_mutex_init(&c->mutex, NULL);
-	pthread_condattr_t attributes;
-	pthread_condattr_init(&attributes);
-	pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->done, &attributes);
-	pthread_condattr_destroy(&attributes);
+	sem_init(&c->done, 0, 0);
 	return c;
 }
 
@@ -219,16 +213,12 @@ static void on_done(void *arg, const struct judgement *v)
 {
 	struct call *c = arg;
 	over(c);
-	pthread_mutex_lock(&c->mutex);
-	bool alone = c->alone;
-	if (!alone) {
-		fill(c->answer, c, v);
-		c->is_done = true;
-		pthread_cond_signal(&c->done);
-	}
-	pthread_mutex_unlock(&c->mutex);
-	if (alone)
+	if (atomic_exchange(&c->state, CALL_ANSWERED) == CALL_ALONE) {
 		call_free(c);
+		return;
+	}
+	fill(c->answer, c, v);
+	sem_post(&c->done);
 }
 
 static void judge_it(void *arg, struct txn *t, struct milter_answer *a)
@@ -245,16 +235,17 @@ static void judge_it(void *arg, struct txn *t, struct milter_answer *a)
 	struct timespec until = {.tv_sec = until_us / US_PER_S,
 				 .tv_nsec = until_us % US_PER_S * 1000};
 	judge_submit(g->judge, t, deadline_us, decide, on_done, c);
-	pthread_mutex_lock(&c->mutex);
-	while (!c->is_done && pthread_cond_timedwait(&c->done, &c->mutex, &until) != ETIMEDOUT)
-		;
-	bool done = c->is_done;
-	c->alone = !done;
-	pthread_mutex_unlock(&c->mutex);
-	if (done)
-		call_free(c);
-	else
-		log_error("milter.late", "a transaction is accepted without its event");
+	enum call_state awaited = CALL_AWAITED;
+	while (sem_clockwait(&c->done, CLOCK_MONOTONIC, &until) < 0) {
+		if (errno != ETIMEDOUT)
+			continue;
+		if (atomic_compare_exchange_strong(&c->state, &awaited, CALL_ALONE)) {
+			log_error("milter.late", "a transaction is accepted without its event");
+			return;
+		}
+		until.tv_sec++; /* just now it is being filled */
+	}
+	call_free(c);
 }
 
 /* It came to no message: an event all the same, and nobody waits. */
@@ -264,7 +255,7 @@ static void ended(void *arg, struct txn *t)
 	struct call *c = t->reply.code ? NULL : call_make(g, t); /* refused: it was not counted */
 	int64_t deadline_us = clock_mono_us() + LIMIT_JUDGE_US;
 	if (c)
-		c->alone = true;
+		c->state = CALL_ALONE;
 	judge_submit(g->judge, t, deadline_us, NULL, c ? on_done : NULL, c);
 }
 

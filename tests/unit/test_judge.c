@@ -27,17 +27,21 @@ static void work(int fd, struct judge_page *page)
 	static const char event[] = "{\"event\":\"txn\",\"rcpts\":[{\"text\":\"\\\",\\\"reply\\\":null\"}],"
 				    "\"reply\":null,\"complete\":true}\n";
 	for (;;) {
+		static char record[JUDGE_RECORD_BYTES];
 		struct judge_ask ask;
 		struct txn *t;
 		struct pollfd p = {fd, POLLIN, 0};
-		int passed, n = unix_receive(fd, (char *)&ask, sizeof(ask), &passed);
+		int passed, n = unix_receive(fd, record, sizeof(record), &passed);
 		if (n == -EAGAIN) {
 			poll(&p, 1, -1);
 			continue;
 		}
-		if (n != sizeof(ask) || txn_unpack(passed, &t) < 0)
+		memcpy(&ask, record, sizeof(ask));
+		struct span octets = {record + sizeof(ask), (size_t)n - sizeof(ask)};
+		if (n < (int)sizeof(ask) || txn_unpack(octets, passed, &t) < 0)
 			_exit(2);
-		close(passed);
+		if (passed >= 0)
+			close(passed);
 		page->working_on = ask.serial;
 		if (span_starts(t->message, SPAN("poison")) ||
 		    (span_starts(t->message, SPAN("once")) && !ask.retried))
