@@ -53,7 +53,8 @@ static int read_options(struct auth_command *c, int argc, char **argv)
 		else if (*option == '\0' && !c->file)
 			c->file = operand;
 		else if (!value)
-			return command_usage(o.program, "unknown argument '%s'",
+			return command_usage(o.program, *option ? "unknown option '%s'"
+								: "one file at a time, not '%s', too",
 					     *option ? option : operand);
 	}
 	if (standard && strcmp(standard, "rfc7489") != 0 && strcmp(standard, "rfc9989") != 0)
@@ -163,8 +164,8 @@ static int print_result(struct auth_command *c)
 	int code = EX_OK;
 	if (out.failed || c->txn->arena.overflowed)
 		code = command_fail(c->context->program, EX_OSERR, "%s", strerror(ENOMEM));
-	else if (fwrite(out.p, 1, out.n, stdout) != out.n || fflush(stdout) != 0)
-		code = command_fail(c->context->program, EX_IOERR, "cannot write the results: %s", strerror(errno));
+	else
+		code = command_print(c->context->program, &out);
 	buf_free(&out);
 	return code;
 }

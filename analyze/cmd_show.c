@@ -181,8 +181,8 @@ int cmd_show(struct command_context *context, int argc, char **argv)
 		else if (strcmp(option, "--man") == 0)
 			s.man = true;
 		else if (*option || what)
-			return command_usage(context->program, "unknown word '%s'",
-					     *option ? option : operand);
+			return command_usage(context->program, "unknown %s '%s'",
+					     *option ? "option" : "word", *option ? option : operand);
 		else
 			what = operand;
 	}
@@ -204,10 +204,7 @@ int cmd_show(struct command_context *context, int argc, char **argv)
 			show_clauses(&s);
 		ruleset_unref(s.set);
 	}
-	bool ok = !s.out.failed && fwrite(s.out.p ? s.out.p : "", 1, s.out.n, stdout) == s.out.n &&
-		  fflush(stdout) == 0;
+	int code = command_print(context->program, &s.out);
 	buf_free(&s.out);
-	return ok ? EX_OK
-		  : command_fail(context->program, EX_IOERR, "cannot write the results: %s",
-				 strerror(errno));
+	return code;
 }

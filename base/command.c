@@ -1,12 +1,20 @@
 #include "base/command.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <sysexits.h>
 
 const char *options_next(struct options *o, const char **value_r)
 {
 	*value_r = NULL;
+	if (o->inline_value) {
+		char *whole = o->argv[o->at];
+		whole[strlen(whole)] = '=';
+		o->inline_value = NULL;
+		return whole;
+	}
 	if (++o->at >= o->argc)
 		return NULL;
 	char *word = o->argv[o->at];
@@ -18,7 +26,6 @@ const char *options_next(struct options *o, const char **value_r)
 		*value_r = word;
 		return "";
 	}
-	o->inline_value = NULL;
 	char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
 	if (equals) {
 		*equals = '\0';
@@ -29,8 +36,10 @@ const char *options_next(struct options *o, const char **value_r)
 
 const char *options_value(struct options *o)
 {
-	if (o->inline_value)
-		return o->inline_value;
+	const char *value = o->inline_value;
+	o->inline_value = NULL;
+	if (value)
+		return value;
 	if (o->at + 1 < o->argc)
 		return o->argv[++o->at];
 	command_usage(o->program, "%s needs a value", o->argv[o->at]);
@@ -60,4 +69,21 @@ int command_fail(const char *program, int code, const char *format, ...)
 	say(program, format, args);
 	va_end(args);
 	return code;
+}
+
+int command_output_lost(const char *program)
+{
+	if (errno == EPIPE)
+		return EX_IOERR;
+	return command_fail(program, EX_IOERR, "cannot write the results: %s", strerror(errno));
+}
+
+int command_print(const char *program, struct buf *out)
+{
+	errno = out->failed ? ENOMEM : 0;
+	if (out->failed || fwrite(out->p ? out->p : "", 1, out->n, stdout) != out->n ||
+	    fflush(stdout) != 0)
+		return command_output_lost(program);
+	buf_reset(out);
+	return EX_OK;
 }

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "base/buf.h"
 #include "base/config.h"
 
 enum lang { LANG_EN, LANG_ZH };
@@ -23,6 +24,7 @@ struct command {
 	command_fn *run;
 	const char *synopsis; /* the arguments */
 	const char *summary;  /* one line */
+	const char *manual;   /* where it is described: "assay-run(1)" */
 };
 
 /* --- options that several verbs share ------------------------------------- */
@@ -38,7 +40,8 @@ struct options {
 };
 
 /* The next word: an option's name ("--json", "-i") or "" for an operand (its text is *value_r
- * then). NULL at the end. After "--" everything is an operand; "-" is one. */
+ * then). NULL at the end. After "--" everything is an operand; "-" is one. A value that nobody asked
+ * for ("--json=5") comes next as a whole, an option that no verb knows. */
 const char *options_next(struct options *o, const char **value_r);
 /* The value of the option just returned; NULL, and said on stderr, when there is none. */
 const char *options_value(struct options *o);
@@ -49,3 +52,9 @@ int command_usage(const char *program, const char *format, ...)
 /* The same for other troubles; returns `code`. */
 int command_fail(const char *program, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* Writes `out` to stdout and empties it: EX_OK, or what command_output_lost() says. */
+int command_print(const char *program, struct buf *out);
+/* The results did not get out, errno says why. Returns EX_IOERR; a reader that went away on purpose
+ * ("| head") is told nothing. */
+int command_output_lost(const char *program);

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -216,6 +217,11 @@ static bool take_address(struct parser *p, const char **address_r)
 		return false;
 	if (span_starts(s, SPAN("unix:")) && s.n > 5) {
 		const char *path = keep_path(p, span_sub(s, 5, s.n));
+		if (path && strlen(path) >= sizeof((struct sockaddr_un){0}.sun_path)) {
+			diag_error(p->diag, t.at, "the path of a socket has %zu octets at most",
+				   sizeof((struct sockaddr_un){0}.sun_path) - 1);
+			return false;
+		}
 		*address_r = arena_printf(&p->config->arena, "unix:%s", path ? path : "").p;
 		return true;
 	}

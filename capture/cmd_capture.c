@@ -20,13 +20,14 @@
 
 struct printer {
 	struct buf out;
-	bool json, failed;
+	bool json;
+	int error; /* errno of the write that failed; the results are not written any more */
 };
 
 static void flush(struct printer *p)
 {
 	if (p->out.failed || fwrite(p->out.p ? p->out.p : "", 1, p->out.n, stdout) != p->out.n)
-		p->failed = true;
+		p->error = p->out.failed ? ENOMEM : errno;
 	buf_reset(&p->out);
 }
 
@@ -157,7 +158,7 @@ static int read_file(const char *program, const char *path, struct capture_optio
 	options->file = path;
 	struct capture *c = capture_create(options, &events, p);
 	int code = c ? EX_OK : command_fail(program, EX_OSERR, "out of memory");
-	while (c && !stopped && !p->failed && (r = pcap_source_next(source, &frame, &error)) == 1)
+	while (c && !stopped && !p->error && (r = pcap_source_next(source, &frame, &error)) == 1)
 		capture_frame(c, &frame);
 	if (c && r < 0 && r != -ENODATA)
 		code = command_fail(program, EX_DATAERR, "%s: %s", path, error);
@@ -184,7 +185,7 @@ static void on_live_transaction(void *arg, struct txn *t)
 {
 	struct listener *l = arg;
 	on_transaction(l->printer, t);
-	if (l->printer->failed)
+	if (l->printer->error)
 		event_base_loopbreak(l->loop);
 }
 
@@ -300,12 +301,14 @@ int cmd_capture(struct command_context *context, int argc, char **argv)
 			code = listen_on(context, interface, &options, &p);
 		signal(SIGINT, on_stop);
 		signal(SIGTERM, on_stop);
-		for (size_t i = 0; i < n && !p.failed; i++) {
+		for (size_t i = 0; i < n && !p.error; i++) {
 			int one = read_file(o.program, paths[i], &options, &p);
 			code = code == EX_OK ? one : code;
 		}
-		if (p.failed || fflush(stdout) != 0)
-			code = command_fail(o.program, EX_IOERR, "cannot write the results");
+		if (p.error)
+			errno = p.error;
+		if (p.error || fflush(stdout) != 0)
+			code = command_output_lost(o.program);
 	}
 	buf_free(&p.out);
 	free(paths);

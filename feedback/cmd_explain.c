@@ -53,9 +53,7 @@ static int explain(struct command_context *context, const char *path, bool json)
 		else
 			print_explanation(a, context->lang, &out);
 		analysis_free(a);
-		if (out.failed || fwrite(out.p, 1, out.n, stdout) != out.n || fflush(stdout) != 0)
-			code = command_fail(context->program, EX_IOERR,
-					    "cannot write the results: %s", strerror(errno));
+		code = command_print(context->program, &out);
 	}
 	buf_free(&out);
 	analyzer_close(&z);
@@ -172,10 +170,9 @@ static int explain_id(struct command_context *context, struct span id, bool json
 	}
 	ruleset_unref(rules);
 	receipt_free(&receipt);
-	if (out.failed || fwrite(out.p, 1, out.n, stdout) != out.n)
-		r = -EIO;
+	int code = command_print(context->program, &out);
 	buf_free(&out);
-	return r < 0 ? command_fail(context->program, EX_IOERR, "cannot write the results") : EX_OK;
+	return code;
 }
 
 int cmd_explain(struct command_context *context, int argc, char **argv)
@@ -203,5 +200,8 @@ int cmd_explain(struct command_context *context, int argc, char **argv)
 		return command_usage(context->program, "which mail? name its file, or the id of its event");
 	if (id_valid(span_of(path)) && access(path, F_OK) < 0)
 		return explain_id(context, span_of(path), json);
+	if (access(path, F_OK) < 0 && errno == ENOENT && !strchr(path, '/'))
+		return command_fail(context->program, EX_NOINPUT,
+				    "'%s' is neither a file here nor the id of an event", path);
 	return explain(context, path, json);
 }

@@ -302,10 +302,8 @@ int cmd_report(struct command_context *context, int argc, char **argv)
 	if ((result = report(r, context->config)))
 		code = command_fail(context->program, EX_TEMPFAIL, "%s",
 				    result == -ENOMEM ? strerror(ENOMEM) : books_trouble());
-	else if (r->out.failed || fwrite(r->out.p, 1, r->out.n, stdout) != r->out.n ||
-		 fflush(stdout) != 0)
-		code = command_fail(context->program, EX_IOERR, "standard output: %s",
-				    strerror(errno));
+	else
+		code = command_print(context->program, &r->out);
 	buf_free(&r->out);
 	redis_close(r->redis);
 	return code;

@@ -91,14 +91,10 @@ static void on_session(void *arg, const struct smtp_session *session)
 
 static int flush(struct scan *s)
 {
-	if (fwrite(s->out.p ? s->out.p : "", 1, s->out.n, stdout) != s->out.n || s->out.failed) {
-		s->exit_code = EX_IOERR;
-		command_fail(s->context->program, EX_IOERR, "cannot write the results: %s",
-			     strerror(errno));
-		return -EIO;
-	}
-	buf_reset(&s->out);
-	return 0;
+	int code = command_print(s->context->program, &s->out);
+	if (code != EX_OK)
+		s->exit_code = code;
+	return code == EX_OK ? 0 : -EIO;
 }
 
 /* The oldest verdict leaves the window: event log, then the reader. */
@@ -336,8 +332,7 @@ int cmd_scan(struct command_context *context, int argc, char **argv)
 			s->exit_code = EX_IOERR;
 	}
 	if (fflush(stdout) != 0 && s->exit_code != EX_IOERR)
-		s->exit_code = command_fail(context->program, EX_IOERR,
-					    "cannot write the results: %s", strerror(errno));
+		s->exit_code = command_output_lost(context->program);
 	say_totals(s);
 	update_books(s);
 	code = s->exit_code;
