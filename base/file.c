@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/limits.h"
+
 /* Files from here on are mapped, not read: an mbox of gigabytes. A mapping costs its reader the
  * process when somebody cuts the file meanwhile (SIGBUS), so what fits into memory is read. */
 #define MAP_FROM_BYTES ((size_t)64 << 20)
@@ -46,29 +48,49 @@ int file_read_fd(int fd, size_t limit, struct span *bytes_r)
 	return 0;
 }
 
+static int view(int fd, size_t limit, struct file_view *view_r)
+{
+	struct stat st;
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	if (!S_ISREG(st.st_mode)) /* without an end, perhaps */
+		return file_read_fd(fd, limit < LIMIT_PIPED_BYTES ? limit : LIMIT_PIPED_BYTES,
+				    &view_r->bytes);
+	if ((uint64_t)st.st_size > limit)
+		return -EFBIG;
+	if ((size_t)st.st_size >= MAP_FROM_BYTES) {
+		void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+		if (p != MAP_FAILED) {
+			*view_r = (struct file_view){{p, (size_t)st.st_size}, p};
+			return 0;
+		}
+	}
+	return file_read_fd(fd, limit, &view_r->bytes);
+}
+
 int file_view_open(const char *path, size_t limit, struct file_view *view_r)
 {
 	*view_r = (struct file_view){SPAN_NONE, NULL};
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
+	int r = view(fd, limit, view_r);
+	close(fd);
+	return r;
+}
+
+int file_view_regular(const char *path, size_t limit, struct file_view *view_r)
+{
 	struct stat st;
-	int r = 0;
-	if (fstat(fd, &st) < 0) {
-		r = -errno;
-	} else if (S_ISDIR(st.st_mode)) {
-		r = -EISDIR;
-	} else if (S_ISREG(st.st_mode) && (uint64_t)st.st_size > limit) {
-		r = -EFBIG;
-	} else if (S_ISREG(st.st_mode) && (size_t)st.st_size >= MAP_FROM_BYTES) {
-		void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-		if (p != MAP_FAILED)
-			*view_r = (struct file_view){{p, (size_t)st.st_size}, p};
-		else
-			r = file_read_fd(fd, limit, &view_r->bytes);
-	} else {
-		r = file_read_fd(fd, limit, &view_r->bytes);
-	}
+	*view_r = (struct file_view){SPAN_NONE, NULL};
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	if (fd < 0)
+		return errno == ELOOP || errno == ENXIO ? -ENOTSUP : -errno;
+	int r = fstat(fd, &st) < 0	? -errno
+		: !S_ISREG(st.st_mode) ? -ENOTSUP
+				       : view(fd, limit, view_r);
 	close(fd);
 	return r;
 }
@@ -79,7 +101,8 @@ int file_view_input(const char *path, size_t limit, struct file_view *view_r)
 		return file_view_open(path, limit, view_r);
 	/* Not /dev/stdin: opening that again asks for permissions that a pipe does not give. */
 	*view_r = (struct file_view){SPAN_NONE, NULL};
-	return file_read_fd(STDIN_FILENO, limit, &view_r->bytes);
+	return file_read_fd(STDIN_FILENO, limit < LIMIT_PIPED_BYTES ? limit : LIMIT_PIPED_BYTES,
+			    &view_r->bytes);
 }
 
 void file_view_close(struct file_view *view)

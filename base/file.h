@@ -13,9 +13,13 @@ struct file_view {
 	void *mapped; /* NULL: `bytes` is malloc'd */
 };
 
-/* -EFBIG past `limit` bytes. */
+/* -EFBIG past `limit` bytes, and past LIMIT_PIPED_BYTES of what is no regular file. */
 __attribute__((warn_unused_result)) int file_view_open(const char *path, size_t limit,
 							struct file_view *view_r);
+/* The same in a folder that others write to: what is no regular file (a pipe, on which opening would
+ * wait, a link, a device) is -ENOTSUP. */
+__attribute__((warn_unused_result)) int file_view_regular(const char *path, size_t limit,
+							   struct file_view *view_r);
 /* The same; "-" is standard input. */
 __attribute__((warn_unused_result)) int file_view_input(const char *path, size_t limit,
 							 struct file_view *view_r);

@@ -21,6 +21,11 @@
  * included); what lies behind is hashed and counted but not read. */
 #define LIMIT_MESSAGE_BYTES ((size_t)128 << 20)
 
+/* Bytes of one mbox or Maildir file: it is mapped, never read into memory as a whole, so this only
+ * refuses nonsense sizes; and of what cannot be mapped (a pipe, a device), which memory holds. */
+#define LIMIT_SPOOL_FILE_BYTES ((size_t)1 << 40)
+#define LIMIT_PIPED_BYTES ((size_t)1 << 30)
+
 /* Recipients kept of one transaction. Postfix's default is 1,000 and Exchange's 500;
  * more are counted, not kept, and flagged. */
 #define LIMIT_RCPTS 10000
@@ -310,6 +315,13 @@
 #define LIMIT_HTTP_BODY_BYTES ((size_t)16 << 20)
 #define LIMIT_HTTP_HEADER_BYTES 16384
 #define LIMIT_HTTP_IDLE_US (30 * 1000000LL)
+
+/* Descriptors of the process that answers HTTP from which on no connection is accepted, octets of all
+ * requests that are arriving, and microseconds that one may take to arrive: nobody has shown a token
+ * yet, and reports go out from the same process. Many systems give a process 1,024 descriptors. */
+#define LIMIT_HTTP_DESCRIPTORS 512
+#define LIMIT_HTTP_HELD_BYTES ((size_t)64 << 20)
+#define LIMIT_HTTP_REQUEST_US (120 * 1000000LL)
 
 /* Octets of a filed webhook: longer ones hold secrets that belong into the signature. */
 #define LIMIT_WEBHOOK_URL_BYTES 500

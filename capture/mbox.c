@@ -100,6 +100,14 @@ bool mbox_next(struct span *rest, struct mbox_message *m)
 	size_t start, end, separator;
 	struct span from_line = line_at(s, 0, &start);
 	*m = (struct mbox_message){.from_line = span_sub(from_line, 5, from_line.n), .quoted = true};
+	/* Nothing between two separators. A search for the end of that header would run to the end of
+	 * the file, for each line of one that has only separators. */
+	if (mbox_is_separator(line_at(s, start, &end))) {
+		m->damaged = true;
+		m->octets = span_sub(s, start, start);
+		*rest = span_sub(s, start, s.n);
+		return true;
+	}
 	uint64_t length = 0;
 	bool has_length, any_field;
 	size_t body = read_header(s, start, &length, &has_length, &any_field);

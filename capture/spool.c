@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/date.h"
@@ -14,11 +13,6 @@
 #include "base/limits.h"
 #include "capture/envelope.h"
 #include "capture/mbox.h"
-
-/* A whole mbox file is mapped, never read into memory; this only refuses nonsense sizes. */
-#define MBOX_FILE_BYTES ((size_t)1 << 40)
-/* Standard input cannot be mapped: an mbox on it is held in memory. */
-#define STDIN_BYTES ((size_t)1 << 30)
 
 struct spool {
 	const char *const *paths;
@@ -315,13 +309,7 @@ static int open_file(struct spool *s, const char *path, bool named, bool maildir
 		     struct txn **txn_r)
 {
 	bool is_stdin = strcmp(path, "-") == 0;
-	int r;
-	if (is_stdin) {
-		s->view = (struct file_view){SPAN_NONE, NULL};
-		r = file_read_fd(STDIN_FILENO, STDIN_BYTES, &s->view.bytes);
-	} else {
-		r = file_view_open(path, MBOX_FILE_BYTES, &s->view);
-	}
+	int r = file_view_input(path, LIMIT_SPOOL_FILE_BYTES, &s->view);
 	if (r < 0) {
 		say_errno(s, path, -r);
 		return 0;

@@ -71,11 +71,13 @@ static struct span read_word(struct span *line)
 static int collect_one(struct complaint_desk *desk, const char *path, int64_t now_us)
 {
 	struct file_view view;
-	struct stat st;
-	/* Anybody may write there: a link or a pipe is no complaint. */
-	if (lstat(path, &st) < 0 || !S_ISREG(st.st_mode))
-		return unlink(path) < 0 ? -errno : 0;
-	int r = file_view_open(path, LIMIT_COMPLAINT_BYTES, &view);
+	int r = file_view_regular(path, LIMIT_COMPLAINT_BYTES, &view);
+	if (r == -ENOTSUP || r == -EFBIG || r == -EISDIR) {
+		/* Anybody may write there: a link or a pipe is no complaint. */
+		log_warn("complaint.dropped", "file=%s error=%s", path, strerror(-r));
+		r = unlink(path) == 0 || (errno == EISDIR && rmdir(path) == 0) ? 0 : -errno;
+		return r < 0 ? r : 0;
+	}
 	if (r < 0)
 		return r;
 	struct span rest = view.bytes, line = SPAN("");

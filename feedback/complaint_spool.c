@@ -21,7 +21,7 @@ static int take_file(struct complaint_desk *desk, const char *path, int64_t now_
 {
 	struct file_view view;
 	struct complaint_result result;
-	int r = file_view_open(path, LIMIT_COMPLAINT_BYTES, &view);
+	int r = file_view_regular(path, LIMIT_COMPLAINT_BYTES, &view);
 	if (r < 0)
 		return r;
 	struct complaint c = {.octets = view.bytes};
@@ -31,6 +31,12 @@ static int take_file(struct complaint_desk *desk, const char *path, int64_t now_
 		log_info("complaint.taken", "id=%s outcome=%s", result.id,
 			 complaint_outcome_name(result.outcome));
 	return r;
+}
+
+/* What is wrong with the one file, and stays wrong; all else (Redis, the disk) is wrong with all. */
+static bool is_its_own(int r)
+{
+	return r == -EFBIG || r == -EACCES || r == -EPERM || r == -ENOTSUP;
 }
 
 /* 1: taken; 0: not its turn; negative errno. */
@@ -50,6 +56,14 @@ static int look_at(struct complaint_desk *desk, const char *path, bool writable,
 	if (r < 0 || !first)
 		return r;
 	r = take_file(desk, path, now_us);
+	if (is_its_own(r)) { /* the others are taken all the same; it is told once */
+		int trouble = r;
+		r = writable ? queue_once(desk->queue, span_of(name), now_us, REMEMBER_US, &first) : 0;
+		if (r == 0 && first)
+			log_warn("complaint.passed-over", "file=%s error=%s", path,
+				 strerror(-trouble));
+		return r;
+	}
 	if (r == 0 && writable && unlink(path) < 0 && errno != ENOENT)
 		r = -errno;
 	/* not taken: the next round may try again */
@@ -80,7 +94,7 @@ static int take_folder(struct complaint_desk *desk, const char *folder, int64_t 
 		if (r < 0) {
 			log_warn("complaint.kept", "file=%s error=%s", path, strerror(-r));
 			first = r;
-			break; /* what is wrong with one is wrong with all: Redis, the disk */
+			break; /* Redis, the disk: the next one fares no better */
 		}
 		*taken += r == 1;
 	}

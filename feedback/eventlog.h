@@ -69,7 +69,7 @@ __attribute__((warn_unused_result)) int eventlog_at_time(const char *state, int6
 /* When the segment of a position was begun. */
 int64_t eventlog_begun_us(const struct eventlog_position *at);
 
-/* The place behind the last whole line of the log now. */
+/* The place behind the last whole line of the log now; zeros where there is no log yet. */
 __attribute__((warn_unused_result)) int eventlog_end(const char *state,
 						     struct eventlog_position *end_r);
 /* How much log lies behind `at`, in octets on the disk: of a compressed segment its own. */

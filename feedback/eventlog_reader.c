@@ -202,8 +202,8 @@ int eventlog_end(const char *state, struct eventlog_position *end_r)
 	struct eventlog_position last = {.offset = 0};
 	*end_r = last;
 	int folder = eventlog_folder_open(state);
-	if (folder < 0)
-		return folder;
+	if (folder < 0) /* nothing has been written ever */
+		return folder == -ENOENT ? 0 : folder;
 	int r = eventlog_folder_find(folder, NULL, last.segment);
 	close(folder);
 	struct eventlog_reader *reader = NULL;

@@ -1,27 +1,22 @@
 #include "feedback/portal.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 #include <event2/buffer.h>
-#include <event2/event.h>
 #include <event2/http.h>
 #include <event2/keyvalq_struct.h>
-#include <event2/util.h>
 #include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "base/limits.h"
+#include "base/listen.h"
 #include "base/log.h"
 #include "feedback/entity.h"
+#include "feedback/portal_guard.h"
 
 #define TOKEN_BYTES 32
 #define KEY_BYTES 200 /* of an Idempotency-Key; a UUID has 36 */
@@ -37,53 +32,12 @@ struct portal {
 	struct portal_counts counts;
 };
 
-/* --- the socket ----------------------------------------------------------------------- */
-
-static int bind_unix(const char *path, unsigned mode)
-{
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
-	if (strlen(path) >= sizeof(a.sun_path))
-		return -ENAMETOOLONG;
-	memcpy(a.sun_path, path, strlen(path) + 1);
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	if (bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || chmod(path, mode) < 0 ||
-	    listen(fd, 128) < 0) {
-		int r = -errno;
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
-static int bind_inet(const char *address)
-{
-	struct sockaddr_storage a;
-	int n = sizeof(a), on = 1;
-	if (evutil_parse_sockaddr_port(address, (struct sockaddr *)&a, &n) < 0)
-		return -EINVAL;
-	int fd = socket(a.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (fd < 0)
-		return -errno;
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&a, (socklen_t)n) < 0 || listen(fd, 128) < 0) {
-		int r = -errno;
-		close(fd);
-		return r;
-	}
-	return fd;
-}
-
 int portal_bind(const struct config *config, int *fd_r)
 {
-	const char *address = config->http.address;
 	*fd_r = -1;
-	if (!address)
+	if (!config->http.address)
 		return 0;
-	int fd = strncmp(address, "unix:", 5) == 0 ? bind_unix(address + 5, config->http.mode)
-						   : bind_inet(address);
+	int fd = listen_open(&config->http);
 	if (fd >= 0)
 		*fd_r = fd;
 	return fd < 0 ? fd : 0;
@@ -392,6 +346,7 @@ static void on_request(struct evhttp_request *req, void *arg)
 	const char *words = uri ? evhttp_uri_get_query(uri) : NULL;
 	bool post = evhttp_request_get_command(req) == EVHTTP_REQ_POST;
 	p->counts.requests++;
+	portal_guard_whole(req);
 	if (!path || (words && evhttp_parse_query_str(words, &query) < 0))
 		refuse(p, req, 400, "the address cannot be read");
 	else if (strcmp(path, "/status") == 0 && !post)
@@ -434,8 +389,7 @@ int portal_create(struct portal **p_r, struct event_base *loop, int fd,
 		evhttp_set_max_headers_size(p->http, LIMIT_HTTP_HEADER_BYTES);
 		evhttp_set_timeout(p->http, (int)(LIMIT_HTTP_IDLE_US / US_PER_S));
 		evhttp_set_gencb(p->http, on_request, p);
-		if (evhttp_accept_socket(p->http, fd) < 0)
-			r = -EIO;
+		r = portal_guard_start(loop, p->http, fd);
 	}
 	if (r < 0)
 		portal_free(p);
@@ -448,6 +402,7 @@ void portal_free(struct portal *p)
 {
 	if (!p)
 		return;
+	portal_guard_stop();
 	if (p->http)
 		evhttp_free(p->http);
 	free(p);
@@ -455,5 +410,10 @@ void portal_free(struct portal *p)
 
 struct portal_counts portal_counts(const struct portal *p)
 {
-	return p ? p->counts : (struct portal_counts){0};
+	struct portal_counts counts = {0};
+	if (p) {
+		counts = p->counts;
+		counts.hung_up = portal_guard_hung_up();
+	}
+	return counts;
 }

@@ -37,5 +37,6 @@ __attribute__((warn_unused_result)) int portal_create(struct portal **p_r,
 void portal_free(struct portal *p); /* accepts NULL */
 struct portal_counts {
 	uint64_t requests, refused, complaints;
+	uint64_t hung_up; /* connections that held too much or took too long */
 };
 struct portal_counts portal_counts(const struct portal *p);

@@ -85,6 +85,7 @@ static void write_status(void *arg, struct json *j)
 	json_int(j, "digests", (int64_t)f->digests);
 	json_int(j, "http_requests", (int64_t)portal.requests);
 	json_int(j, "http_refused", (int64_t)portal.refused);
+	json_int(j, "http_hung_up", (int64_t)portal.hung_up);
 	json_int(j, "http_complaints", (int64_t)portal.complaints);
 	json_cstr(j, "trouble", f->trouble < 0 ? trouble_text(f->trouble) : NULL);
 }

@@ -34,6 +34,8 @@ static void test_mbox(void **state)
 		{"CRLF", "From j Sat Jan  3 01:05:34 1996\r\nA: 1\r\n\r\nx\r\n\r\nFrom j Sat Jan  3 "
 		 "01:05:34 1996\r\nB: 2\r\n\r\n",
 		 {"A: 1\r\n\r\nx\r\n", "B: 2\r\n\r\n"}, {true, true}},
+		{"nothing between two", SEPARATOR SEPARATOR "A: 1\n\nx\n", {"", "A: 1\n\nx\n"},
+		 {true, true}},
 		{"only the line", "From j Sat Jan  3 01:05:34 1996", {""}, {true}},
 	};
 	(void)state;
