@@ -22,10 +22,10 @@ import time
 ASSAY, SOURCE, STEP = (os.path.abspath(a) for a in sys.argv[1:4])
 sys.path.insert(0, SOURCE + "/tests/tools")
 import milter_client as mc  # noqa: E402
+from tap import finish, skip, told, until  # noqa: E402
 
 folder = ""
 HOUR = 3600 * 1000000
-number, failed = 0, 0
 sent, replies, slowest = [0], collections.Counter(), [0.0]
 stop, lock = threading.Event(), threading.Lock()
 
@@ -34,22 +34,6 @@ def stepped():
     """The environment of an Assay under our clock; a sanitizer does not mind that it is loaded first."""
     asan = ":".join(filter(None, (os.environ.get("ASAN_OPTIONS"), "verify_asan_link_order=0")))
     return {**os.environ, "LD_PRELOAD": STEP, "CLOCK_STEP": folder + "/step", "ASAN_OPTIONS": asan}
-
-
-def told(ok, what, detail=""):
-    global number, failed
-    number += 1
-    failed += not ok
-    print(("ok" if ok else "not ok"), number, "-", what, flush=True)
-    if not ok:
-        print("# " + str(detail)[-2000:].replace("\n", "\n# "), flush=True)
-
-
-def until(condition, seconds=30):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not condition():
-        time.sleep(0.05)
-    return condition()
 
 
 def assay(*words):
@@ -184,8 +168,7 @@ def main(redis):
 
 
 if not shutil.which("redis-server"):
-    print("1..0 # SKIP redis-server is not here")
-    sys.exit(0)
+    skip("redis-server is not here")
 for kind in ("another machine's Redis", "our Redis"):
     print("#", kind)
     folder = tempfile.mkdtemp(prefix="assay-clock-")
@@ -203,5 +186,4 @@ for kind in ("another machine's Redis", "our Redis"):
             server.kill()
             server.wait()
         shutil.rmtree(folder, ignore_errors=True)
-print(f"1..{number}")
-sys.exit(failed > 0)
+finish()

@@ -8,7 +8,6 @@ Events of past hours stand in the log when the daemon starts; the SPF record com
 import email
 import email.policy
 import json
-import os
 import shutil
 import subprocess
 import sys

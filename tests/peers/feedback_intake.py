@@ -377,7 +377,7 @@ def bounces():
         f.write(text.replace("via folder " + place.out, "via smtp 127.0.0.1:%d" % sink.port))
     for _ in range(6):
         place.outcome(place.mail(place.event()))
-    back = [e.split("<")[1].split(">")[0] for e in sink.envelopes]
+    back = sink.envelopes
     check("six reports with six return addresses", len(set(back)) == 6, sink.envelopes)
     check("a delay is none", bounce(place, dsn(back[0], "4.4.1", "delayed")) == "delayed")
     check("a forged return address", bounce(place, dsn("fbl+01jdbbbbbbbbbbbbbbbbbb0001.aaaaaaaaaa"

@@ -13,11 +13,10 @@ import collections
 import email
 import json
 import sys
-import threading
 import time
 import urllib.parse
 
-from feedback import Sink, check, failures
+from feedback import MailSink, check, failures
 from feedback_intake import Desk
 from feedback_run import Daemon, wait
 
@@ -28,44 +27,16 @@ FILING = """sender other {
 """
 
 
-class Relay(Sink):
+class Relay(MailSink):
     """Takes mail for both; what has come is in `mails` with its envelope."""
 
     def __init__(self):
-        self.rcpts = []
-        super().__init__(250)
+        self.mails = []
+        super().__init__()
 
-    def talk(self, connection):
-        stream = connection.makefile("rwb")
-
-        def say(text):
-            stream.write(text.encode() + b"\r\n")
-            stream.flush()
-
-        say("220 relay ESMTP")
-        mail, sender, rcpt = None, "", ""
-        for line in stream:
-            if mail is not None:
-                if line == b".\r\n":
-                    self.mails.append((sender, rcpt, b"".join(mail)))
-                    mail = None
-                    say("250 2.0.0 taken")
-                else:
-                    mail.append(line[1:] if line.startswith(b".") else line)
-            elif line[:4].upper() == b"MAIL":
-                sender = line.decode().split("<")[1].split(">")[0]
-                say("250 ok")
-            elif line[:4].upper() == b"RCPT":
-                rcpt = line.decode().split("<")[1].split(">")[0]
-                say("250 ok")
-            elif line[:4].upper() == b"DATA":
-                mail = []
-                say("354 go")
-            elif line[:4].upper() == b"QUIT":
-                say("221 bye")
-                return
-            else:
-                say("250 ok")
+    def took(self, sender, rcpt, mail):
+        self.mails.append((sender, rcpt, mail))
+        return super().took(sender, rcpt, mail)
 
 
 class Provider:

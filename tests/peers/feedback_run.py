@@ -29,58 +29,27 @@ FILING = "".join("sender %s {\n dkim %s.example\n feedback fbl@%s.example { comp
                  % (k, k, k) for k in KINDS)
 
 
-class Hop(threading.Thread):
+class Hop(feedback.MailSink):
     def __init__(self):
-        super().__init__(daemon=True)
-        self.mails, self.lock, self.slow = collections.defaultdict(list), threading.Lock(), 3
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=200)
-        self.port = self.listener.getsockname()[1]
-        self.start()
+        self.mails, self.slow = collections.defaultdict(list), 3
+        super().__init__()
 
-    def run(self):
-        while True:
-            connection, _ = self.listener.accept()
-            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+    def rcpt(self, address):
+        kind = kind_of(address)
+        if kind == "mute":
+            time.sleep(3600)
+        if kind == "slow":
+            time.sleep(self.slow)
+        return {"later": "451 4.3.0 later", "never": "554 5.1.1 never"}.get(kind, "250 ok")
 
-    def talk(self, connection):
-        try:
-            self.dialogue(connection.makefile("rwb"))
-        except OSError:
-            pass
+    def took(self, sender, rcpt, mail):
+        with self.lock:
+            self.mails[kind_of(rcpt)].append(mail)
+        return super().took(sender, rcpt, mail)
 
-    def dialogue(self, stream):
-        def say(text):
-            stream.write(text.encode() + b"\r\n")
-            stream.flush()
 
-        say("220 hop ESMTP")
-        mail, kind = None, ""
-        for line in stream:
-            if mail is not None:
-                if line == b".\r\n":
-                    with self.lock:
-                        self.mails[kind].append(b"".join(mail))
-                    mail = None
-                    say("250 2.0.0 taken")
-                else:
-                    mail.append(line)
-                continue
-            verb = line[:4].upper()
-            if verb == b"RCPT":
-                kind = line.decode().split("@")[1].split(".")[0]
-                if kind == "mute":
-                    time.sleep(3600)
-                if kind == "slow":
-                    time.sleep(self.slow)
-                say({"later": "451 4.3.0 later", "never": "554 5.1.1 never"}.get(kind, "250 ok"))
-            elif verb == b"DATA":
-                mail = []
-                say("354 go")
-            elif verb == b"QUIT":
-                say("221 bye")
-                return
-            else:
-                say("250 ok")
+def kind_of(address):
+    return address.split("@")[1].split(".")[0]
 
 
 class Daemon:
@@ -144,12 +113,12 @@ def free_port():
         return s.getsockname()[1]
 
 
-def wait(condition, seconds):
+def wait(condition, seconds, every=0.1):
     end = time.time() + seconds
     while time.time() < end:
         if condition():
             return True
-        time.sleep(0.1)
+        time.sleep(every)
     return False
 
 

@@ -14,16 +14,15 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 
-from feedback import ASSAY, check, failures
+from feedback import MailSink, check, failures
 from feedback_intake import Desk
-from feedback_run import Daemon, event_of, field, original, wait
+from feedback_run import Daemon, event_of, field, kind_of, original, wait
 
 # by weight: what most destinations are, and each trouble
 KINDS = {"good%d" % i: 10 for i in range(6)}
@@ -33,66 +32,30 @@ FILING = "".join("sender %s {\n dkim %s.example\n feedback fbl@%s.example { comp
                  % (k, k, k) for k in KINDS)
 
 
-class Hop(threading.Thread):
+class Hop(MailSink):
     def __init__(self):
-        super().__init__(daemon=True)
-        self.mails, self.lock = collections.defaultdict(list), threading.Lock()
+        self.mails = collections.defaultdict(list)
         self.answers = collections.Counter()
         self.away, self.well, self.healed = False, False, threading.Event()
-        self.listener = socket.create_server(("127.0.0.1", 0), backlog=500)
-        self.port = self.listener.getsockname()[1]
-        self.start()
+        super().__init__()
 
-    def run(self):
-        while True:
-            connection, _ = self.listener.accept()
-            if self.away:
-                self.answers["away"] += 1
-                connection.close()
-                continue
-            threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
+    def greets(self):
+        self.answers["away"] += self.away
+        return not self.away
 
-    def talk(self, connection):
-        try:
-            with connection:
-                self.dialogue(connection.makefile("rwb"))
-        except OSError:
-            pass
+    def took(self, sender, rcpt, mail):
+        kind = kind_of(rcpt)
+        with self.lock:
+            self.mails[kind].append(mail)
+        if kind == "cut" and not self.well and random.random() < .3:
+            self.answers["cut"] += 1
+            return None # taken, and the sender does not know
+        return super().took(sender, rcpt, mail)
 
-    def dialogue(self, stream):
-        def say(text):
-            stream.write(text.encode() + b"\r\n")
-            stream.flush()
-
-        say("220 hop ESMTP")
-        mail, kind = None, ""
-        for line in stream:
-            if mail is not None:
-                if line != b".\r\n":
-                    mail.append(line)
-                    continue
-                with self.lock:
-                    self.mails[kind].append(b"".join(mail))
-                mail = None
-                if kind == "cut" and not self.well and random.random() < .3:
-                    self.answers["cut"] += 1
-                    return # taken, and the sender does not know
-                say("250 2.0.0 taken")
-                continue
-            verb = line[:4].upper()
-            if verb == b"RCPT":
-                kind = line.decode().split("@")[1].split(".")[0]
-                answer = self.answer(kind)
-                self.answers[answer[:3]] += 1
-                say(answer)
-            elif verb == b"DATA":
-                mail = []
-                say("354 go")
-            elif verb == b"QUIT":
-                say("221 bye")
-                return
-            else:
-                say("250 ok")
+    def rcpt(self, address):
+        answer = self.answer(kind_of(address))
+        self.answers[answer[:3]] += 1
+        return answer
 
     def answer(self, kind):
         if kind == "never":
@@ -218,7 +181,7 @@ def settle(place, hop, n):
         return left == 0
 
     place.run("queue", "retry")
-    return wait(over, 200 + n / 20)
+    return wait(over, 200 + n / 20, 1)
 
 
 def judge(place, hop, clients, n, kinds):

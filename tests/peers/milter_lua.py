@@ -11,9 +11,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 
 ASSAY, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+sys.path.insert(0, SOURCE + "/tests/tools")
+from tap import finish, skip, told, until  # noqa: E402
+
 SCRIPTS = SOURCE + "/tests/peers/miltertest"
 ACCEPT = "levels { tag never  defer never  reject never }\n"
 PLAN = [("nothing", ACCEPT, ""), ("everything", ACCEPT, ""), ("forged", ACCEPT, ""), ("several", ACCEPT, ""),
@@ -25,23 +27,6 @@ PLAN = [("nothing", ACCEPT, ""), ("everything", ACCEPT, ""), ("forged", ACCEPT, 
 WANT = {"nothing": (1, 0), "everything": (1, 0), "forged": (1, 0), "others": (1, 0), "first": (1, 0),
         "aborted": (0, 1), "early": (0, 1), "last": (1, 0), "lost": (0, 1), "tag": (1, 0),
         "quarantine": (1, 0), "no-quarantine": (1, 0), "defer": (2, 0), "reject": (2, 0)}
-number, failed = 0, 0
-
-
-def told(ok, what, detail=""):
-    global number, failed
-    number += 1
-    failed += not ok
-    print(("ok" if ok else "not ok"), number, "-", what, flush=True)
-    if not ok:
-        print("# " + str(detail)[-2000:].replace("\n", "\n# "), flush=True)
-
-
-def until(condition, seconds=20):
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not condition():
-        time.sleep(0.05)
-    return condition()
 
 
 def main():
@@ -110,8 +95,6 @@ def main():
 
 
 if not shutil.which("miltertest"):
-    print("1..0 # SKIP miltertest is not here")
-    sys.exit(0)
+    skip("miltertest is not here")
 main()
-print(f"1..{number}")
-sys.exit(failed > 0)
+finish()

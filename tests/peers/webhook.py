@@ -15,7 +15,6 @@ import hashlib
 import hmac
 import http.server
 import json
-import os
 import shutil
 import ssl
 import subprocess
