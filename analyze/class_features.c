@@ -176,11 +176,14 @@ static struct span list_domain(const struct message *m)
 static bool quotes_lines(struct span text)
 {
 	size_t quoted = 0;
-	bool start = true;
 	text = span_sub(text, 0, 20000);
-	for (size_t i = 0; i < text.n; i++) {
-		quoted += start && text.p[i] == '>';
-		start = text.p[i] == '\n' || (start && text.p[i] == ' ');
+	while (text.n && quoted < 2) {
+		size_t i = 0;
+		while (i < text.n && text.p[i] == ' ')
+			i++;
+		quoted += i < text.n && text.p[i] == '>';
+		size_t end = span_find_char(text, '\n');
+		text = span_sub(text, end == SIZE_MAX ? text.n : end + 1, text.n);
 	}
 	return quoted >= 2;
 }

@@ -73,17 +73,36 @@ struct scripts {
 	size_t latin, han, kana, hangul, cyrillic, traditional;
 };
 
+/* Small letters among the ASCII octets at the start of folded text, eight at once; *letters_r of
+ * them. Returns how many octets were looked at. */
+static size_t ascii_letters(struct span s, size_t *letters_r)
+{
+	const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
+	size_t i = 0, n = 0;
+	for (; i + 8 <= s.n; i += 8) {
+		uint64_t word;
+		memcpy(&word, s.p + i, 8);
+		if (word & high)
+			break;
+		uint64_t letters = (word + (0x80 - 'a') * ones) & ~(word + (0x80 - 'z' - 1) * ones);
+		n += (size_t)(((letters & high) >> 7) * ones >> 56);
+	}
+	for (; i < s.n && !(s.p[i] & 0x80); i++)
+		n += ascii_is_alpha(s.p[i]);
+	*letters_r = n;
+	return i;
+}
+
 static struct scripts count_scripts(struct span s)
 {
 	struct scripts n = {0};
 	s = span_sub(s, 0, 20000);
 	while (s.n) {
-		unsigned char b = (unsigned char)s.p[0];
-		if (b < 0x80) {
-			n.latin += ascii_is_alpha((char)b);
-			s = span_sub(s, 1, s.n);
-			continue;
-		}
+		size_t letters;
+		s = span_sub(s, ascii_letters(s, &letters), s.n);
+		n.latin += letters;
+		if (!s.n)
+			break;
 		int32_t c = utf8_next(&s);
 		n.han += c >= 0x4e00 && c < 0xa000;
 		n.kana += c >= 0x3040 && c < 0x3100;

@@ -165,10 +165,14 @@ static struct span without_comments(struct arena *a, struct span text)
 	if (!out)
 		return SPAN_NONE;
 	for (size_t i = 0; i < text.n;) {
-		if (text.p[i] != '/' && text.p[i] != '<' && text.p[i] != '-') {
-			out[n++] = text.p[i++];
-			continue;
-		}
+		size_t from = i;
+		while (i < text.n && text.p[i] != '/' && text.p[i] != '<' &&
+		       !(text.p[i] == '-' && i + 1 < text.n && text.p[i + 1] == '-'))
+			i++;
+		memcpy(out + n, text.p + from, i - from);
+		n += i - from;
+		if (i == text.n)
+			break;
 		struct span rest = span_sub(text, i, text.n);
 		if (span_starts(rest, SPAN("/*"))) {
 			const char *end = memmem(rest.p + 2, rest.n - 2, "*/", 2);
@@ -338,6 +342,37 @@ static void apply(struct css_values *values, const struct css_declaration *d, si
 		}
 }
 
+#define INLINE_KEPT 4096 /* declarations; a page with more different styles reads them again */
+
+/* The declarations of an inline style, in `own` or kept in the sheet. */
+static const struct css_declaration *inline_declarations(struct css_sheet *sheet, struct span style,
+							 struct css_declaration *own, size_t *n_r)
+{
+	uint64_t key = style.n;
+	if (style.n >= sizeof(key)) {
+		memcpy(&key, style.p + style.n - sizeof(key), sizeof(key));
+		key ^= style.n << 32;
+	}
+	struct css_inline *known = &sheet->inlines[key * 0x9e3779b97f4a7c15u >> 58];
+	if (known->text.p && span_eq(known->text, style)) {
+		*n_r = known->n;
+		return sheet->declarations + known->first;
+	}
+	size_t n = *n_r = css_declarations(style, own, DECLARATIONS);
+	if (n && sheet->n_inline + n <= INLINE_KEPT) {
+		size_t first = sheet->n_declarations;
+		for (size_t k = 0; k < n; k++)
+			if (arena_grow(sheet->arena, (void **)&sheet->declarations,
+				       sheet->n_declarations, &sheet->cap_declarations,
+				       sizeof(*own)))
+				sheet->declarations[sheet->n_declarations++] = own[k];
+		sheet->n_inline += n;
+		if (sheet->n_declarations == first + n)
+			*known = (struct css_inline){style, (uint32_t)first, (uint32_t)n};
+	}
+	return own;
+}
+
 void css_cascade(struct css_sheet *sheet, const struct css_element *path, size_t depth,
 		 struct span inline_style, struct css_values *values)
 {
@@ -354,8 +389,11 @@ void css_cascade(struct css_sheet *sheet, const struct css_element *path, size_t
 		if (e->id)
 			match_bucket(sheet, &(struct compound){.id = e->id}, path, depth, &m);
 	}
-	struct css_declaration own[DECLARATIONS];
-	size_t n = inline_style.n ? css_declarations(inline_style, own, DECLARATIONS) : 0;
+	struct css_declaration room[DECLARATIONS];
+	const struct css_declaration *own = room;
+	size_t n = 0;
+	if (inline_style.n)
+		own = inline_declarations(sheet, inline_style, room, &n);
 	for (size_t i = 0; i < m.n; i++)
 		apply(values, sheet->declarations + m.v[i]->first, m.v[i]->n, false);
 	apply(values, own, n, false);

@@ -77,6 +77,12 @@ void css_element_init(struct css_element *e, enum html_tag tag, struct span id,
 		      struct span classes);
 
 #define CSS_BUCKETS 256
+/* Inline styles that were read; templates repeat the same ones in each cell. */
+#define CSS_INLINE_STYLES 64
+struct css_inline {
+	struct span text;
+	uint32_t first, n; /* in the sheet's declarations */
+};
 struct css_rule;
 struct css_sheet {
 	struct arena *arena;
@@ -85,6 +91,8 @@ struct css_sheet {
 	struct css_declaration *declarations;
 	size_t n_declarations, cap_declarations;
 	int32_t buckets[CSS_BUCKETS]; /* rule index + 1, by the key of the last compound */
+	struct css_inline inlines[CSS_INLINE_STYLES];
+	size_t n_inline;              /* declarations kept for them */
 	size_t work;                  /* comparisons made, see LIMIT_CSS_WORK */
 	bool flooded;
 };

@@ -113,7 +113,8 @@ static const struct {
 };
 
 /* Property names by key: two have the same first 8 letters, their lengths differ. */
-#define SLOTS 128
+#define SLOT_BITS 7
+#define SLOTS (1 << SLOT_BITS)
 static struct {
 	uint64_t key;
 	uint8_t index; /* + 1 */
@@ -125,7 +126,7 @@ static int property_find(struct span name)
 	if (!ready) {
 		for (size_t i = 0; i < sizeof(properties) / sizeof(properties[0]); i++) {
 			uint64_t key = html_key(span_of(properties[i].name));
-			size_t at = key >> 57;
+			size_t at = html_slot(key, SLOT_BITS);
 			while (property_slots[at].index)
 				at = (at + 1) % SLOTS;
 			property_slots[at].key = key;
@@ -134,7 +135,7 @@ static int property_find(struct span name)
 		ready = true;
 	}
 	uint64_t key = html_key(name);
-	for (size_t at = key >> 57; property_slots[at].index; at = (at + 1) % SLOTS)
+	for (size_t at = html_slot(key, SLOT_BITS); property_slots[at].index; at = (at + 1) % SLOTS)
 		if (property_slots[at].key == key &&
 		    span_case_eq(span_of(properties[property_slots[at].index - 1].name), name))
 			return property_slots[at].index - 1;

@@ -1,7 +1,8 @@
 #include "analyze/html.h"
 
 /* Tag and attribute names are found by their key in small hash tables, filled once. */
-#define SLOTS 512
+#define SLOT_BITS 9
+#define SLOTS (1 << SLOT_BITS)
 
 struct name_slot {
 	uint64_t key;
@@ -17,7 +18,7 @@ static bool ready;
 static void slot_add(struct name_slot *slots, const char *name, unsigned id)
 {
 	uint64_t key = html_key(span_of(name));
-	size_t i = key >> 55;
+	size_t i = html_slot(key, SLOT_BITS);
 	while (slots[i].name.p)
 		i = (i + 1) % SLOTS;
 	slots[i] = (struct name_slot){key, span_of(name), id};
@@ -26,7 +27,7 @@ static void slot_add(struct name_slot *slots, const char *name, unsigned id)
 /* `key` is the name's; with the length it is all of a name of up to eight octets. */
 static unsigned slot_find(const struct name_slot *slots, struct span name, uint64_t key)
 {
-	for (size_t i = key >> 55; slots[i].name.p; i = (i + 1) % SLOTS)
+	for (size_t i = html_slot(key, SLOT_BITS); slots[i].name.p; i = (i + 1) % SLOTS)
 		if (slots[i].key == key && slots[i].name.n == name.n &&
 		    (name.n <= 8 || span_case_eq(slots[i].name, name)))
 			return slots[i].id;

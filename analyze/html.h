@@ -132,6 +132,12 @@ static inline uint64_t html_key_of(uint64_t first, size_t n)
 	return first + (uint64_t)n * 0x9e3779b97f4a7c15u;
 }
 
+/* The first slot of a key in a table of 2^bits: what short names differ in are its low bits. */
+static inline size_t html_slot(uint64_t key, unsigned bits)
+{
+	return key * 0x9e3779b97f4a7c15u >> (64 - bits);
+}
+
 static inline uint64_t html_key(struct span s)
 {
 	uint64_t key = 0;

@@ -61,9 +61,17 @@ static bool has_word(struct span s, const char *const *words)
 
 static bool has_digit(struct span s)
 {
-	for (size_t i = 0; i < s.n; i++)
-		if (ascii_is_digit(s.p[i]))
+	return span_find_digit(s, 0) < s.n;
+}
+
+/* Whether it has characters of East Asia. */
+static bool has_wide(struct span s)
+{
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		if (c >= 0xe3 && c <= 0xed)
 			return true;
+	}
 	return false;
 }
 
@@ -579,11 +587,8 @@ struct text_range address_find(struct span s, const struct phrase_hits *hits)
 	size_t mark = next_mark(hits, 0);
 	while (span_next_line(&rest, &line)) {
 		size_t base = (size_t)(line.p - s.p), first = SIZE_MAX;
-		bool wide = false;
-		for (size_t i = 0; i < line.n; i++) {
-			unsigned char c = (unsigned char)line.p[i];
-			wide |= c >= 0xe3 && c <= 0xed;
-			if (!ascii_is_digit(line.p[i]) || (i && is_word_char(line.p[i - 1])))
+		for (size_t i = 0; (i = span_find_digit(line, i)) < line.n; i++) {
+			if (i && is_word_char(line.p[i - 1]))
 				continue;
 			first = first < i ? first : i;
 			if (north_american(s, base + i, base + line.n, &place))
@@ -597,7 +602,7 @@ struct text_range address_find(struct span s, const struct phrase_hits *hits)
 			    marked(s, line, base, &hits->v[mark], &place))
 				return place;
 		struct span head = span_sub(line, 0, 4000);
-		if (wide && (chinese(head, &place) || asian_line(head, &place)))
+		if (has_wide(head) && (chinese(head, &place) || asian_line(head, &place)))
 			return (struct text_range){base + place.from, base + place.to};
 		if (first == SIZE_MAX && !has_digit(head))
 			continue;

@@ -29,8 +29,8 @@ bool credit_code_valid(struct span code)
 
 struct text_range credit_code_find(struct span s)
 {
-	for (size_t i = 0; i < s.n;) {
-		if (!ascii_is_digit(s.p[i]) || (i && ascii_is_alpha(s.p[i - 1]))) {
+	for (size_t i = 0; (i = span_find_digit(s, i)) < s.n;) {
+		if (i && ascii_is_alpha(s.p[i - 1])) {
 			i++;
 			continue;
 		}

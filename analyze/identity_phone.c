@@ -218,14 +218,9 @@ static size_t vanity_bytes(struct span s)
 
 struct text_range phone_find(struct span s)
 {
-	for (size_t i = 0; i < s.n;) {
-		char c = s.p[i];
-		bool starts = ascii_is_digit(c) ||
-			      ((c == '+' || c == '(') && i + 1 < s.n && ascii_is_digit(s.p[i + 1]));
-		if (!starts) {
-			i++;
-			continue;
-		}
+	for (size_t i = 0, digit; (digit = span_find_digit(s, i)) < s.n;) {
+		bool marked = digit > i && (s.p[digit - 1] == '+' || s.p[digit - 1] == '(');
+		i = digit - marked;
 		char before = i ? s.p[i - 1] : ' ';
 		bool touches = ascii_is_alpha(before) || memchr("/=_@#&%$.-?", before, 11) != NULL;
 		size_t vanity = !touches ? vanity_bytes(span_sub(s, i, s.n)) : 0;

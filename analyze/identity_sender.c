@@ -44,8 +44,8 @@ static bool is_common(struct span word)
 		"marketing", "community", "today", "group",   "press",       "deals", "with",
 		"contest", "new",     "product", "products",  "software",    "special", "network", "mailing",
 		"lists"};
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (span_eq(word, span_of(words[i])))
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]) && word.n; i++)
+		if (words[i][0] == word.p[0] && span_eq(word, span_of(words[i])))
 			return true;
 	return false;
 }

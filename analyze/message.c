@@ -33,7 +33,7 @@ void message_prepare(void)
 static struct header *find_field(struct header *v, size_t n, struct span name)
 {
 	for (size_t i = 0; i < n; i++)
-		if (span_case_eq(v[i].name, name))
+		if (v[i].name.n == name.n && span_case_eq(v[i].name, name))
 			return &v[i];
 	return NULL;
 }

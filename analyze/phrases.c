@@ -34,6 +34,13 @@ struct row {
 #define AT_WORD 0x80u
 #define LETTER 0x40u
 
+/* How far each phrase has come. */
+struct progress {
+	uint64_t search; /* of which search; of another it has not begun */
+	uint32_t from, end;
+	uint8_t pieces;
+};
+
 static struct {
 	bool ready;
 	uint8_t start[256];
@@ -42,7 +49,9 @@ static struct {
 	size_t n_pieces, cap_pieces;
 	struct row *rows;
 	size_t n_rows, cap_rows;
+	struct progress *progress; /* of the search that is on */
 	size_t n_progress;
+	uint64_t searches;
 	struct arena arena;
 } machine;
 
@@ -160,13 +169,8 @@ static void machine_make(struct span list)
 	while (span_next_line(&list, &line))
 		if (read_line(line, &kind, &language, &phrase, &bad))
 			add_phrase(kind, language, phrase);
+	machine.progress = ARENA_ARRAY(&machine.arena, struct progress, machine.n_progress);
 }
-
-/* How far each phrase has come. */
-struct progress {
-	uint32_t from, end;
-	uint8_t pieces;
-};
 
 struct match {
 	const struct piece *piece;
@@ -179,7 +183,6 @@ struct match {
 struct search {
 	struct phrase_hits *hits;
 	struct arena *arena;
-	struct progress *progress;
 	struct match pending[PENDING]; /* in the order in which they are told */
 	size_t n;
 };
@@ -205,11 +208,13 @@ static void found(struct search *search, const struct match *m)
 		keep_hit(search, m, m->from);
 		return;
 	}
-	struct progress *p = &search->progress[row->progress];
+	struct progress *p = &machine.progress[row->progress];
+	if (p->search != machine.searches)
+		*p = (struct progress){.search = machine.searches};
 	if (m->piece->index == 0) {
 		/* A second beginning does not undo a first that still waits for its end. */
 		if (p->pieces <= 1 || m->from - p->end > PHRASE_GAP_BYTES)
-			*p = (struct progress){m->from, m->to, 1};
+			*p = (struct progress){machine.searches, m->from, m->to, 1};
 	} else if (p->pieces == m->piece->index && m->from >= p->end &&
 		   m->from - p->end <= PHRASE_GAP_BYTES) {
 		p->end = m->to;
@@ -303,13 +308,20 @@ void phrases_find(struct span s, struct arena *a, struct phrase_hits *hits)
 	*hits = (struct phrase_hits){.n = 0};
 	if (!machine.ready)
 		machine_make(table_phrases());
-	search.progress = s.n ? ARENA_ARRAY(a, struct progress, machine.n_progress) : NULL;
-	if (!search.progress)
+	if (!s.n || !machine.progress)
 		return;
+	machine.searches++;
 	unsigned char before = ' ';
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 		unsigned lengths = machine.start[c];
+		if (lengths & LETTER && machine.start[before] & LETTER) {
+			/* inside of a word no phrase of letters begins */
+			while (i + 1 < s.n && machine.start[(unsigned char)s.p[i + 1]] & LETTER)
+				i++;
+			before = 'a';
+			continue;
+		}
 		bool inside = lengths & AT_WORD && (machine.start[before] & LETTER || before & c & 0x80);
 		before = c;
 		if (inside || !(lengths & 0xf))

@@ -168,9 +168,12 @@ static void add_text(struct walk *w, struct span raw, size_t offset)
 			first = (size_t)(rest.p - raw.p);
 		}
 		size_t taken = 0;
-		do
+		do /* words, and single blanks between them */
 			out[at++] = one.p[taken++];
-		while (taken < one.n && (k || plain[(unsigned char)one.p[taken]]));
+		while (taken < one.n &&
+		       (k || plain[(unsigned char)one.p[taken]] ||
+			(one.p[taken] == ' ' && taken + 1 < one.n &&
+			 plain[(unsigned char)one.p[taken + 1]])));
 		rest = span_sub(rest, k ? 0 : taken, rest.n);
 	}
 	*n = at;

@@ -59,6 +59,25 @@ size_t span_rfind_char(struct span s, char c)
 	return hit ? (size_t)(hit - s.p) : SIZE_MAX;
 }
 
+/* Eight octets at once: most text has no digits. */
+size_t span_find_digit(struct span s, size_t from)
+{
+	const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
+	size_t i = from;
+	for (; i + 8 <= s.n; i += 8) {
+		uint64_t word;
+		memcpy(&word, s.p + i, 8);
+		/* the high bit of each octet that is at least '0', or is above '9' */
+		uint64_t low = word & ~high;
+		uint64_t digits = (low + (0x80 - '0') * ones) & ~(low + (0x80 - '9' - 1) * ones);
+		if (digits & ~word & high)
+			break;
+	}
+	while (i < s.n && !ascii_is_digit(s.p[i]))
+		i++;
+	return i;
+}
+
 struct span span_trim(struct span s)
 {
 	while (s.n && ascii_is_space(s.p[0]))

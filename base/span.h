@@ -60,6 +60,8 @@ size_t span_find(struct span s, struct span needle);
 size_t span_case_find(struct span s, struct span needle);
 size_t span_find_char(struct span s, char c);
 size_t span_rfind_char(struct span s, char c);
+/* The first ASCII digit at or behind `from`; s.n when there is none. */
+size_t span_find_digit(struct span s, size_t from);
 
 /* Without blanks, tabs, CR and LF at both ends. */
 struct span span_trim(struct span s);
