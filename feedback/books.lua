@@ -5,10 +5,11 @@
 -- rebuild` begins anew by counting the generation up, whoever is writing at that moment.
 --
 --   marks          hash  gateway -> position in its event log up to which this bucket has it
---   senders        set   of sender keys with a row here
---   T:s:SENDER     hash  field -> count, for good; D17000:s:SENDER a day, H412000:s:SENDER an hour
+--   seen           zset  sender key -> when it was last counted here, in seconds
+--   T:s:SENDER     hash  field -> count, in all; D17000:s:SENDER a day, H412000:s:SENDER an hour
 --   ..:i:IP  ..:l:SENDER/LIST  ..:c:SENDER/CAMPAIGN  ..:k:KIND  ..:t   the same for address, list,
 --                        campaign, class and all
+--                        (an hour of these has `open` alone: that is all that is read of it)
 --   ..:r:HASH            the same for a recipient that something was returned to: hard and open
 --   D17000:names:l set   of what has a row of that kind and day (i, l, c, k)
 --   u:HASH         a recipient answered 4xx and not yet otherwise, for the length of retries
@@ -22,9 +23,13 @@
 -- answered 4xx and not 2xx or 5xx later; readers part them into pending and soft by age.
 
 local DAY = 86400
-local KEEP = {H = 8 * DAY, D = 400 * DAY}
--- Totals of what has no end of names live on from their last count only.
-local KEEP_TOTAL = {i = 400 * DAY, r = 40 * DAY}
+-- Hours are read for a day (also of recipients that may be pending), days for a month. What is busy has
+-- a row of each in all 64 buckets, so that is most of what Redis holds; older days are in the event log.
+local KEEP = {H = 3 * DAY, D = 40 * DAY}
+-- There is no end of names (a sender that nobody knows goes by its address), so their totals live on
+-- from their last count only.
+local KEEP_SEEN = 400 * DAY
+local KEEP_TOTAL = {s = KEEP_SEEN, i = KEEP_SEEN, l = KEEP_SEEN, c = KEEP_SEEN, r = 40 * DAY}
 local KEEP_RETRY = 5 * DAY   -- the longest that queues of MTAs try
 local KEEP_RECEIPT = 30 * DAY
 local ONCE_HOURS = 15 * 24   -- of a set of counted events; the one before and behind are asked, too
@@ -66,11 +71,13 @@ local function rows_of(book, tuple)
 		string.match(tuple, '^(%-?%d+)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n([^\n]*)\n?([^\n]*)$')
 	local h = 'H' .. hour .. ':'
 	local d = 'D' .. math.floor(tonumber(hour) / 24) .. ':'
-	rows = {}
+	rows = {all = {}, open = {}}
 	local function count_in(kind_of_row, name, listed)
-		for _, period in ipairs({'T:', d, h}) do
-			rows[#rows + 1] = row_of(book, period .. kind_of_row .. name)
+		for _, period in ipairs({'T:', d}) do
+			rows.all[#rows.all + 1] = row_of(book, period .. kind_of_row .. name)
 		end
+		local hours = listed and rows.open or rows.all
+		hours[#hours + 1] = row_of(book, h .. kind_of_row .. name)
 		if listed then
 			local names = d .. 'names:' .. kind_of_row
 			book.names[names] = book.names[names] or {}
@@ -97,8 +104,14 @@ local function rows_of(book, tuple)
 end
 
 local function add(book, tuple, field, delta)
-	for _, row in ipairs(rows_of(book, tuple)) do
+	local rows = rows_of(book, tuple)
+	for _, row in ipairs(rows.all) do
 		row[field] = (row[field] or 0) + delta
+	end
+	if field == 'open' then
+		for _, row in ipairs(rows.open) do
+			row.open = (row.open or 0) + delta
+		end
 	end
 end
 
@@ -138,13 +151,16 @@ end
 local function write(book)
 	local p = book.prefix
 	for name, row in pairs(book.rows) do
+		local changed = false
 		for field, delta in pairs(row) do
 			if delta ~= 0 then
 				redis.call('HINCRBY', p .. name, field, string.format('%d', delta))
+				changed = true
 			end
 		end
 		local keep, total = KEEP[string.sub(name, 1, 1)], KEEP_TOTAL[string.sub(name, 3, 3)]
-		if keep then
+		if not changed then -- nothing was made that could live for ever
+		elseif keep then
 			redis.call('EXPIRE', p .. name, keep, 'NX')
 		elseif total and string.sub(name, 4, 4) == ':' then
 			redis.call('EXPIRE', p .. name, total)
@@ -156,9 +172,11 @@ local function write(book)
 		end
 		redis.call('EXPIRE', p .. key, KEEP.D, 'NX')
 	end
+	local now = tonumber(redis.call('TIME')[1])
 	for sender in pairs(book.senders) do
-		redis.call('SADD', p .. 'senders', sender)
+		redis.call('ZADD', p .. 'seen', now, sender)
 	end
+	redis.call('ZREMRANGEBYSCORE', p .. 'seen', '-inf', now - KEEP_SEEN)
 	for name, minutes in pairs(book.windows) do
 		window_write(p .. 'W:' .. name, minutes)
 	end
@@ -355,7 +373,7 @@ local function mark(keys, args)
 end
 
 local function senders(keys)
-	return redis.call('SMEMBERS', prefix(keys[1]) .. 'senders')
+	return redis.call('ZRANGE', prefix(keys[1]) .. 'seen', 0, -1)
 end
 
 -- args: row, the first and the last day. Returns the sums of sent, accepted, hard, open, complaints.

@@ -14,8 +14,8 @@
 #include "feedback/recorder.h"
 #include "feedback/state_folder.h"
 
-#define DAYS 30      /* what was seen in so many days has a row, unless --days says otherwise */
-#define MOST_DAYS 400 /* the books keep days as long (books.lua) */
+#define DAYS 30 /* what was seen in so many days has a row, unless --days says otherwise */
+#define MOST_DAYS 40 /* the books keep days as long (books.lua) */
 
 /* Of the log not in the books, when it is said: a busy gateway's recorder is always a second behind. */
 #define BEHIND_OCTETS (UINT64_C(16) << 20)

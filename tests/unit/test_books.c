@@ -452,6 +452,7 @@ static void receipts(void **unused)
 	/* somebody else's line: no receipt, and no trouble for the one beside it */
 	append("{\"event\":\"txn\",\"id\":\"no-ulid\",\"time\":\"2026-11-24T00:00:00Z\",\"source\":"
 	       "\"milter\",\"rcpts\":[],\"message_id\":\"<odd@x>\",\"sender\":{\"key\":null}}");
+	counts[SENDERS].transactions++;
 	assert_int_equal(receipts_find(&config, SPAN("<odd@x>"), SPAN_NONE, SPAN_NONE, &r),
 			 RECEIPT_NEVER);
 	add_txn(0, 250, 250, true, clock_now_us(), "odd@mbox.example", "<odd@x>", "milter");
