@@ -120,7 +120,9 @@ static enum bounce_outcome read_answer(const struct entity *top, struct arena *a
 		return failed ? BOUNCE_FAILED : BOUNCE_DELAYED;
 	}
 	struct span automatic = entity_field(top, "auto-submitted", 0, arena);
-	bool machine = automatic.n && !span_case_starts(automatic, SPAN("no"));
+	/* not every MTA marks its reports */
+	bool machine = (automatic.n && !span_case_starts(automatic, SPAN("no"))) ||
+		       span_eq(entity_type(top, arena), SPAN("multipart/report"));
 	return !machine && says_stop(top, arena) ? BOUNCE_STOP : BOUNCE_IGNORED;
 }
 

@@ -112,8 +112,10 @@ static int tell(struct intake *in)
 static int decide(struct intake *in, const char *event_id)
 {
 	struct complaint_result *result = in->result;
-	struct span message_key = in->message.message_id.n ? in->message.message_id
-							   : span_of(event_id);
+	/* As we received it, where that is known: one message has one key, whatever is handed in. */
+	struct span logged = json_in_text(json_in_get(in->receipt.event, "message_id"));
+	struct span handed_in = in->message.message_id;
+	struct span message_key = logged.n ? logged : handed_in.n ? handed_in : span_of(event_id);
 	struct queue_complaint seen = {.rcpt = in->rcpt, .message = message_key, .kind = in->kind};
 	int r = queue_seen(in->desk->queue, &seen, in->now_us - LIMIT_COMPLAINT_US);
 	if (r == 0) {
@@ -240,7 +242,8 @@ int complaint_take(struct complaint_desk *desk, const struct complaint *c, int64
 		.why = "we did not receive this message for this recipient",
 	};
 	id_make(now_us, result->id);
-	arena_init(&in.arena, 4 * LIMIT_ARENA_BYTES);
+	/* Decoded, and with CRLF twice: for an attachment, and for the mail around it. */
+	arena_init(&in.arena, 2 * LIMIT_ARENA_BYTES + 5 * c->octets.n);
 	int r = read_form(&in, c, &form);
 	if (r == 0 && !form.not_complaint)
 		r = intake_verify(&in, c->rcpt.n ? c->rcpt : form.rcpt);

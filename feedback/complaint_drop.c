@@ -68,18 +68,31 @@ static struct span read_word(struct span *line)
 	return span_next_word(line, &word) && !span_eq(word, SPAN("-")) ? word : SPAN_NONE;
 }
 
-static int collect_one(struct complaint_desk *desk, const char *path, int64_t now_us)
+/* Anybody may write there: what is no file, too large, or not for us to read is no complaint. A folder
+ * with something in it gets a name that is passed over. */
+static bool is_none(int r)
+{
+	return r == -ENOTSUP || r == -EFBIG || r == -EISDIR || r == -EACCES || r == -ELOOP;
+}
+
+static int throw_out(const char *path, const char *name, int why)
+{
+	char hidden[PATH_MAX];
+	log_warn("complaint.dropped", "file=%s error=%s", path, strerror(-why));
+	if (unlink(path) == 0 || (errno == EISDIR && rmdir(path) == 0))
+		return 0;
+	int n = snprintf(hidden, sizeof(hidden), "%.*s.%s", (int)(strlen(path) - strlen(name)), path,
+			 name);
+	return n < (int)sizeof(hidden) && rename(path, hidden) == 0 ? 0 : -errno;
+}
+
+static int collect_one(struct complaint_desk *desk, const char *path, const char *name,
+		       int64_t now_us)
 {
 	struct file_view view;
 	int r = file_view_regular(path, LIMIT_COMPLAINT_BYTES, &view);
-	if (r == -ENOTSUP || r == -EFBIG || r == -EISDIR) {
-		/* Anybody may write there: a link or a pipe is no complaint. */
-		log_warn("complaint.dropped", "file=%s error=%s", path, strerror(-r));
-		r = unlink(path) == 0 || (errno == EISDIR && rmdir(path) == 0) ? 0 : -errno;
-		return r < 0 ? r : 0;
-	}
 	if (r < 0)
-		return r;
+		return is_none(r) ? throw_out(path, name, r) : r;
 	struct span rest = view.bytes, line = SPAN("");
 	struct complaint c = {.octets = SPAN_NONE};
 	struct complaint_result result;
@@ -114,7 +127,7 @@ int complaint_collect(struct complaint_desk *desk, int64_t now_us, unsigned *tak
 		if (!id_valid(span_of(e->d_name)))
 			continue;
 		snprintf(path, sizeof(path), "%s/" FOLDER "/%s", desk->config->state, e->d_name);
-		int r = collect_one(desk, path, now_us);
+		int r = collect_one(desk, path, e->d_name, now_us);
 		if (r < 0) {
 			log_warn("complaint.kept", "file=%s error=%s", path, strerror(-r));
 			first = first ? first : r;

@@ -16,11 +16,24 @@ static struct span event_id_of(struct intake *in)
 	return SPAN_NONE;
 }
 
+/* Our field under another Message-ID than came with it: somebody has put it there. What is not ASCII
+ * may stand in the log otherwise than in the mail. */
+static bool is_another(const struct intake *in)
+{
+	struct span logged = json_in_text(json_in_get(in->receipt.event, "message_id"));
+	for (size_t i = 0; i < logged.n; i++)
+		if ((unsigned char)logged.p[i] > 126)
+			return false;
+	return logged.n && in->message.message_id.n && !span_eq(logged, in->message.message_id);
+}
+
 static int look(struct intake *in, struct span rcpt, struct span event_id)
 {
 	int r = in->desk->find(in->desk->config, in->message.message_id, rcpt, event_id,
 			       &in->receipt);
-	if (r == 0) {
+	if (r == 0 && is_another(in)) {
+		in->desk->release(&in->receipt);
+	} else if (r == 0) {
 		in->found = true;
 		in->rcpt = rcpt;
 	}
@@ -80,6 +93,9 @@ static int look_for_addressee(struct intake *in, struct span event_id)
 int intake_verify(struct intake *in, struct span rcpt)
 {
 	struct span event_id = event_id_of(in);
+	/* Cut off behind our own field: of the sender's message there is nothing to report. */
+	if (!message_header(&in->message, "From", NULL))
+		event_id = SPAN_NONE;
 	if (!in->message.message_id.n && !event_id.n)
 		return 0;
 	return rcpt.n ? look(in, rcpt, event_id) : look_for_addressee(in, event_id);

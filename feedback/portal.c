@@ -141,6 +141,48 @@ static void write_result(struct buf *out, const struct complaint_result *result)
 	buf_addc(out, '\n');
 }
 
+/* What an Idempotency-Key stands for: the same key with anything else is a client's mistake, and the
+ * answer to another complaint would lose this one. */
+static void fingerprint(const struct complaint *c, char out[SHA256_TEXT_BYTES])
+{
+	const struct span parts[] = {c->kind, c->rcpt, c->octets};
+	struct buf text = BUF_INIT;
+	char hash[SHA256_TEXT_BYTES];
+	for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+		sha256_text(parts[i], hash);
+		buf_adds(&text, hash);
+	}
+	sha256_text(buf_span(&text), out);
+	buf_free(&text);
+}
+
+/* Kept as "FINGERPRINT ANSWER". */
+static void keep_answer(struct portal *p, const struct complaint *c, struct span key,
+			struct span text, int64_t now_us)
+{
+	char print[SHA256_TEXT_BYTES];
+	struct buf kept = BUF_INIT;
+	fingerprint(c, print);
+	buf_addf(&kept, "%s ", print);
+	buf_add(&kept, text);
+	/* An answer that is not remembered is found again as a duplicate. */
+	if (kept.failed || queue_answer_keep(p->desk->queue, key, buf_span(&kept), now_us) < 0)
+		log_warn("http.trouble", "error=\"an answer is not remembered\"");
+	buf_free(&kept);
+}
+
+static void answer_again(struct portal *p, struct evhttp_request *req, const struct complaint *c,
+			 struct span kept)
+{
+	char print[SHA256_TEXT_BYTES];
+	size_t blank = span_find_char(kept, ' ');
+	fingerprint(c, print);
+	if (span_eq(span_sub(kept, 0, blank), span_of(print)))
+		answer(req, 200, "application/json", span_sub(kept, blank + 1, kept.n));
+	else
+		refuse(p, req, 422, "this Idempotency-Key was another complaint's");
+}
+
 static void take(struct portal *p, struct evhttp_request *req, const struct complaint *c,
 		 struct span key)
 {
@@ -156,9 +198,8 @@ static void take(struct portal *p, struct evhttp_request *req, const struct comp
 		return;
 	}
 	write_result(&text, &result);
-	/* An answer that is not remembered is found again as a duplicate. */
-	if (key.n && queue_answer_keep(p->desk->queue, key, buf_span(&text), now_us) < 0)
-		log_warn("http.trouble", "error=\"an answer is not remembered\"");
+	if (key.n)
+		keep_answer(p, c, key, buf_span(&text), now_us);
 	p->counts.complaints++;
 	answer(req, 200, "application/json", buf_span(&text));
 	buf_free(&text);
@@ -217,7 +258,7 @@ static void post_complaint(struct portal *p, struct evhttp_request *req, struct 
 	if (key.n && queue_answer_find(p->desk->queue, key, &arena, &old) < 0)
 		refuse(p, req, 503, "not taken; try again");
 	else if (old.p)
-		answer(req, 200, "application/json", old);
+		answer_again(p, req, &c, old);
 	else if (!c.octets.n)
 		refuse(p, req, 400, "there is no message");
 	else

@@ -16,6 +16,7 @@
 #include "base/limits.h"
 #include "feedback/arf_lint.h"
 #include "feedback/arf_read.h"
+#include "feedback/bounce.h"
 #include "feedback/complaint.h"
 #include "feedback/db.h"
 #include "feedback/deliver.h"
@@ -382,6 +383,49 @@ static void test_retry(void **state)
 	assert_int_equal(c.sent, 1);
 }
 
+/* What comes back, cut at each octet: nothing is a failure that does not say so, nothing is STOP that is
+ * none, and one report came back once, however often it is said. */
+static void test_bounce_cut(void **state)
+{
+	static const char dsn[] =
+		"From: MAILER-DAEMON@esp.example\r\nTo: <fbl@mbox.example>\r\nMIME-Version: 1.0\r\n"
+		"Content-Type: multipart/report; report-type=delivery-status; boundary=\"b\"\r\n\r\n"
+		"--b\r\nContent-Type: text/plain\r\n\r\nstop sending\r\n--b\r\n"
+		"Content-Type: message/delivery-status\r\n\r\nReporting-MTA: dns; mx.esp.example\r\n\r\n"
+		"Final-Recipient: rfc822; fbl@esp.example\r\nAction: failed\r\nStatus: 5.1.1\r\n\r\n--b--\r\n";
+	char id[ID_BYTES];
+	struct arena a;
+	(void)state;
+	id_make(clock_now_us(), id);
+	struct queue_item item = {.id = span_of(id), .sender = SPAN("esp"), .kind = SPAN("abuse"),
+				  .to = SPAN("fbl@esp.example"), .envelope = SPAN("x@mbox.example"),
+				  .message_id = SPAN("<a.abuse@mbox.example>"), .message = SPAN("text\r\n")};
+	assert_int_equal(queue_begin(desk.queue), 0);
+	assert_int_equal(queue_end(desk.queue, queue_put(desk.queue, &item)), 0);
+	assert_int_equal(deliver_due(desk.queue, &config, NULL), 0);
+	arena_init(&a, LIMIT_ARENA_BYTES);
+	struct span rcpt = keys_envelope(&desk.keys, span_of(config.report.from), span_of(id), &a);
+	for (size_t n = 0; n < sizeof(dsn); n++) {
+		enum bounce_outcome outcome;
+		struct span text = {dsn, n};
+		bool says_failed = span_find(text, SPAN("Action: failed")) != SIZE_MAX;
+		assert_int_equal(bounce_take(&desk, text, rcpt, clock_now_us(), &outcome), 0);
+		if (outcome == BOUNCE_STOP || outcome == BOUNCE_SUSPENDED ||
+		    (outcome == BOUNCE_FAILED && !says_failed))
+			fail_msg("cut at %zu: %s", n, bounce_outcome_name(outcome));
+	}
+	/* a return address with one character of its id or MAC changed is nobody's */
+	for (size_t i = span_find_char(rcpt, '+') + 1; i < span_find_char(rcpt, '@'); i++) {
+		enum bounce_outcome outcome;
+		struct span other = arena_copy(&a, rcpt);
+		((char *)other.p)[i] = other.p[i] == 'x' ? 'y' : 'x';
+		assert_int_equal(bounce_take(&desk, span_of(dsn), other, clock_now_us(), &outcome), 0);
+		if (outcome != BOUNCE_UNKNOWN)
+			fail_msg("%.*s: %s", SPAN_ARG(other), bounce_outcome_name(outcome));
+	}
+	arena_free(&a);
+}
+
 /* A child puts complaints in and delivers until it is killed; what it said is done is there once,
  * and everything in the queue goes out in the end. */
 static void test_killed(void **state)
@@ -611,6 +655,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_lint, set_up, tear_down),
 		cmocka_unit_test(test_lint_failure),
 		cmocka_unit_test_setup_teardown(test_retry, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_bounce_cut, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_killed, set_up, tear_down),
 		cmocka_unit_test(test_digest_classes),
 		cmocka_unit_test_setup_teardown(test_digest_hours, set_up, tear_down),
