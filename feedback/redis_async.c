@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <event2/dns.h>
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
 #include <hiredis/async.h>
@@ -26,6 +27,8 @@ struct connection {
 	struct redis_async *owner;
 	size_t node; /* index into owner->nodes */
 	redisAsyncContext *context;
+	const char *name; /* of the configuration, where that is no address; NULL */
+	struct evdns_getaddrinfo_request *asked;
 	bool connected, ready;
 	bool failed;	  /* at least once since it was ready */
 	unsigned waiting; /* answers that are to come */
@@ -50,6 +53,7 @@ struct redis_async {
 	const struct config *config;
 	struct event_base *loop;
 	struct event *look;
+	struct evdns_base *dns; /* NULL: no node has a name */
 	struct redis_nodes nodes;
 	int folder; /* of the private Redis; -1: not opened yet */
 	bool learn; /* the table of slots is to be asked for */
@@ -264,10 +268,57 @@ static redisAsyncContext *begin_unix(struct redis_async *r)
 	return redisAsyncConnectUnix(path);
 }
 
+/* --- names ---------------------------------------------------------------------------
+ *
+ * A name is resolved when its node is made, and again each time that its connection fails: a Redis
+ * may come back at another address. By then a worker has no files any more for getaddrinfo(), and a
+ * loop may not wait for it; libevent's resolver has read resolv.conf and hosts before. */
+
+static void address_text(const struct addrinfo *found, int port, char out[REDIS_ADDRESS_BYTES])
+{
+	char text[NI_MAXHOST];
+	if (getnameinfo(found->ai_addr, found->ai_addrlen, text, sizeof(text), NULL, 0,
+			NI_NUMERICHOST) == 0)
+		snprintf(out, REDIS_ADDRESS_BYTES, strchr(text, ':') ? "[%.200s]:%d" : "%.200s:%d",
+			 text, port);
+}
+
+static void on_resolved(int error, struct evutil_addrinfo *found, void *arg)
+{
+	if (error == EVUTIL_EAI_CANCEL)
+		return; /* the connection is gone */
+	struct connection *c = arg;
+	char host[REDIS_ADDRESS_BYTES], *address = c->owner->nodes.v[c->node].address;
+	int port;
+	c->asked = NULL;
+	if (error == 0 && found && redis_address_split(c->name, host, &port)) {
+		char before[REDIS_ADDRESS_BYTES];
+		memcpy(before, address, sizeof(before));
+		address_text(found, port, address);
+		if (strcmp(before, address) != 0)
+			log_warn("redis.moved", "%s is at %s and was at %s", c->name, address, before);
+	}
+	if (found)
+		evutil_freeaddrinfo(found);
+}
+
+static void resolve_again(struct connection *c)
+{
+	const struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+	char host[REDIS_ADDRESS_BYTES];
+	int port;
+	if (!c->name || c->asked || !c->owner->dns || !redis_address_split(c->name, host, &port))
+		return;
+	/* NULL: it was answered at once */
+	c->asked = evdns_getaddrinfo(c->owner->dns, host, NULL, &hints, on_resolved, c);
+}
+
 static void begin(struct connection *c)
 {
 	char host[REDIS_ADDRESS_BYTES];
 	int port;
+	if (c->failed)
+		resolve_again(c);
 	c->retry_us = clock_mono_us() + RETRY_US;
 	c->since_us = clock_mono_us();
 	if (!name_of(c)[0])
@@ -348,21 +399,31 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
 /* --- the whole --------------------------------------------------------------------------- */
 
-/* A name's first address as "1.2.3.4:6379"; as it is written when it has none now. */
-static void resolve(const char *address, char out[REDIS_ADDRESS_BYTES])
+/* A name's first address as "1.2.3.4:6379"; as it is written when it has none now. True for a name. */
+static bool resolve(const char *address, char out[REDIS_ADDRESS_BYTES])
 {
-	char host[REDIS_ADDRESS_BYTES], text[NI_MAXHOST];
-	struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found = NULL;
+	char host[REDIS_ADDRESS_BYTES];
+	struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST}, *found = NULL;
 	int port;
 	snprintf(out, REDIS_ADDRESS_BYTES, "%s", address);
-	if (!redis_address_split(address, host, &port) ||
-	    getaddrinfo(host, NULL, &hints, &found) != 0)
-		return;
-	if (getnameinfo(found->ai_addr, found->ai_addrlen, text, sizeof(text), NULL, 0,
-			NI_NUMERICHOST) == 0)
-		snprintf(out, REDIS_ADDRESS_BYTES, strchr(text, ':') ? "[%.200s]:%d" : "%.200s:%d",
-			 text, port);
+	if (!redis_address_split(address, host, &port))
+		return false;
+	bool name = getaddrinfo(host, NULL, &hints, &found) != 0;
+	hints.ai_flags = 0;
+	if (name && getaddrinfo(host, NULL, &hints, &found) != 0)
+		return true;
+	address_text(found, port, out);
 	freeaddrinfo(found);
+	return name;
+}
+
+/* With the resolvers and hosts of this machine. */
+static void dns_open(struct redis_async *r)
+{
+	if (!r->dns)
+		r->dns = evdns_base_new(r->loop, EVDNS_BASE_INITIALIZE_NAMESERVERS);
+	if (!r->dns)
+		log_warn("redis.names", "stay at the addresses that they have now");
 }
 
 static int add_nodes(struct redis_async *r)
@@ -371,19 +432,22 @@ static int add_nodes(struct redis_async *r)
 	bool tcp = r->config->redis.kind == REDIS_TCP || r->config->redis.kind == REDIS_CLUSTER;
 	char path[REDIS_SOCKET_PATH_BYTES], address[REDIS_ADDRESS_BYTES] = "";
 	for (size_t i = 0; tcp && i < addresses->n; i++) {
-		resolve(addresses->v[i], address);
-		if (redis_nodes_find(&r->nodes, address) == SIZE_MAX)
+		bool name = resolve(addresses->v[i], address);
+		size_t node = redis_nodes_find(&r->nodes, address);
+		struct connection *c = node == SIZE_MAX ? NULL : connection_of(r, node);
+		if (!c)
 			return -ENOMEM;
+		if (!name)
+			continue;
+		c->name = addresses->v[i];
+		dns_open(r);
 	}
 	if (!tcp && redis_nodes_find(&r->nodes, "") == SIZE_MAX)
 		return -ENOMEM;
 	if (r->config->redis.kind == REDIS_SPAWN &&
 	    redis_private_path(r->config, &r->folder, path) < 0)
 		r->folder = -1; /* it will be there soon */
-	for (size_t i = 0; i < r->nodes.n; i++)
-		if (!connection_of(r, i))
-			return -ENOMEM;
-	return 0;
+	return tcp || connection_of(r, 0) ? 0 : -ENOMEM;
 }
 
 int redis_async_create(struct redis_async **r_r, const struct config *config,
@@ -416,8 +480,12 @@ void redis_async_free(struct redis_async *r)
 		struct connection *c = r->nodes.v[i].connection;
 		if (c)
 			drop(c);
+		if (c && c->asked)
+			evdns_getaddrinfo_cancel(c->asked);
 		free(c);
 	}
+	if (r->dns)
+		evdns_base_free(r->dns, 0);
 	if (r->look)
 		event_free(r->look);
 	if (r->folder >= 0)

@@ -6,8 +6,9 @@
  * the slots or loaded the functions. So a call is made at most once, and what is exact comes from
  * the functions themselves (numbers of batches in rates.lua).
  *
- * For a sandbox without files: redis_async_create() opens the folder of a private Redis and asks
- * for the addresses of names; afterwards only socket(2) and connect(2) are needed.
+ * For a sandbox without files: redis_async_create() opens the folder of a private Redis, asks for the
+ * addresses of names and reads resolv.conf and hosts; afterwards only sockets are needed. A name
+ * whose Redis is away is asked for again: it may come back elsewhere.
  *
  * Ownership: redis_async_create() .. redis_async_free(), which answers every open call with NULL.
  *            An answer lives while the callback runs.

@@ -82,7 +82,7 @@ static void start_recorder(void)
 	recorder = fork();
 	if (recorder == 0) {
 		signal(SIGTERM, SIG_DFL);
-		_exit(recorder_run(&config, fds[0]) < 0);
+		_exit(recorder_run(&config, fds[0], NULL) < 0);
 	}
 }
 
