@@ -6,8 +6,8 @@
  * version 1 (libmilter puts it in), so exactly that offer of actions is taken as none: no MTA of
  * this century sends it in earnest.
  *
- * Round trips are what a milter costs. Connect, HELO and fields are taken without a reply where the
- * MTA can do so; MAIL, RCPT, pieces of the body and the end of the message are answered: octets
+ * Round trips are what a milter costs. Connect, HELO, recipients and fields are taken without a reply
+ * where the MTA can do so; MAIL, pieces of the body and the end of the message are answered: octets
  * may come with the end of the message, and libmilter leaves that unanswered where the body is.
  *
  * A connection has its lock because milter_abandon() comes from another thread; otherwise
@@ -40,7 +40,7 @@
 #define ACTIONS_WANTED (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE | SMFIF_SETSYMLIST)
 #define STEPS_WANTED \
 	(SMFIP_NODATA | SMFIP_NOUNKNOWN | SMFIP_RCPT_REJ | SMFIP_NR_CONN | SMFIP_NR_HELO | \
-	 SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_HDR_LEADSPC)
+	 SMFIP_NR_RCPT | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_HDR_LEADSPC)
 
 struct connection {
 	struct connection *next, **link;
@@ -274,7 +274,7 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
 		struct txn *t = c->session->txn;
 		m.n_transactions++;
 		m.open_transactions++;
-		if (m.hooks.limit(m.hooks.arg, t, NULL, &a)) {
+		if (m.hooks.limit(m.hooks.arg, t, &a)) {
 			r = refuse(ctx, &a, t->flags & TXN_SMTPUTF8);
 			note_reply(t, &t->reply, &a);
 			m.limited++;
@@ -290,24 +290,15 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
 static sfsistat on_rcpt(SMFICTX *ctx, char **argv)
 {
 	struct connection *c = connection_of(ctx);
-	if (!c)
-		return SMFIS_CONTINUE;
-	const struct milter_refusal refusal = {macro(ctx, "{rcpt_mailer}"),
-					       macro(ctx, "{rcpt_host}"),
-					       macro(ctx, "{rcpt_addr}")};
-	struct milter_answer a = {0};
-	sfsistat r = SMFIS_CONTINUE;
-	pthread_mutex_lock(&c->lock);
-	struct txn_rcpt *rcpt = milter_session_rcpt(c->session, argv[0], &refusal);
-	struct txn *t = c->session->txn;
-	if (rcpt && rcpt->reply.code == 250 && m.hooks.limit(m.hooks.arg, t, rcpt, &a)) {
-		r = refuse(ctx, &a, t->flags & TXN_SMTPUTF8);
-		note_reply(t, &rcpt->reply, &a);
-		m.limited++;
+	if (c) {
+		const struct milter_refusal refusal = {macro(ctx, "{rcpt_mailer}"),
+						       macro(ctx, "{rcpt_host}"),
+						       macro(ctx, "{rcpt_addr}")};
+		pthread_mutex_lock(&c->lock);
+		milter_session_rcpt(c->session, argv[0], &refusal);
+		pthread_mutex_unlock(&c->lock);
 	}
-	pthread_mutex_unlock(&c->lock);
-	buf_free(&a.auth_results);
-	return r;
+	return go_on(c, SMFIP_NR_RCPT);
 }
 
 /* --- the message ----------------------------------------------------------------------- */

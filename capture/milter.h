@@ -41,10 +41,8 @@ struct milter_answer {
 };
 
 struct milter_hooks {
-	/* At MAIL (`rcpt` NULL) and at each recipient that the MTA accepts: true refuses it with
-	 * the answer. Must not block: the client waits. */
-	bool (*limit)(void *arg, const struct txn *t, const struct txn_rcpt *rcpt,
-		      struct milter_answer *a);
+	/* At MAIL: true refuses it with the answer. Must not block: the client waits. */
+	bool (*limit)(void *arg, const struct txn *t, struct milter_answer *a);
 	/* End of the message. Blocks this connection's thread until the event is written or the
 	 * deadline has passed. */
 	void (*judge)(void *arg, struct txn *t, struct milter_answer *a);

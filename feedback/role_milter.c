@@ -116,14 +116,13 @@ static bool sender_known(void *arg, struct span key, struct limiter_sender *s_r)
 	return true;
 }
 
-static bool on_mail(void *arg, const struct txn *t, const struct txn_rcpt *rcpt,
-		    struct milter_answer *a)
+static bool on_mail(void *arg, const struct txn *t, struct milter_answer *a)
 {
 	struct gate *g = arg;
 	struct limiter_refusal refusal;
 	const struct limiter_query q = {.ip = t->peer,
 					.mail_from_domain = domain_of(t->mail_from.s)};
-	if (rcpt || !limiter_refuses(g->limiter, &q, clock_mono_us(), &refusal))
+	if (!limiter_refuses(g->limiter, &q, clock_mono_us(), &refusal))
 		return false;
 	a->action = MILTER_DEFER;
 	snprintf(a->code, sizeof(a->code), "451");

@@ -16,7 +16,8 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
 	*f2_r = *f3_r = 0;
 	*actions_r = actions & (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE);
 	*steps_r = steps & (SMFIP_NODATA | SMFIP_NOUNKNOWN | SMFIP_RCPT_REJ | SMFIP_NR_CONN |
-			    SMFIP_NR_HELO | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_HDR_LEADSPC);
+			    SMFIP_NR_HELO | SMFIP_NR_RCPT | SMFIP_NR_HDR | SMFIP_NR_EOH |
+			    SMFIP_HDR_LEADSPC);
 	return SMFIS_CONTINUE;
 }
 
@@ -35,11 +36,18 @@ static sfsistat on_hello(SMFICTX *ctx, char *name)
 	return SMFIS_NOREPLY;
 }
 
-static sfsistat on_envelope(SMFICTX *ctx, char **argv)
+static sfsistat on_mail(SMFICTX *ctx, char **argv)
 {
 	(void)ctx;
 	(void)argv;
 	return SMFIS_CONTINUE;
+}
+
+static sfsistat on_recipient(SMFICTX *ctx, char **argv)
+{
+	(void)ctx;
+	(void)argv;
+	return SMFIS_NOREPLY;
 }
 
 static sfsistat on_field(SMFICTX *ctx, char *name, char *value)
@@ -79,8 +87,8 @@ int main(int argc, char **argv)
 	static const struct smfiDesc filter = {
 		.xxfi_name = name, .xxfi_version = SMFI_VERSION,
 		.xxfi_flags = SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE,
-		.xxfi_connect = on_connect, .xxfi_helo = on_hello, .xxfi_envfrom = on_envelope,
-		.xxfi_envrcpt = on_envelope, .xxfi_header = on_field, .xxfi_eoh = on_end_of_fields,
+		.xxfi_connect = on_connect, .xxfi_helo = on_hello, .xxfi_envfrom = on_mail,
+		.xxfi_envrcpt = on_recipient, .xxfi_header = on_field, .xxfi_eoh = on_end_of_fields,
 		.xxfi_body = on_body, .xxfi_eom = on_end, .xxfi_negotiate = on_negotiate,
 	};
 	if (argc != 2 || smfi_register(filter) != MI_SUCCESS || smfi_setconn(argv[1]) != MI_SUCCESS)

@@ -81,13 +81,13 @@ def transaction(p):
     m.helo("client.example", {"{tls_version}": "TLSv1.3", "{cipher}": "TLS_AES_256_GCM_SHA384"})
     assert m.mail("<t1@a.example>", "SIZE=100", "BODY=8BITMIME", "SMTPUTF8",
                   macros={"{auth_authen}": "me"}) == GO_ON
-    assert m.rcpt("<ok@mbox.example>") == GO_ON
+    assert m.rcpt("<ok@mbox.example>") is None  # nobody waits for it
     m.rcpt("<bad@mbox.example>", macros={"{rcpt_mailer}": "error", "{rcpt_host}": "5.1.1",
                                          "{rcpt_addr}": "no such user"})
     m.rcpt("<grey@mbox.example>", macros={"{rcpt_mailer}": "error", "{rcpt_host}": "4.2.0",
                                           "{rcpt_addr}": "greylisted"})
-    assert m.rcpt("<fine@mbox.example>", macros={"{rcpt_mailer}": "local", "{rcpt_host}": "",
-                                                 "{rcpt_addr}": "fine"}) == GO_ON
+    m.rcpt("<fine@mbox.example>", macros={"{rcpt_mailer}": "local", "{rcpt_host}": "",
+                                          "{rcpt_addr}": "fine"})
     m.message(MESSAGE)
     changes, reply = m.end(macros={"i": "4XyZ"})
     assert reply == GO_ON
@@ -164,16 +164,14 @@ def limits(p):
     event, = p.of("mail-limit@a.example")
     assert not event["complete"] and event["reply"]["code"] == 451 and event["size"] is None
     m.mail("<after@a.example>")  # the session goes on
-    refused = m.rcpt("<limit@mbox.example>")
-    assert refused[0] == b"y" and b"wait 7 s" in refused[1], refused
-    assert m.rcpt("<r@mbox.example>") == GO_ON
-    m.rcpt("<limit@mbox.example>", macros={"{rcpt_mailer}": "error", "{rcpt_host}": "5.1.1",
+    m.rcpt("<r@mbox.example>")
+    m.rcpt("<gone@mbox.example>", macros={"{rcpt_mailer}": "error", "{rcpt_host}": "5.1.1",
                                            "{rcpt_addr}": "gone"})
     m.message(MESSAGE)
     assert m.end()[1] == GO_ON
     m.quit()
     event, = p.of("after@a.example")
-    assert [r["code"] for r in event["rcpts"]] == [451, 250, 550] and event["tx"] == 2
+    assert [r["code"] for r in event["rcpts"]] == [250, 550] and event["tx"] == 2
 
 
 def cut_short(p):

@@ -5,8 +5,7 @@
  *
  * Each transaction becomes a JSON line of LOG, its message FOLDER/ID.eml. The local part of the
  * sender is the answer: reject, reject2 (two lines), defer, close (421), tag, quarantine, slow (one
- * second), and mail-limit at MAIL; a recipient limit@... is refused. SIGTERM ends as `assay run`
- * does.
+ * second), and mail-limit at MAIL. SIGTERM ends as `assay run` does.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -48,14 +47,13 @@ static void write_down(struct txn *t)
 	buf_free(&b);
 }
 
-static bool limit(void *arg, const struct txn *t, const struct txn_rcpt *rcpt,
-		  struct milter_answer *a)
+static bool limit(void *arg, const struct txn *t, struct milter_answer *a)
 {
 	(void)arg;
-	if (rcpt ? !begins(rcpt->to, "limit") : !begins(t->mail_from.s, "mail-limit"))
+	if (!begins(t->mail_from.s, "mail-limit"))
 		return false;
 	*a = (struct milter_answer){.action = MILTER_DEFER, .code = "451", .enhanced = "4.7.28"};
-	snprintf(a->text, sizeof(a->text), "100%% of the rate, wait %d s\r", rcpt ? 7 : 60);
+	snprintf(a->text, sizeof(a->text), "100%% of the rate, wait 60 s\r");
 	return true;
 }
 
