@@ -120,26 +120,11 @@ int64_t eventlog_begun_us(const struct eventlog_position *at)
 	return time_of_name(at->segment);
 }
 
-int eventlog_at_time(const char *state, int64_t us, struct eventlog_position *at_r)
+/* One pass over the folder. `see` gets each segment: its name, and the file's where it is compressed.
+ * Returns 0 or negative errno. */
+static int each_segment(int folder, void (*see)(void *arg, const char *name, const char *file),
+			void *arg)
 {
-	char next[EVENTLOG_NAME_BYTES];
-	*at_r = (struct eventlog_position){.offset = 0};
-	int folder = eventlog_folder_open(state);
-	if (folder < 0)
-		return folder;
-	int r;
-	while ((r = eventlog_folder_find(folder, at_r->segment, next)) == 0 && next[0] &&
-	       (!at_r->segment[0] || time_of_name(next) <= us))
-		memcpy(at_r->segment, next, sizeof(next));
-	close(folder);
-	return r;
-}
-
-/* A segment's name from the folder: the first one behind `after` (*name_r is "" when there is
- * none), or with `after` NULL the last one. */
-int eventlog_folder_find(int folder, const char *after, char name_r[EVENTLOG_NAME_BYTES])
-{
-	name_r[0] = '\0';
 	int fd = openat(folder, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	if (!dir) {
@@ -154,40 +139,93 @@ int eventlog_folder_find(int folder, const char *after, char name_r[EVENTLOG_NAM
 			continue;
 		char name[EVENTLOG_NAME_BYTES];
 		snprintf(name, sizeof(name), "%.*s", (int)(behind - entry->d_name), entry->d_name);
-		if (after && strcmp(name, after) <= 0)
-			continue;
-		bool better = after ? strcmp(name, name_r) < 0 : strcmp(name, name_r) > 0;
-		if (!name_r[0] || better)
-			memcpy(name_r, name, strlen(name) + 1);
+		see(arg, name, entry->d_name);
 	}
 	closedir(dir);
 	return 0;
 }
 
+struct search {
+	const char *after; /* NULL: the last one is looked for */
+	char *name_r;
+};
+
+static void see_name(void *arg, const char *name, const char *file)
+{
+	const struct search *s = arg;
+	(void)file;
+	if (s->after && strcmp(name, s->after) <= 0)
+		return;
+	bool better = s->after ? strcmp(name, s->name_r) < 0 : strcmp(name, s->name_r) > 0;
+	if (!s->name_r[0] || better)
+		memcpy(s->name_r, name, strlen(name) + 1);
+}
+
+/* A segment's name from the folder: the first one behind `after` (*name_r is "" when there is
+ * none), or with `after` NULL the last one. */
+int eventlog_folder_find(int folder, const char *after, char name_r[EVENTLOG_NAME_BYTES])
+{
+	struct search s = {after, name_r};
+	name_r[0] = '\0';
+	return each_segment(folder, see_name, &s);
+}
+
+struct moment {
+	char limit[EVENTLOG_NAME_BYTES]; /* the name that a segment begun just then has */
+	char first[EVENTLOG_NAME_BYTES], last[EVENTLOG_NAME_BYTES];
+};
+
+static void see_moment(void *arg, const char *name, const char *file)
+{
+	struct moment *m = arg;
+	(void)file;
+	if (!m->first[0] || strcmp(name, m->first) < 0)
+		memcpy(m->first, name, strlen(name) + 1);
+	if (strcmp(name, m->limit) <= 0 && strcmp(name, m->last) > 0)
+		memcpy(m->last, name, strlen(name) + 1);
+}
+
+int eventlog_at_time(const char *state, int64_t us, struct eventlog_position *at_r)
+{
+	struct moment m = {.first = ""};
+	*at_r = (struct eventlog_position){.offset = 0};
+	int folder = eventlog_folder_open(state);
+	if (folder < 0)
+		return folder;
+	name_of_time(us, m.limit);
+	int r = each_segment(folder, see_moment, &m);
+	close(folder);
+	memcpy(at_r->segment, m.last[0] ? m.last : m.first, sizeof(at_r->segment));
+	return r;
+}
+
+struct rest {
+	int folder;
+	const struct eventlog_position *at;
+	uint64_t octets;
+};
+
+static void see_rest(void *arg, const char *name, const char *file)
+{
+	struct rest *rest = arg;
+	struct stat st;
+	int order = strcmp(name, rest->at->segment);
+	if (order < 0 || fstatat(rest->folder, file, &st, 0) < 0)
+		return;
+	uint64_t size = (uint64_t)st.st_size, before = order == 0 ? rest->at->offset : 0;
+	rest->octets += size > before ? size - before : 0;
+}
+
 int eventlog_behind(const char *state, const struct eventlog_position *at, uint64_t *octets_r)
 {
+	struct rest rest = {eventlog_folder_open(state), at, 0};
 	*octets_r = 0;
-	int fd = eventlog_folder_open(state);
-	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	if (!dir) {
-		int r = fd < 0 ? fd : -errno;
-		if (fd >= 0)
-			close(fd);
-		return r;
-	}
-	for (struct dirent *entry; (entry = readdir(dir));) {
-		const char *behind = behind_name(entry->d_name);
-		struct stat st;
-		if (!behind || (*behind && strcmp(behind, EVENTLOG_ZST) != 0))
-			continue;
-		int order = strncmp(entry->d_name, at->segment, (size_t)(behind - entry->d_name));
-		if (order < 0 || fstatat(fd, entry->d_name, &st, 0) < 0)
-			continue;
-		uint64_t size = (uint64_t)st.st_size, before = order == 0 ? at->offset : 0;
-		*octets_r += size > before ? size - before : 0;
-	}
-	closedir(dir);
-	return 0;
+	if (rest.folder < 0)
+		return rest.folder;
+	int r = each_segment(rest.folder, see_rest, &rest);
+	close(rest.folder);
+	*octets_r = rest.octets;
+	return r;
 }
 
 int eventlog_folder_open_file(int folder, const char *name, bool *compressed_r)
