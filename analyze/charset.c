@@ -325,7 +325,7 @@ static bool out_reserve(struct out *out, size_t bytes)
 	if (out->p && out->cap - out->n >= bytes)
 		return true;
 	size_t cap = out->cap * 2 > out->n + bytes ? out->cap * 2 : out->n + bytes;
-	char *p = arena_alloc(out->arena, cap);
+	char *p = arena_room(out->arena, cap);
 	if (!p)
 		return false;
 	if (out->n)
@@ -407,7 +407,7 @@ static size_t convert_1252(struct out *out, struct span s)
 /* RFC 1843: "~{" begins pairs of 7-bit octets, "~}" ends them, "~~" is a tilde. */
 static size_t convert_hz(struct out *out, struct span s, const struct charset *c)
 {
-	char *gb = arena_alloc(out->arena, s.n + 1);
+	char *gb = arena_room(out->arena, s.n + 1);
 	if (!gb)
 		return SIZE_MAX;
 	size_t n = 0;

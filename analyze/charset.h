@@ -2,7 +2,7 @@
  * charset - octets in any charset that mail uses, made UTF-8; and guesses where the label lies.
  *
  * The label table is closed: iconv_open() never sees a name that came from mail (converters of
- * rare charsets have had holes: CVE-2024-2961 in ISO-2022-CN-EXT), and UTF-7 is not in it.
+ * rare charsets have had holes: CVE-2024-2961 in ISO-2022-CN-EXT).
  * Labels mean what senders mean by them: gb2312 is read as GB18030, ks_c_5601 as CP949,
  * iso-8859-1 as windows-1252, shift_jis as CP932.
  *
@@ -31,7 +31,8 @@ struct charset_text {
 	bool unknown;                 /* there was a label and we do not know it */
 };
 
-/* `label` .p NULL: none. `hint` is tried before guessing when octets are not UTF-8; may be NULL. */
+/* `label` .p NULL: none. `hint` goes before a guess when octets without a true label can be of it and
+ * are surely of no other; may be NULL. */
 struct charset_text charset_decode(struct arena *arena, struct span octets, struct span label,
 				   const struct charset *hint);
 

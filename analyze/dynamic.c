@@ -170,14 +170,6 @@ static bool has_word(struct span host, const char *const *words)
 	return false;
 }
 
-static bool has_digit(struct span s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		if (ascii_is_digit(s.p[i]))
-			return true;
-	return false;
-}
-
 bool dynamic_name(struct span name, size_t host_n, const struct ip *ip)
 {
 	static const char *const fixed[] = {"static", "stat",  "mail",    "mx",       "smtp",
@@ -199,6 +191,6 @@ bool dynamic_name(struct span name, size_t host_n, const struct ip *ip)
 	}
 	if (has_word(host, fixed))
 		return false;
-	return has_word(host, dynamic) || (has_word(host, access) && has_digit(host)) ||
+	return has_word(host, dynamic) || (has_word(host, access) && span_find_digit(host, 0) < host.n) ||
 	       dynamic_holds_address(host, ip);
 }

@@ -146,7 +146,7 @@ struct span html_decode(struct arena *a, struct span raw)
 {
 	if (raw.n == 0 || !memchr(raw.p, '&', raw.n))
 		return raw;
-	char *out = arena_alloc(a, raw.n);
+	char *out = arena_room(a, raw.n);
 	if (!out)
 		return SPAN_NONE;
 	size_t n = 0;
@@ -157,10 +157,14 @@ struct span html_decode(struct arena *a, struct span raw)
 		if (k) {
 			memcpy(out + n, utf8, k);
 			n += k;
-		} else {
-			out[n++] = rest.p[0];
-			rest = span_sub(rest, 1, rest.n);
+			continue;
 		}
+		/* up to the next '&', and one that is no reference itself */
+		const char *next = memchr(rest.p + 1, '&', rest.n - 1);
+		k = next ? (size_t)(next - rest.p) : rest.n;
+		memcpy(out + n, rest.p, k);
+		n += k;
+		rest = span_sub(rest, k, rest.n);
 	}
 	return (struct span){out, n};
 }

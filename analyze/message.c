@@ -111,7 +111,7 @@ static struct span decode_transfer(struct builder *b, struct part *part, size_t 
 		return span_sub(body, 0, room);
 	}
 	size_t need = base64 ? body.n / 4 * 3 + 3 : body.n;
-	char *p = arena_alloc(m->arena, need < room ? need : room);
+	char *p = arena_room(m->arena, need < room ? need : room);
 	if (!p)
 		return SPAN_NONE;
 	struct base64_state state = {0};
@@ -135,7 +135,7 @@ static struct span lf_lines(struct arena *arena, struct span s)
 {
 	if (span_find_char(s, '\r') == SIZE_MAX && span_find_char(s, '\0') == SIZE_MAX)
 		return s;
-	char *p = arena_alloc(arena, s.n);
+	char *p = arena_room(arena, s.n);
 	size_t n = 0;
 	for (size_t i = 0; p && i < s.n;) {
 		const char *cr = memchr(s.p + i, '\r', s.n - i);

@@ -41,7 +41,7 @@ static void put(struct decoder *d, struct span s)
 {
 	if (d->cap - d->n < s.n) {
 		size_t cap = (d->n + s.n) * 2;
-		char *bigger = arena_alloc(d->arena, cap);
+		char *bigger = arena_room(d->arena, cap);
 		if (!bigger)
 			return;
 		if (d->n)
@@ -111,7 +111,7 @@ static void run_add(struct decoder *d, const struct word *w)
 {
 	if (d->run_cap - d->run_n < w->text.n + 3) {
 		size_t cap = (d->run_n + w->text.n + 64) * 2;
-		char *bigger = arena_alloc(d->arena, cap);
+		char *bigger = arena_room(d->arena, cap);
 		if (!bigger)
 			return;
 		if (d->run_n)
@@ -250,7 +250,7 @@ struct span rfc2047_decode(struct arena *arena, struct span raw, const struct ch
 		return raw;
 	struct decoder d = {.arena = arena, .hint = hint, .no_end_before = SIZE_MAX};
 	d.cap = raw.n + 16;
-	d.out = arena_alloc(arena, d.cap);
+	d.out = arena_room(arena, d.cap);
 	if (!d.out)
 		return SPAN_NONE;
 	decode_words(&d, raw, first == SIZE_MAX ? raw.n : first);

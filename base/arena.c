@@ -109,11 +109,12 @@ void *arena_alloc(struct arena *a, size_t bytes)
 
 struct span arena_copy(struct arena *a, struct span s)
 {
-	char *p = arena_alloc(a, s.n + 1);
+	char *p = arena_room(a, s.n + 1);
 	if (!p)
 		return SPAN_NONE;
 	if (s.n)
 		memcpy(p, s.p, s.n);
+	p[s.n] = '\0';
 	return (struct span){p, s.n};
 }
 

@@ -46,17 +46,27 @@ void buf_adds(struct buf *b, const char *cstr)
 
 void buf_addc(struct buf *b, char c)
 {
-	buf_add(b, (struct span){&c, 1});
+	if (!buf_reserve(b, 1))
+		return;
+	b->p[b->n++] = c;
+	b->p[b->n] = '\0';
 }
 
 void buf_vaddf(struct buf *b, const char *format, va_list args)
 {
 	va_list again;
 	va_copy(again, args);
-	int n = vsnprintf(NULL, 0, format, args);
-	if (n >= 0 && buf_reserve(b, (size_t)n)) {
-		vsnprintf(b->p + b->n, (size_t)n + 1, format, again);
-		b->n += (size_t)n;
+	/* what is added is short nearly always: one look is enough */
+	if (buf_reserve(b, 64)) {
+		size_t room = b->cap - b->n;
+		int n = vsnprintf(b->p + b->n, room, format, args);
+		bool fits = n >= 0 && (size_t)n < room;
+		if (n >= 0 && !fits && buf_reserve(b, (size_t)n)) {
+			vsnprintf(b->p + b->n, (size_t)n + 1, format, again);
+			fits = true;
+		}
+		b->n += fits ? (size_t)n : 0;
+		b->p[b->n] = '\0';
 	}
 	va_end(again);
 }

@@ -12,21 +12,20 @@ static void quote(struct buf *out, struct span s)
 	buf_addc(out, '"');
 	size_t i = 0;
 	while (i < s.n) {
-		size_t start = i;
-		while (i < s.n && (unsigned char)s.p[i] >= 0x20 && (unsigned char)s.p[i] < 0x80 &&
-		       s.p[i] != '"' && s.p[i] != '\\')
-			i++;
+		size_t start = i, n = 1;
+		while (i < s.n && n && (unsigned char)s.p[i] >= 0x20 && s.p[i] != '"' &&
+		       s.p[i] != '\\') {
+			n = s.p[i] & 0x80 ? utf8_char_bytes(span_sub(s, i, s.n)) : 1;
+			i += n;
+		}
 		buf_add(out, span_sub(s, start, i));
 		if (i == s.n)
 			break;
-		unsigned char c = (unsigned char)s.p[i];
+		unsigned char c = (unsigned char)s.p[i++];
 		if (c >= 0x80) {
-			size_t n = utf8_char_bytes(span_sub(s, i, s.n));
-			buf_add(out, n ? span_sub(s, i, i + n) : SPAN("\xef\xbf\xbd"));
-			i += n ? n : 1;
+			buf_adds(out, "\xef\xbf\xbd");
 			continue;
 		}
-		i++;
 		switch (c) {
 		case '"':
 			buf_adds(out, "\\\"");
