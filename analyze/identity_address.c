@@ -11,6 +11,7 @@
  * Lines are looked at once, with the line before for the street; linear. Of several addresses in
  * letters the last is taken, which is the footer's; what stands above are events and other people.
  */
+#include "analyze/charset.h"
 #include "analyze/identity.h"
 
 static bool has(struct span s, const char *const *words)
@@ -67,7 +68,7 @@ static bool has_digit(struct span s)
 /* Whether it has characters of East Asia. */
 static bool has_wide(struct span s)
 {
-	for (size_t i = 0; i < s.n; i++) {
+	for (size_t i = charset_ascii_run(s); i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 		if (c >= 0xe3 && c <= 0xed)
 			return true;

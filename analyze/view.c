@@ -103,10 +103,23 @@ static void add_found(struct found_links *f, struct span line, size_t from, size
 						.contrast = 21};
 }
 
+/* Whether a line may hold one: "@", the colon of a scheme, the dot of "www.". */
+static bool may_hold_address(struct span line)
+{
+	if (!line.n || memchr(line.p, '@', line.n) || memchr(line.p, ':', line.n))
+		return line.n > 0;
+	const char *dot = memchr(line.p, '.', line.n), *end = line.p + line.n;
+	while (dot && (dot == line.p || ascii_lower(dot[-1]) != 'w'))
+		dot = memchr(dot + 1, '.', (size_t)(end - dot - 1));
+	return dot != NULL;
+}
+
 /* URLs and addresses of one line. */
 static void find_addresses(struct found_links *f, struct span line)
 {
 	size_t word = 0; /* where the characters of a local part began */
+	if (!may_hold_address(line))
+		return;
 	if (!octets['a'])
 		fill_octets();
 	for (size_t i = 0; i < line.n; i++) {

@@ -157,7 +157,10 @@ static void add_text(struct walk *w, struct span raw, size_t offset)
 				between = '\n';
 			else if (!between && !zero_width(one, blank))
 				between = ' ';
-			rest = span_sub(rest, k ? 0 : blank, rest.n);
+			size_t skip = k ? 0 : blank; /* with all that indents the next line */
+			while (!k && !f->pre && skip < rest.n && (unsigned char)rest.p[skip] <= ' ')
+				skip++;
+			rest = span_sub(rest, skip, rest.n);
 			continue;
 		}
 		if (between && at)
