@@ -8,188 +8,31 @@
 #define LINKS_BYTES 4000
 #define COMMON_RARITY 1.6   /* "you", "for": one mail in five has it */
 #define EARLY_BYTES 900   /* headline and first lines */
-#define STEM_LETTERS 6    /* of a word: "mortgage" and "mortgages" are one term */
-
-/* A whole word counts as so many n-grams: swaps within one topic are found by its words. */
-#define WORD_WEIGHT 2
-
-static uint32_t mix(uint64_t h)
-{
-	h ^= h >> 29;
-	h *= 0xbf58476d1ce4e5b9u;
-	return (uint32_t)(h >> 32);
-}
-
-static bool is_wide(struct span s, size_t i)
-{
-	unsigned char c = (unsigned char)s.p[i];
-	/* U+3040..U+D7FF without the marks of U+3000..U+303F */
-	return i + 3 <= s.n && c >= 0xe3 && c <= 0xed &&
-	       !(c == 0xe3 && (unsigned char)s.p[i + 1] == 0x80) && c != 0xee;
-}
-
-static uint64_t wide_char(struct span s, size_t i)
-{
-	return (uint64_t)(unsigned char)s.p[i] << 16 | (uint64_t)(unsigned char)s.p[i + 1] << 8 |
-	       (unsigned char)s.p[i + 2];
-}
-
-struct gram_state {
-	uint64_t letters, wide; /* the last four letters; the last three ideographs */
-	uint64_t word;		/* hash of the word so far */
-	unsigned n_letters, n_wide, n_word;
-};
-
-static bool is_letter(char c)
-{
-	return ascii_is_alpha(c) || ascii_is_digit(c) || (c & 0x80);
-}
-
-/* Blanks for what is no letter; at its place what is one. */
-static char letters[256];
-
-static void fill_letters(void)
-{
-	for (int c = 0; c < 256; c++)
-		letters[c] = is_letter((char)c) ? (char)c : ' ';
-}
-
-size_t subject_grams(struct span s, struct subject_gram *out, size_t max)
-{
-	struct gram_state g = {.letters = ' ', .n_letters = 1};
-	size_t n = 0;
-	if (!letters['a'])
-		fill_letters();
-	for (size_t i = 0; i <= s.n && n + 3 + WORD_WEIGHT < max;) {
-		char c = i == s.n ? ' ' : letters[(unsigned char)s.p[i]];
-		bool wide = i < s.n && is_wide(s, i);
-		if (g.n_word && (wide || c == ' ')) {
-			for (int k = 0; k < WORD_WEIGHT && g.n_word >= 3; k++)
-				out[n++] = (struct subject_gram){mix(g.word), false};
-			g.word = g.n_word = 0;
-		}
-		if (i == s.n)
-			break;
-		if (wide) {
-			g.n_letters = 0;
-			g.wide = g.wide << 16 | (mix(wide_char(s, i) + 1) & 0xffff);
-			g.n_wide++;
-			for (unsigned k = 1; k <= 3 && k <= g.n_wide; k++)
-				out[n++] = (struct subject_gram){
-					mix((g.wide & ((1ull << 16 * k) - 1)) *
-						    0x9e3779b97f4a7c15u +
-					    k),
-					true};
-			i += 3;
-			continue;
-		}
-		g.n_wide = 0;
-		i++;
-		if (c != ' ') {
-			g.word = (g.word ^ (unsigned char)c) * 0x100000001b3u + 7;
-			g.n_word++;
-		}
-		if (c == ' ' && g.n_letters && (g.letters & 0xff) == ' ')
-			continue;
-		g.letters = g.letters << 8 | (unsigned char)c;
-		g.n_letters++;
-		if (g.n_letters >= 4)
-			out[n++] = (struct subject_gram){
-				mix((g.letters & 0xffffffffu) * 0x9e3779b97f4a7c15u), false};
-	}
-	return n;
-}
-
-/* --- terms ----------------------------------------------------------------------- */
-
-/* Numbers have the top bit set. */
-#define NUMBER 0x80000000u
-
-/* Punctuation of U+2000..U+2BFF and U+3000..U+303F. */
-static bool is_mark(struct span s, size_t i)
-{
-	unsigned char c = (unsigned char)s.p[i];
-	return i + 3 <= s.n &&
-	       (c == 0xe2 || (c == 0xe3 && (unsigned char)s.p[i + 1] == 0x80));
-}
-
-bool subject_next_term(struct span s, size_t *at, struct subject_gram *term_r, struct span *text_r)
-{
-	size_t i = *at;
-	while (i < s.n) {
-		size_t from = i, digits = 0;
-		uint64_t h = 14695981039346656037u;
-		if (is_wide(s, i)) {
-			i += 3;
-			if (!is_wide(s, i))
-				continue;
-			h = (wide_char(s, from) << 24 | wide_char(s, i)) * 0x9e3779b97f4a7c15u;
-			*term_r = (struct subject_gram){mix(h) & ~NUMBER, true};
-			*text_r = span_sub(s, from, i + 3);
-			*at = i;
-			return true;
-		}
-		if (is_mark(s, i)) {
-			i += 3;
-			continue;
-		}
-		if (!is_letter(s.p[i])) {
-			i++;
-			continue;
-		}
-		while (i < s.n && is_letter(s.p[i]) &&
-		       !(s.p[i] & 0x80 && (is_wide(s, i) || is_mark(s, i)))) {
-			digits += ascii_is_digit(s.p[i]);
-			if (i - from < STEM_LETTERS || digits)
-				h = (h ^ (unsigned char)s.p[i]) * 1099511628211u;
-			i++;
-		}
-		if (i - from < 2 && !digits)
-			continue;
-		/* the plural of a short word */
-		if (!digits && i - from >= 4 && i - from <= STEM_LETTERS && s.p[i - 1] == 's') {
-			h = 14695981039346656037u;
-			for (size_t k = from; k < i - 1; k++)
-				h = (h ^ (unsigned char)s.p[k]) * 1099511628211u;
-		}
-		bool number = digits == i - from;
-		*term_r = (struct subject_gram){number ? mix(h) | NUMBER : mix(h) & ~NUMBER, false};
-		*text_r = span_sub(s, from, i);
-		*at = i;
-		return true;
-	}
-	*at = i;
-	return false;
-}
-
-size_t subject_terms(struct span s, struct subject_gram *out, size_t max)
-{
-	struct span text;
-	size_t n = 0, at = 0;
-	while (n < max && subject_next_term(s, &at, &out[n], &text))
-		n++;
-	return n;
-}
+#define EARLY_GRAMS 900
 
 size_t subject_chance(double rarity, double terms, double mean_terms)
 {
-	/* logarithms of the upper ends; the last step has none */
-	static const double ends[SUBJECT_CHANCES - 1] = {-7,   -6,   -5,   -4.3, -3.6, -3,
-							 -2.4, -1.8, -1.2, -0.7, -0.35, -0.1};
+	/* upper ends; the last step has none */
+	static const double upper[SUBJECT_CHANCES - 1] = {
+		0.0009, 0.0025, 0.0067, 0.0136, 0.0273, 0.0498,
+		0.0907, 0.165,	0.301,	0.497,	0.705,	0.905};
 	double share = exp(-rarity);
 	double rate = -log(1 - (share < 0.98 ? share : 0.98)) * terms / mean_terms;
-	double chance = log(1 - exp(-rate) + 1e-9);
+	double chance = 1 - exp(-rate);
 	size_t i = 0;
-	while (i < SUBJECT_CHANCES - 1 && chance > ends[i])
+	while (i < SUBJECT_CHANCES - 1 && chance > upper[i])
 		i++;
 	return i;
 }
 
 /* --- what is wanted ---------------------------------------------------------------- */
 
-/* Open addressing, a power of two with room. */
+/* Open addressing, a power of two with room. Few n-grams of a body are wanted, and `maybe` says
+ * of most that they are not. */
 #define WANTED 4096u
+#define MAYBE_BITS 65536u
 struct wanted {
+	uint64_t maybe[MAYBE_BITS / 64];
 	uint32_t hash[WANTED];
 	uint16_t count[WANTED];
 	bool used[WANTED];
@@ -208,6 +51,7 @@ static size_t want(struct wanted *w, uint32_t hash)
 	size_t i = wanted_slot(w, hash);
 	w->hash[i] = hash;
 	w->used[i] = true;
+	w->maybe[hash % MAYBE_BITS / 64] |= 1ull << hash % 64;
 	return i;
 }
 
@@ -282,12 +126,44 @@ static double log_length(double n, double unit)
 	return log(1 + n / unit);
 }
 
+/* Returns how many are of ideographs. */
+static size_t count_grams(struct wanted *w, const struct subject_gram *grams, size_t n)
+{
+	size_t wides = 0;
+	for (size_t i = 0; i < n; i++) {
+		uint32_t hash = grams[i].hash;
+		wides += grams[i].wide;
+		if (!(w->maybe[hash % MAYBE_BITS / 64] >> hash % 64 & 1))
+			continue;
+		size_t slot = wanted_slot(w, hash);
+		w->count[slot] += w->used[slot] && w->count[slot] < UINT16_MAX;
+	}
+	return wides;
+}
+
+/* -log p of an n-gram that is seldom met: 1 in 13,000. */
+#define RARE_GRAM 9.5
+
+/* What the n-grams of the subject get from the first lines: `slots` of them in `w`, that has
+ * counted no more than these. */
+static double early_model(const struct judge *j, const struct subject_gram *grams,
+			  const uint16_t *slots, size_t n_grams, double n)
+{
+	double mu = (double)j->head->mu, missing = log(mu / (n + mu)), sum = 0;
+	for (size_t i = 0; i < n_grams; i++)
+		sum += gram_value(j->head, j->logs, grams[i].hash, j->w->count[slots[i]], n,
+				  missing);
+	return sum / (double)n_grams;
+}
+
 static bool model_measures(struct judge *j, struct span bare, struct span body, bool *wide_r)
 {
 	struct subject_gram grams[SUBJECT_GRAMS];
+	uint16_t slots[SUBJECT_GRAMS];
 	const struct subject_table_head *head = j->head;
 	struct wanted *w = j->w;
-	size_t n_grams = subject_grams(bare, grams, SUBJECT_GRAMS), wide = 0, hits = 0, wides = 0;
+	unsigned rare = 0, rare_hits = 0;
+	size_t n_grams = subject_grams(bare, grams, SUBJECT_GRAMS), wide = 0, hits = 0;
 	size_t n = subject_grams(body, j->text, j->room);
 	if (n_grams < MIN_GRAMS || n < MIN_BODY_GRAMS)
 		return false;
@@ -295,16 +171,19 @@ static bool model_measures(struct judge *j, struct span bare, struct span body, 
 		cohort_make(head, j->cohort);
 	*w = cohort.wanted;
 	for (size_t i = 0; i < n_grams; i++)
-		want(w, grams[i].hash);
-	for (size_t i = 0; i < n; i++) {
-		size_t slot = wanted_slot(w, j->text[i].hash);
-		w->count[slot] += w->used[slot] && w->count[slot] < UINT16_MAX;
-		wides += j->text[i].wide;
-	}
+		slots[i] = (uint16_t)want(w, grams[i].hash);
+	size_t first = n < EARLY_GRAMS ? n : EARLY_GRAMS;
+	size_t wides = count_grams(w, j->text, first);
+	double early = early_model(j, grams, slots, n_grams, (double)first);
+	wides += count_grams(w, j->text + first, n - first);
 	double missing = log((double)head->mu / ((double)n + (double)head->mu));
 	double sum = 0, cohort_sum = 0, cohort_squares = 0;
 	for (size_t i = 0; i < n_grams; i++) {
-		unsigned count = w->count[wanted_slot(w, grams[i].hash)];
+		unsigned count = w->count[slots[i]];
+		bool is_rare = (double)j->logs[grams[i].hash % head->buckets] *
+				       (double)SUBJECT_LOG_STEP > RARE_GRAM;
+		rare += is_rare;
+		rare_hits += is_rare && count;
 		sum += gram_value(head, j->logs, grams[i].hash, count, (double)n, missing);
 		hits += count > 0;
 		wide += grams[i].wide;
@@ -328,7 +207,9 @@ static bool model_measures(struct judge *j, struct span bare, struct span body, 
 	j->m[SUBJECT_BIAS] = 1;
 	j->m[SUBJECT_MODEL] = bounded(z, -3, 9);
 	j->m[SUBJECT_MODEL_RAW] = bounded(raw, -6, 6);
+	j->m[SUBJECT_MODEL_EARLY] = bounded(early, -6, 6);
 	j->m[SUBJECT_HITS] = (float)hits / (float)n_grams;
+	j->m[SUBJECT_RARE_HITS] = (float)rare_hits / ((float)rare + 3);
 	j->m[SUBJECT_LENGTH] = (float)log_length((double)n_grams, 10);
 	j->m[SUBJECT_BODY_LENGTH] = (float)lengths;
 	j->m[SUBJECT_MODEL_AND_LENGTH] = (float)(bounded(z, -3, 9) * (lengths - 1.5));
@@ -344,6 +225,7 @@ enum place { IN_BODY = 1, EARLY = 2, IN_TITLE = 4, IN_NAMES = 8, IN_LINKS = 16 }
 #define SLOTS 512u
 struct places {
 	uint32_t hash[SLOTS];
+	uint16_t times[SLOTS]; /* in the body */
 	uint8_t at[SLOTS];
 	bool used[SLOTS];
 };
@@ -358,10 +240,12 @@ static size_t place_slot(const struct places *p, uint32_t hash)
 
 static uint32_t pair_hash(uint32_t a, uint32_t b)
 {
-	return mix(((uint64_t)a << 32 | b) * 0x9e3779b97f4a7c15u) ^ 0x5bd1e995u;
+	uint64_t h = ((uint64_t)a << 32 | b) * 0x9e3779b97f4a7c15u;
+	return (uint32_t)(h >> 32) ^ (uint32_t)h;
 }
 
-/* A pair can be one of the subject's only where both its terms are. Returns the text's terms. */
+/* A pair can be one of the subject's only where both its terms are. The body's first lines are
+ * EARLY. Returns the text's terms. */
 static size_t mark(struct places *p, struct span text, unsigned bit)
 {
 	struct subject_gram term;
@@ -372,8 +256,12 @@ static size_t mark(struct places *p, struct span text, unsigned bit)
 	for (; subject_next_term(text, &at, &term, &word); n++) {
 		size_t slot = place_slot(p, term.hash);
 		bool wanted = p->used[slot];
-		if (wanted)
+		if (at > EARLY_BYTES)
+			bit &= ~(unsigned)EARLY;
+		if (wanted) {
 			p->at[slot] |= (uint8_t)bit;
+			p->times[slot] += bit & IN_BODY && p->times[slot] < UINT16_MAX;
+		}
 		if (wanted && after) {
 			slot = place_slot(p, pair_hash(last, term.hash));
 			if (p->used[slot])
@@ -385,20 +273,25 @@ static size_t mark(struct places *p, struct span text, unsigned bit)
 	return n;
 }
 
+/* Terms of a body's first lines, of a title, of what stands around the body. */
+#define EARLY_TERMS 150
+#define TITLE_TERMS 6
+#define OTHER_TERMS 200
+
 /* So many observations of a term weigh as much as what is known of all terms. */
 #define PRIOR 3
 
-/* log(P(body has the term or not | own) / P(... | another's)). */
+/* log(P(a text of so many terms has the term or not | own) / P(... | another's)). */
 static double term_odds(const struct judge *j, const struct subject_gram *term, double rarity,
-			size_t body_terms, bool in_body)
+			size_t text_terms, bool in_text)
 {
 	const struct subject_table_head *head = j->head;
-	size_t step = subject_chance(rarity, (double)body_terms, (double)head->mean_terms);
+	size_t step = subject_chance(rarity, (double)text_terms, (double)head->mean_terms);
 	unsigned seen = j->kept[term->hash % SUBJECT_TERM_BUCKETS], hits = seen >> 4;
 	double other = (double)head->other[term->wide][step];
 	double own = (hits + PRIOR * (double)head->own[term->wide][step]) /
 		     (hits + (seen & 15) + PRIOR);
-	double odds = in_body ? log(own / other) : log((1 - own) / (1 - other));
+	double odds = in_text ? log(own / other) : log((1 - own) / (1 - other));
 	return odds < -2.5 ? -2.5 : odds > 5 ? 5 : odds;
 }
 
@@ -456,7 +349,9 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 	bool again[SUBJECT_TERMS];
 	struct odds odds = {0};
 	struct places p = {.used = {false}};
-	size_t n = 0, end = 0, pairs = 0, numbers[2] = {0, 0};
+	size_t n = 0, end = 0, pairs = 0, numbers[2] = {0, 0}, figures[2] = {0, 0};
+	double anywhere = 0, early = 0, in_title = 0, pairs_rarity = 0, times = 0;
+	double last = 0;
 	while (n < SUBJECT_TERMS && subject_next_term(bare, &end, &terms[n], &texts[n]))
 		n++;
 	double all = 0, covered[5] = {0}, any = 0, rarest[2] = {0, 0};
@@ -472,19 +367,31 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 			p.used[slot] = true;
 		}
 	}
-	size_t body_terms = mark(&p, t->body, IN_BODY);
-	mark(&p, span_sub(t->body, 0, EARLY_BYTES), EARLY);
+	size_t body_terms = mark(&p, t->body, IN_BODY | EARLY);
+	size_t early_terms = body_terms < EARLY_TERMS ? body_terms : EARLY_TERMS;
 	mark(&p, t->title, IN_TITLE);
 	mark(&p, t->names, IN_NAMES);
 	mark(&p, t->links, IN_LINKS);
 	for (size_t i = 0; i < n; i++) {
-		unsigned at = p.at[place_slot(&p, terms[i].hash)];
+		size_t slot = place_slot(&p, terms[i].hash);
+		unsigned at = p.at[slot];
 		double r = (double)j->rarity[terms[i].hash % SUBJECT_TERM_BUCKETS] *
 			   (double)SUBJECT_LOG_STEP;
-		if (!again[i] && !(terms[i].hash & NUMBER))
-			odds_add(&odds, term_odds(j, &terms[i], r, body_terms, at & IN_BODY));
-		if (terms[i].hash & NUMBER) {
+		times += p.times[slot] ? log(1 + p.times[slot]) : 0;
+		if (!again[i] && !(terms[i].hash & SUBJECT_NUMBER)) {
+			const struct subject_gram *g = &terms[i];
+			odds_add(&odds, term_odds(j, g, r, body_terms, at & IN_BODY));
+			anywhere += term_odds(j, g, r, body_terms + OTHER_TERMS, at != 0);
+			early += term_odds(j, g, r, early_terms, at & (EARLY | IN_TITLE));
+			if (t->title.n > 3)
+				in_title += term_odds(j, g, r, TITLE_TERMS, at & IN_TITLE);
+		}
+		if (terms[i].hash & SUBJECT_NUMBER) {
+			bool price = texts[i].p > bare.p && texts[i].p[-1] == '$';
 			numbers[at != 0]++;
+			if (texts[i].n > 1)
+				figures[(at & (IN_BODY | IN_TITLE)) != 0] +=
+					1 + price + (texts[i].n > 3);
 			r *= 0.3; /* dates and versions: see the base rates of numbers */
 		}
 		hit[i] = at != 0;
@@ -496,9 +403,11 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 			covered[k] += at >> k & 1 ? r : 0;
 		bool in = at & (IN_BODY | EARLY);
 		rarest[in] = r > rarest[in] ? r : rarest[in];
-		if (i)
-			pairs += p.at[place_slot(&p, pair_hash(terms[i - 1].hash,
-							      terms[i].hash))] != 0;
+		if (i && p.at[place_slot(&p, pair_hash(terms[i - 1].hash, terms[i].hash))]) {
+			pairs++;
+			pairs_rarity += r + last;
+		}
+		last = r;
 	}
 	for (size_t i = 0; i < n; i++)
 		if (!hit[i] && !common[i])
@@ -523,7 +432,61 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 	m[SUBJECT_NUMBERS_COVERED] = (float)log_length((double)numbers[1], 1);
 	m[SUBJECT_NUMBERS_MISSED] = (float)log_length((double)numbers[0], 1);
 	odds_measures(&odds, m);
+	m[SUBJECT_TIMES] = (float)(times / ((double)n + 1));
+	m[SUBJECT_PAIRS_RARITY] = (float)log_length(pairs_rarity, 4);
+	m[SUBJECT_ODDS_ANYWHERE] = (float)(anywhere / 4);
+	m[SUBJECT_ODDS_EARLY] = (float)(early / 4);
+	m[SUBJECT_ODDS_TITLE] = (float)(in_title / 4);
+	m[SUBJECT_FIGURES_COVERED] = (float)log_length((double)figures[1], 1);
+	m[SUBJECT_FIGURES_MISSED] = (float)log_length((double)figures[0], 1);
 	m[SUBJECT_COVERED_AND_LENGTH] = m[SUBJECT_COVERED_ANY] * (m[SUBJECT_BODY_LENGTH] - 1.5f);
+}
+
+/* Mean -log p of the 4-grams of a word that is none, like "lrmjq"; names have less. */
+#define STRANGE_WORD 13.2
+#define TAIL_ROUNDS 3 /* pieces of a tail: "4497vlnz2--9", "[t4are] 712" */
+#define TAIL_KEEPS 8  /* octets of the subject that stay */
+
+/* A number, digits among letters, or letters that are no word. */
+static bool is_strange(const struct judge *j, struct span tail, char before)
+{
+	struct subject_gram grams[SUBJECT_GRAMS];
+	size_t digits = 0, alphas = 0;
+	for (size_t i = 0; i < tail.n; i++) {
+		digits += ascii_is_digit(tail.p[i]);
+		alphas += ascii_is_alpha(tail.p[i]);
+	}
+	if (digits == tail.n) {
+		bool year = tail.n == 4 && (tail.p[0] == '1' || tail.p[0] == '2');
+		return digits >= 4 && !year && before != '$' && before != '.' && before != ',';
+	}
+	if (digits)
+		return alphas && (digits + alphas >= 6 || (before == '[' && tail.n >= 3));
+	size_t n = subject_grams(tail, grams, SUBJECT_GRAMS);
+	double sum = 0;
+	for (size_t i = 0; i < n; i++)
+		sum += (double)j->logs[grams[i].hash % SUBJECT_BUCKETS] * (double)SUBJECT_LOG_STEP;
+	return tail.n >= 3 && sum > STRANGE_WORD * (double)n;
+}
+
+/* The subject without what its sender hung on it to make each mail unlike the others. An order's
+ * number is in the body and stays. */
+static struct span without_tail(const struct judge *j, struct span s, struct span body)
+{
+	for (int round = 0; round < TAIL_ROUNDS; round++) {
+		size_t end = s.n, from;
+		while (end && !subject_letter(s.p[end - 1]))
+			end--;
+		for (from = end; from && !(s.p[from - 1] & 0x80) &&
+				 (subject_letter(s.p[from - 1]) || s.p[from - 1] == '-');)
+			from--;
+		struct span tail = span_sub(s, from, end);
+		if (from < TAIL_KEEPS || !tail.n || s.p[from - 1] & 0x80 ||
+		    !is_strange(j, tail, s.p[from - 1]) || span_find(body, tail) != SIZE_MAX)
+			break;
+		s = span_sub(s, 0, from);
+	}
+	return s;
 }
 
 struct subject_score subject_judge(struct arena *a, struct span table, struct span bare,
@@ -546,6 +509,7 @@ struct subject_score subject_judge(struct arena *a, struct span table, struct sp
 	j.rarity = j.logs + SUBJECT_BUCKETS;
 	j.kept = j.rarity + SUBJECT_TERM_BUCKETS;
 	j.cohort = (const uint32_t *)(const void *)(j.kept + SUBJECT_TERM_BUCKETS);
+	bare = without_tail(&j, bare, t.body);
 	if (!model_measures(&j, bare, t.body, &s.wide))
 		return s;
 	term_measures(&j, bare, &t, &s);

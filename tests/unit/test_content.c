@@ -1,4 +1,5 @@
 /* Unit tests of what the body says: ways to unsubscribe, identity, class, subject, evidence. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -365,6 +366,17 @@ static void test_consistency(void **state)
 	judge("Subject: Meeting about your mortgage application\r\n", "plain", body, NULL);
 	assert_true(facts.v[F_SUBJECT_CONSISTENCY].number < right - 0.5);
 	assert_int_equal(facts.v[F_SUBJECT_UNCOVERED].state, FACT_KNOWN);
+	/* what makes each mail of a campaign unlike the others takes nothing away */
+	static const char *const tails[] = {" 48213", "! [k9lej]", " 4497vlnz2--9", "... lrmjq", NULL};
+	for (const char *const *t = tails; *t; t++) {
+		char subject[100];
+		snprintf(subject, sizeof(subject),
+			 "Subject: Winter jackets, thirty percent less%s\r\n", *t);
+		judge(subject, "plain", body, NULL);
+		if (fabs(facts.v[F_SUBJECT_CONSISTENCY].number - right) > 0.05 ||
+		    facts.v[F_SUBJECT_UNCOVERED].list.n)
+			fail_msg("%s: %g, not %g", *t, facts.v[F_SUBJECT_CONSISTENCY].number, right);
+	}
 	judge("Subject: Winter jackets, thirty percent less\r\n", "plain", SPAN("Hi!"), NULL);
 	assert_int_equal(facts.v[F_SUBJECT_CONSISTENCY].state, FACT_UNKNOWN);
 }
