@@ -188,8 +188,11 @@ static void collect_rules(struct ruleset *set)
 
 static void check_packs(struct ruleset *set)
 {
-	for (size_t i = 0; i < set->config->packs.n; i++) {
-		struct span pack = span_of(set->config->packs.v[i]);
+	const struct config_texts *packs = &set->config->packs;
+	/* a default stands nowhere; what has not got it is the folder of rules */
+	struct place nowhere = {set->config->rules.n ? set->config->rules.v[0] : "rules", 0, 0};
+	for (size_t i = 0; i < packs->n; i++) {
+		struct span pack = span_of(packs->v[i]);
 		struct diag_guess g = diag_guess(pack);
 		bool found = false;
 		for (struct rule *r = set->first; r; r = r->next) {
@@ -199,8 +202,9 @@ static void check_packs(struct ruleset *set)
 		}
 		if (!found)
 			diag_error(set->diag,
-				   (struct place){set->config->file ? set->config->file : "assay.conf",
-						  0, 0},
+				   packs->at ? (struct place){set->config->file, packs->at[i].line,
+							      packs->at[i].column}
+					     : nowhere,
 				   "unknown pack '%.*s'%s", SPAN_ARG(pack), diag_guess_text(&g));
 		buf_addc(set->hash_text, '+');
 		buf_add(set->hash_text, pack);

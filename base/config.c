@@ -165,23 +165,23 @@ static bool goes_on(const struct parser *p)
 static bool take_list(struct parser *p, const char *what, struct config_texts *texts, bool paths)
 {
 	struct arena *a = &p->config->arena;
-	unsigned *lines = NULL;
-	size_t cap = 0, lines_cap = 0;
+	struct config_place *at = NULL;
+	size_t cap = 0, at_cap = 0;
 	*texts = (struct config_texts){0};
 	if (!goes_on(p)) {
 		diag_error(p->diag, p->word.at, "'%.*s' needs %s", SPAN_ARG(p->word.text), what);
 		return false;
 	}
 	while (goes_on(p)) {
-		unsigned line = p->lexer.token.at.line;
+		struct place here = p->lexer.token.at;
 		struct span s = take(p, what);
 		if (!arena_grow(a, (void **)&texts->v, texts->n, &cap, sizeof(*texts->v)) ||
-		    !arena_grow(a, (void **)&lines, texts->n, &lines_cap, sizeof(*lines)))
+		    !arena_grow(a, (void **)&at, texts->n, &at_cap, sizeof(*at)))
 			return false;
-		lines[texts->n] = line;
+		at[texts->n] = (struct config_place){here.line, here.column};
 		texts->v[texts->n++] = paths ? keep_path(p, s) : keep(p, s);
 	}
-	texts->lines = lines;
+	texts->at = at;
 	return true;
 }
 

@@ -27,7 +27,9 @@ enum report_via { REPORT_VIA_NONE, REPORT_VIA_SMTP, REPORT_VIA_FOLDER };
 
 struct config_texts {
 	const char **v;
-	const unsigned *lines; /* where each stands; NULL: a default */
+	const struct config_place {
+		unsigned line, column;
+	} *at; /* where each stands in the file; NULL: a default */
 	size_t n;
 };
 

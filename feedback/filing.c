@@ -399,7 +399,7 @@ static bool read_statement(struct reader *r, struct filing *f)
 			continue;
 		}
 		if (r->token == T_END || r->token == T_CLOSE)
-			return r->token == T_CLOSE || r->token == T_END;
+			return true;
 		for (size_t i = 0; r->token == T_WORD && i < n_words; i++)
 			if (span_eq(r->value, span_of(words[i])))
 				return true;
