@@ -143,6 +143,9 @@ static void test_outcomes(void **state)
 		{"spf passed", MAIL, NULL, NULL,
 		 "{\"dkim\":[],\"spf\":{\"result\":\"pass\",\"domain\":\"m.esp.example\"}}",
 		 COMPLAINT_REPORT},
+		{"spf did not pass", MAIL, NULL, NULL,
+		 "{\"dkim\":[],\"spf\":{\"result\":\"softfail\",\"domain\":\"m.esp.example\"}}",
+		 COMPLAINT_FAILED_AUTH},
 		{"somebody else", "Message-ID: <1@esp.example>\r\nFrom: x@y.example\r\n\r\n", NULL, NULL,
 		 "{\"dkim\":[{\"d\":\"y.example\",\"result\":\"pass\"}]}", COMPLAINT_NO_SENDER},
 		{"attached", "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nlook\r\n"

@@ -65,7 +65,7 @@ static void test_whole(void **state)
 	assert_string_equal(c.rules.v[1], "/etc/x/local");
 	assert_int_equal(c.packs.n, 2);
 	assert_string_equal(c.packs.v[1], "bulk-senders");
-	assert_int_equal(c.packs.lines[1], 12);
+	assert_int_equal(c.packs.at[1].line, 12);
 	assert_string_equal(c.host, "mx1.mbox.example");
 	assert_string_equal(c.report.from, "fbl@mbox.example");
 	assert_string_equal(c.report.dkim_selector, "s1");

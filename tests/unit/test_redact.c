@@ -20,6 +20,7 @@ static int set_up(void **state)
 	redactor = redactor_create(&arena, SPAN(KEY), SPAN("fbl.example"), false);
 	redactor_add(redactor, SPAN("wang@receiver.example"));
 	redactor_add(redactor, SPAN("li+shop@xn--fsqu00a.example"));
+	redactor_add(redactor, SPAN("Chen.Wei@Receiver.EXAMPLE")); /* as RCPT had it */
 	return 0;
 }
 
@@ -63,6 +64,7 @@ static const char *const disguises[] = {
 	"href='https://x.example/u?e=wang%40receiver.example&id=7'", "(wang@receiver.example)",
 	"li+shop@xn--fsqu00a.example", "li@xn--fsqu00a.example", "li@\xe4\xbe\x8b\xe5\xad\x90.example",
 	"li%2Bshop%40\xe4\xbe\x8b\xe5\xad\x90.example",
+	"Chen.Wei@Receiver.EXAMPLE", "chen.wei@receiver.example", "CHEN.WEI%40receiver.example",
 };
 
 static void test_disguises(void **state)
