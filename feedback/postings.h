@@ -33,6 +33,7 @@ struct postings {
 	const struct identity *identity;
 	struct posting_list buckets[BOOKS_BUCKETS];
 	size_t arguments; /* in all buckets */
+	struct buf line;  /* the part of a line that is read */
 	bool failed;      /* out of memory */
 };
 

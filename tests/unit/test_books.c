@@ -55,10 +55,21 @@ static void append(const char *line)
 	assert_int_equal(eventlog_append(events, span_of(line)), 0);
 }
 
+/* What stands between the class and the end of a line: nothing of it counts. The last two have the
+ * octets at which a reader may stop, in a string and in an inner object. */
+static const char *const ends[] = {
+	"",
+	",\"findings\":[{\"rule\":\"x\",\"evidence\":\"{]\"}],\"action\":\"accept\"",
+	",\"findings\":[],\"partial\":true",
+	",\"subject\":\"a,\\\"findings\\\":[b\",\"action\":\"accept\"",
+	",\"auth\":{\"dns\":1,\"findings\":[1]},\"findings\":[],\"score\":1",
+};
+
 /* One transaction with one recipient; `rcpt_code` and `reply` 0: null. */
 static void add_txn(unsigned sender, int rcpt_code, int reply, bool complete, int64_t time_us,
 		    const char *to, const char *message_id, const char *source)
 {
+	static unsigned made;
 	char line[1024], id[ID_BYTES], when[CLOCK_TEXT_BYTES], name[32], code[8], answer[32];
 	id_make(clock_now_us(), id);
 	name_sender(sender, name);
@@ -70,10 +81,11 @@ static void add_txn(unsigned sender, int rcpt_code, int reply, bool complete, in
 		 "\"rcpts\":[{\"to\":\"%s\",\"code\":%s}],\"reply\":%s,\"complete\":%s,"
 		 "\"message_id\":%s%s%s,\"sender\":{\"by\":\"dkim\",\"key\":\"%s\","
 		 "\"registered\":null},\"list\":\"l%u\",\"campaign\":\"c%u\","
-		 "\"class\":{\"kind\":\"commercial\"}}",
+		 "\"class\":{\"kind\":\"commercial\"}%s}",
 		 id, clock_rfc3339(time_us, when), source, sender + 1, sender, to, code, answer,
 		 complete ? "true" : "false", message_id ? "\"" : "",
-		 message_id ? message_id : "null", message_id ? "\"" : "", name, sender, sender);
+		 message_id ? message_id : "null", message_id ? "\"" : "", name, sender, sender,
+		 ends[made++ % (sizeof(ends) / sizeof(ends[0]))]);
 	append(line);
 }
 
