@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/json_in.h"
+#include "base/log.h"
 #include "feedback/commands.h"
 #include "feedback/exit_code.h"
 #include "feedback/supervisor.h"
@@ -32,6 +33,7 @@ static int no_operands(struct command_context *context, int argc, char **argv, b
 int cmd_run(struct command_context *context, int argc, char **argv)
 {
 	int code = no_operands(context, argc, argv, NULL);
+	log_set_level(LOG_INFO); /* who was refused, which complaint came: a daemon's log is its diary */
 	return code == EX_OK ? supervisor_run(context) : code;
 }
 

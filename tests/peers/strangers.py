@@ -110,6 +110,8 @@ try:
         said = f.read()
     if said.count("complaint.passed-over") != 1 or "c-huge" not in said:
         faults.append("the file that is too large is not told once:\n" + said)
+    if said.count(" info complaint.taken ") != 3:
+        faults.append("the three others are not in the log:\n" + said)
     check("a pipe, a link and a file without end in a folder of complaints hold no other up", faults)
 
     mode = stat.S_IMODE(os.stat(web).st_mode)
