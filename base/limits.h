@@ -346,8 +346,10 @@
 /* Rows of one attachment of a digest; past it the last line says how many more there are. */
 #define LIMIT_DIGEST_ROWS 20000
 
-/* Files of a complaint spool that are taken in one go, so that other work is not held up. */
+/* Files of a complaint spool that are taken in one go, and microseconds for these and those of
+ * STATE/intake, so that other work is not held up: anybody may leave thousands. */
 #define LIMIT_SPOOL_FILES 200
+#define LIMIT_COLLECT_US (500 * 1000LL)
 
 /* Help replies to people who forward complaints inline: one in so many microseconds to one
  * address, so many a day to all. */

@@ -84,7 +84,9 @@ static int collect(const struct config *config)
 		return r;
 	desk.find = receipts_find;
 	desk.release = receipt_free;
-	r = complaint_collect(&desk, clock_now_us(), &taken);
+	do
+		r = complaint_collect(&desk, clock_now_us(), &taken);
+	while (r == 0 && taken);
 	if (r == 0)
 		r = complaint_spool_take(&desk, clock_now_us(), &taken);
 	if (r < 0)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <sys/stat.h>
 
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
@@ -123,7 +124,8 @@ int complaint_collect(struct complaint_desk *desk, int64_t now_us, unsigned *tak
 	DIR *dir = opendir(path);
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
-	for (struct dirent *e; (e = readdir(dir));) {
+	int64_t until_us = clock_mono_us() + LIMIT_COLLECT_US;
+	for (struct dirent *e; clock_mono_us() < until_us && (e = readdir(dir));) {
 		if (!id_valid(span_of(e->d_name)))
 			continue;
 		snprintf(path, sizeof(path), "%s/" FOLDER "/%s", desk->config->state, e->d_name);

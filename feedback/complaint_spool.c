@@ -86,7 +86,9 @@ static int take_folder(struct complaint_desk *desk, const char *folder, int64_t 
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
 	bool writable = faccessat(AT_FDCWD, place, W_OK | X_OK, AT_EACCESS) == 0;
-	for (struct dirent *e; (e = readdir(dir)) && *taken < LIMIT_SPOOL_FILES;) {
+	int64_t until_us = clock_mono_us() + LIMIT_COLLECT_US;
+	for (struct dirent *e; (e = readdir(dir)) && *taken < LIMIT_SPOOL_FILES &&
+			       clock_mono_us() < until_us;) {
 		if (e->d_name[0] == '.' ||
 		    snprintf(path, sizeof(path), "%s/%s", place, e->d_name) >= (int)sizeof(path))
 			continue;

@@ -153,8 +153,8 @@ static int collect(struct feedback *f, int64_t now_us)
 	int r2 = complaint_spool_take(&f->desk, now_us, &spooled);
 	f->collected += left;
 	f->spooled += spooled;
-	if (left || spooled)
-		f->next_due_us = 0;
+	if (left || spooled) /* and there may be more */
+		f->next_due_us = f->next_collect_us = 0;
 	return r < 0 ? r : r2;
 }
 
