@@ -140,7 +140,7 @@ static const struct since *since_of(const struct snapshot *snap, struct span key
 	*n_r = 0;
 	while (low + *n_r < snap->n_since && span_eq(snap->since[low + *n_r].key, key))
 		(*n_r)++;
-	return snap->since + low;
+	return low ? snap->since + low : snap->since; /* NULL + 0 is undefined */
 }
 
 static int64_t find_since(const struct since *v, size_t n, enum claim_kind kind,
