@@ -33,7 +33,7 @@ def told(ok, what, detail=""):
         print("# " + str(detail)[-2000:].replace("\n", "\n# "), flush=True)
 
 
-def until(condition, seconds=30):
+def until(condition, seconds=60):
     end = time.monotonic() + seconds
     while time.monotonic() < end and not condition():
         time.sleep(0.05)
