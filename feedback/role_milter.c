@@ -3,8 +3,8 @@
  * everything else: verdicts, the event log, limits shared with other gateways, the policy service.
  *
  * A thread that waits for its verdict holds a `call`, which belongs to the loop's thread again when
- * this one has lost its patience. The judge keeps the deadline. A thread waits a little longer than that and then accepts by itself, so
- * that not even a loop that hangs holds up mail.
+ * this one has lost its patience. The judge keeps the deadline; a thread waits a little longer than
+ * that and then accepts by itself, so that not even a loop that hangs holds up mail.
  */
 #include <errno.h>
 #include <math.h>
