@@ -7,6 +7,7 @@
  * dkim_body()), as its milter does, and libopendmarc gets From, the result of libopendkim and an SPF
  * result for nothing: theirs checks no SPF, no reverse name and no ARC, and speaks no milter.
  */
+#include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 #include <event2/event.h>
