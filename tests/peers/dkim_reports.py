@@ -4,7 +4,7 @@
 usage: dkim_reports.py ASSAY
 
 `assay complain` makes a report and signs it, with a key of RSA and one of Ed25519. opendkim,
-dkimpy and Mail::DKIM verify it; each is skipped with a reason where it is not installed. Then the
+dkimpy, Mail::DKIM and mailauth verify it; each is skipped with a reason where it is not installed. Then the
 key is taken away: the report waits, one line says why, and it goes out when the key is back.
 """
 import base64
@@ -89,6 +89,18 @@ def mail_dkim(place, report, name, record):
     return r.stdout == b"pass", r.stdout
 
 
+def mailauth(place, report, name, record):
+    """A verifier of the npm registry, which Debian does not have: used where its command is."""
+    if not shutil.which("mailauth"):
+        return None
+    with open(place.folder + "/dns.json", "w") as f:
+        json.dump({name: {"TXT": [[record]]}}, f)
+    r = subprocess.run(["mailauth", "report", "--dns-cache", place.folder + "/dns.json", report],
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    results = json.loads(r.stdout)["dkim"]["results"] if r.returncode == 0 else []
+    return [d["status"]["result"] for d in results] == ["pass"], (r.stdout, r.stderr)
+
+
 def verified():
     for algorithm in ("rsa", "ed25519"):
         place = Place("folder OUT")
@@ -100,7 +112,7 @@ def verified():
         check("%s: a signed report" % algorithm, len(reports) == 1 and
               open(reports[0], "rb").read().startswith(b"DKIM-Signature: v=1; a=%s-sha256" %
                                                        algorithm.encode()), (r, reports))
-        for peer in (opendkim, dkimpy, mail_dkim) if reports else ():
+        for peer in (opendkim, dkimpy, mail_dkim, mailauth) if reports else ():
             result = peer(place, reports[0], "fbl._domainkey.mbox.example", record)
             if result is None:
                 print("skip %s, %s: not installed" % (peer.__name__, algorithm))
@@ -166,7 +178,7 @@ def every_kind():
         check("%s: CRLF, 7 bit, marked as a machine's" % kind,
               b"\n" not in octets.replace(b"\r\n", b"") and b"\r\nAuto-Submitted: auto-" in octets and
               all(c < 128 for c in octets))
-        for peer in (opendkim, dkimpy, mail_dkim):
+        for peer in (opendkim, dkimpy, mail_dkim, mailauth):
             result = peer(place, path, "fbl._domainkey.mbox.example", record)
             if result is None:
                 print("skip %s, %s: not installed" % (peer.__name__, kind))
@@ -187,7 +199,6 @@ def every_kind():
     place.close()
 
 
-print("skip mailauth: Debian has no package of it")
 verified()
 every_kind()
 no_key()
