@@ -1,38 +1,18 @@
 /* What comes back to a return address: a report that bounces, STOP, or anything else. */
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
 #include "feedback/bounce.h"
+#include "tests/fuzz/desk.h"
 
 #define REPORT "01JDAAAAAAAAAAAAAAAAAAAAAA"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
-static char folder[] = "/tmp/assay-fuzz-bounce.XXXXXX";
-static struct config config;
-static struct complaint_desk desk;
-
-static void clean(void)
-{
-	char command[80];
-	complaint_desk_close(&desk);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	if (system(command) != 0)
-		perror(folder);
-}
-
 /* One report that was sent, under a key that the seeds know. */
 static void set_up(void)
 {
-	if (!mkdtemp(folder))
-		abort();
-	config = (struct config){.state = folder, .host = "mx1.mbox.example"};
-	config.report.from = "fbl@mbox.example";
-	if (complaint_desk_open(&desk, &config) < 0)
-		abort();
-	atexit(clean);
+	desk_set_up();
 	memset(&desk.keys, 0, sizeof(desk.keys));
 	struct queue_item item = {
 		.id = SPAN(REPORT), .sender = SPAN("esp"), .kind = SPAN("abuse"),

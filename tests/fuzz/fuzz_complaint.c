@@ -1,23 +1,15 @@
 /* A complaint on its whole way: whatever is handed in about the one mail that was received for one
  * recipient, it is decided, one report at most is made of it, and none names the recipient. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "base/clock.h"
 #include "base/json_in.h"
 #include "base/limits.h"
-#include "feedback/complaint.h"
+#include "tests/fuzz/desk.h"
 
 #define TXN "01JDAAAAAAAAAAAAAAAAAAAAAA"
 #define RCPT "wang@mbox.example"
 #define MESSAGE_ID "<1@esp.example>"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
-
-static char folder[64];
-static struct config config;
-static struct complaint_desk desk;
 
 static int find(const struct config *c, struct span message_id, struct span rcpt,
 		struct span event_id, struct receipt *r)
@@ -41,15 +33,6 @@ static void release(struct receipt *r)
 	r->event = NULL;
 }
 
-static void clean(void)
-{
-	char command[80];
-	complaint_desk_close(&desk);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	if (system(command) != 0)
-		perror(folder);
-}
-
 static void set_up(void)
 {
 	static const char text[] = "sender esp { dkim esp.example feedback fbl@esp.example { complaint } }";
@@ -58,16 +41,7 @@ static void set_up(void)
 	struct diag diag = {.out = NULL};
 	struct buf said = BUF_INIT;
 	const char *now;
-	/* in memory, if that can be: each input waits for a commit or two */
-	snprintf(folder, sizeof(folder), "%s/assay-fuzz-complaint.XXXXXX",
-		 access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
-	if (!mkdtemp(folder))
-		abort();
-	config = (struct config){.state = folder, .host = "mx1.mbox.example"};
-	config.report.from = "fbl@mbox.example";
-	if (complaint_desk_open(&desk, &config) < 0)
-		abort();
-	atexit(clean);
+	desk_set_up();
 	desk.find = find;
 	desk.release = release;
 	arena_init(&a, LIMIT_ARENA_BYTES);
