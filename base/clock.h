@@ -10,6 +10,7 @@
 #include "base/span.h"
 
 #define US_PER_S 1000000LL
+#define HOUR_US  (3600 * US_PER_S)
 
 int64_t clock_now_us(void);
 int64_t clock_mono_us(void);

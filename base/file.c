@@ -48,6 +48,13 @@ int file_read_fd(int fd, size_t limit, struct span *bytes_r)
 	return 0;
 }
 
+/* What cannot be mapped is without an end, perhaps, and memory holds it. */
+static int view_piped(int fd, size_t limit, struct file_view *view_r)
+{
+	return file_read_fd(fd, limit < LIMIT_PIPED_BYTES ? limit : LIMIT_PIPED_BYTES,
+			    &view_r->bytes);
+}
+
 static int view(int fd, size_t limit, struct file_view *view_r)
 {
 	struct stat st;
@@ -55,9 +62,8 @@ static int view(int fd, size_t limit, struct file_view *view_r)
 		return -errno;
 	if (S_ISDIR(st.st_mode))
 		return -EISDIR;
-	if (!S_ISREG(st.st_mode)) /* without an end, perhaps */
-		return file_read_fd(fd, limit < LIMIT_PIPED_BYTES ? limit : LIMIT_PIPED_BYTES,
-				    &view_r->bytes);
+	if (!S_ISREG(st.st_mode))
+		return view_piped(fd, limit, view_r);
 	if ((uint64_t)st.st_size > limit)
 		return -EFBIG;
 	if ((size_t)st.st_size >= MAP_FROM_BYTES) {
@@ -101,8 +107,7 @@ int file_view_input(const char *path, size_t limit, struct file_view *view_r)
 		return file_view_open(path, limit, view_r);
 	/* Not /dev/stdin: opening that again asks for permissions that a pipe does not give. */
 	*view_r = (struct file_view){SPAN_NONE, NULL};
-	return file_read_fd(STDIN_FILENO, limit < LIMIT_PIPED_BYTES ? limit : LIMIT_PIPED_BYTES,
-			    &view_r->bytes);
+	return view_piped(STDIN_FILENO, limit, view_r);
 }
 
 void file_view_close(struct file_view *view)

@@ -87,7 +87,6 @@ static uint64_t field(const struct redis_answer *counts, const char *name)
 }
 
 /* Hours back from now that are read: all that may hold a recipient younger than the window. */
-#define HOUR_US (3600 * US_PER_S)
 #define HOURS (LIMIT_RETRY_WINDOW_US / HOUR_US + 1)
 /* Rows of one call. Redis serves nobody else until a call has ended: this many rows of senders that
  * were busy all day (1,441 minutes each) are some 10 ms. */

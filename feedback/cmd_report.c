@@ -118,18 +118,6 @@ static void write_row(struct report *r, struct span name, const struct books_row
 		write_text(r, name, row);
 }
 
-/* "s:SENDER", "l:SENDER/LIST" */
-static struct span row_of(struct arena *arena, enum by by, struct span name)
-{
-	struct span prefix = span_of(by_rows[by]);
-	char *row = arena_alloc(arena, prefix.n + name.n);
-	if (!row)
-		return SPAN_NONE;
-	memcpy(row, prefix.p, prefix.n);
-	memcpy(row + prefix.n, name.p, name.n);
-	return (struct span){row, prefix.n + name.n};
-}
-
 /* The names of one sender's lists and campaigns, all where nobody was named. */
 static size_t only_ours(const struct report *r, struct span *names, size_t n)
 {
@@ -149,7 +137,7 @@ static int report_rows(struct report *r, struct arena *arena, struct span *names
 	struct span *rows = ARENA_ARRAY(arena, struct span, n);
 	struct books_row *counts = ARENA_ARRAY(arena, struct books_row, n);
 	for (size_t i = 0; i < n && rows; i++)
-		rows[i] = row_of(arena, r->by, names[i]);
+		rows[i] = arena_printf(arena, "%s%.*s", by_rows[r->by], SPAN_ARG(names[i]));
 	if (arena->overflowed)
 		return -ENOMEM;
 	int result = books_read(r->redis, rows, n, r->now_us, r->days, counts);

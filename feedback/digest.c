@@ -10,7 +10,6 @@
 #include "feedback/failure.h"
 #include "feedback/queue_private.h"
 
-#define HOUR_US (3600 * US_PER_S)
 /* An hour is closed so long after its end: an event is written when its transaction is over. */
 #define GRACE_US (120 * US_PER_S)
 /* The first reading of a log goes back so far by the hour; what is older is one hour. */
