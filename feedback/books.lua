@@ -376,15 +376,40 @@ local function senders(keys)
 	return redis.call('ZRANGE', prefix(keys[1]) .. 'seen', 0, -1)
 end
 
+-- A row's counts since the beginning of the day `first`, or with 0 all.
+local function counts_since(p, row, first, today)
+	if first == 0 then
+		return redis.call('HGETALL', p .. 'T:' .. row)
+	end
+	local sums, answer = {}, {}
+	for day = first, today do
+		local counts = redis.call('HGETALL', p .. 'D' .. day .. ':' .. row)
+		for i = 1, #counts, 2 do
+			sums[counts[i]] = (sums[counts[i]] or 0) + tonumber(counts[i + 1])
+		end
+	end
+	for field, n in pairs(sums) do
+		answer[#answer + 1] = field
+		answer[#answer + 1] = n
+	end
+	return answer
+end
+
+local function value_of(counts, field)
+	for i = 1, #counts, 2 do
+		if counts[i] == field then
+			return tonumber(counts[i + 1])
+		end
+	end
+	return 0
+end
+
 -- args: row, the first and the last day. Returns the sums of sent, accepted, hard, open, complaints.
 local function days(keys, args)
-	local p, sums = prefix(keys[1]), {0, 0, 0, 0, 0}
-	for day = tonumber(args[2]), tonumber(args[3]) do
-		local counts = redis.call('HMGET', p .. 'D' .. day .. ':' .. args[1], 'sent', 'accepted',
-			'hard', 'open', 'complaints')
-		for i, n in ipairs(counts) do
-			sums[i] = sums[i] + (tonumber(n or 0) or 0)
-		end
+	local counts = counts_since(prefix(keys[1]), args[1], tonumber(args[2]), tonumber(args[3]))
+	local sums = {}
+	for i, field in ipairs({'sent', 'accepted', 'hard', 'open', 'complaints'}) do
+		sums[i] = value_of(counts, field)
 	end
 	return sums
 end
@@ -423,34 +448,6 @@ local function series(keys, args)
 		end
 	end
 	return answer
-end
-
--- A row's counts since the beginning of the day `first`, or with 0 all.
-local function counts_since(p, row, first, today)
-	if first == 0 then
-		return redis.call('HGETALL', p .. 'T:' .. row)
-	end
-	local sums, answer = {}, {}
-	for day = first, today do
-		local counts = redis.call('HGETALL', p .. 'D' .. day .. ':' .. row)
-		for i = 1, #counts, 2 do
-			sums[counts[i]] = (sums[counts[i]] or 0) + tonumber(counts[i + 1])
-		end
-	end
-	for field, n in pairs(sums) do
-		answer[#answer + 1] = field
-		answer[#answer + 1] = n
-	end
-	return answer
-end
-
-local function value_of(counts, field)
-	for i = 1, #counts, 2 do
-		if counts[i] == field then
-			return tonumber(counts[i + 1])
-		end
-	end
-	return 0
 end
 
 -- How many of a row's `open` were answered since the hour `first`: from the newest hour back, and
