@@ -2,8 +2,9 @@
  * identity - telephone numbers, postal addresses, names and codes in a text.
  *
  * Each finder reads folded text (fold.h), where full-width digits are ASCII and blanks are one,
- * and its phrases (the marks that stand beside names and addresses), and tells a place in it. Grammars, no gazetteer: what looks like an address of China, North
- * America, Europe, Japan or Korea by its parts counts.
+ * and its phrases (the marks that stand beside names and addresses), and tells a place in it.
+ * Grammars, no gazetteer: what looks like an address of China, North America, Europe, Japan or
+ * Korea by its parts counts.
  *
  * Standard: GB 32100-2015 (unified credit code), E.164, YD/T ICP filing numbers.
  */
@@ -17,6 +18,9 @@ struct text_range {
 
 struct text_range phone_find(struct span folded);
 struct text_range address_find(struct span folded, const struct phrase_hits *hits);
+/* For address_find(): of one line, in East Asian characters; behind a label that ends at `label`. */
+bool address_east(struct span line, struct text_range *place_r);
+bool address_labelled(struct span line, size_t label, struct text_range *place_r);
 struct text_range credit_code_find(struct span folded);
 struct text_range icp_find(struct span folded, const struct phrase_hits *hits);
 /* GB 32100 with its check digit; lower or upper case. */

@@ -1,80 +1,17 @@
 /*
- * identity_address - postal addresses, by the parts that each country writes.
+ * identity_address - postal addresses in letters, by the parts that each country writes.
  *
- *   China    省 市 区 县 ... 路 街 道 ... 号 楼 室 大厦, at least two kinds, or behind 地址
  *   US, CA   [street] City, ST 12345 / A1A 1A1; P.O. Box
  *   UK       ... SW1A 1AA
  *   Europe   street word and a five- or four-digit code before the town, one line or two
- *   JP, KR   〒100-0001, 東京都…区…; 서울…구…로 12
  *   English forms of Chinese ones: Room/Floor, No., Road, District, China
  *
  * Lines are looked at once, with the line before for the street; linear. Of several addresses in
  * letters the last is taken, which is the footer's; what stands above are events and other people.
+ * In East Asian characters (identity_address_east.c) the first is taken.
  */
-#include "analyze/charset.h"
 #include "analyze/identity.h"
-
-static bool has(struct span s, const char *const *words)
-{
-	for (; *words; words++)
-		if (span_find(s, span_of(*words)) != SIZE_MAX)
-			return true;
-	return false;
-}
-
-static unsigned count(struct span s, const char *const *words)
-{
-	unsigned n = 0;
-	for (; *words; words++)
-		n += span_find(s, span_of(*words)) != SIZE_MAX;
-	return n;
-}
-
-static bool is_word_char(char c)
-{
-	return ascii_is_alpha(c) || ascii_is_digit(c) || (c & 0x80);
-}
-
-static bool is_one_of(struct span word, const char *const *words)
-{
-	for (; *words; words++)
-		if (**words == word.p[0] && span_eq(word, span_of(*words)))
-			return true;
-	return false;
-}
-
-/* A whole word of `words` in `s`. */
-static bool has_word(struct span s, const char *const *words)
-{
-	for (size_t i = 0; i < s.n;) {
-		if (!is_word_char(s.p[i])) {
-			i++;
-			continue;
-		}
-		size_t from = i;
-		while (i < s.n && is_word_char(s.p[i]))
-			i++;
-		if (is_one_of((struct span){s.p + from, i - from}, words))
-			return true;
-	}
-	return false;
-}
-
-static bool has_digit(struct span s)
-{
-	return span_find_digit(s, 0) < s.n;
-}
-
-/* Whether it has characters of East Asia. */
-static bool has_wide(struct span s)
-{
-	for (size_t i = charset_ascii_run(s); i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		if (c >= 0xe3 && c <= 0xed)
-			return true;
-	}
-	return false;
-}
+#include "analyze/identity_words.h"
 
 static const char *const streets_en[] = {
 	"street",  "st",       "avenue",   "ave",      "road",	 "rd",	  "blvd",	"boulevard",
@@ -218,111 +155,6 @@ static bool postcode_uk_ca(struct span s, size_t at)
 	return uk || ca;
 }
 
-static const char *const cn_admin[] = {"省",   "市", "区", "县", "北京", "上海", "深圳",
-				       "广州", "镇", "區", "縣", "香港", "乡",	 NULL};
-static const char *const cn_street[] = {"路",	"街",	  "大道",   "巷",   "弄", "村",
-					"胡同", "开发区", "工业区", "路口", "道", NULL};
-static const char *const cn_number[] = {"号", "楼",   "室", "大厦", "层",   "座", "广场", "號",
-					"樓", "大廈", "栋", "宾馆", "中心", "幢", NULL};
-static const char *const cn_provinces[] = {
-	"广东", "浙江", "江苏", "山东", "河北", "河南", "湖北", "湖南", "福建", "四川", "安徽",
-	"江西", "辽宁", "吉林", "黑龙江", "陕西", "山西", "甘肃", "云南", "贵州", "广西", "海南",
-	"重庆", "天津", "内蒙", "新疆", "西藏", "宁夏", "青海", "台灣", "台湾", "臺灣", "九龍",
-	"guangdong", "zhejiang", "jiangsu", "shanghai", "beijing", "shenzhen", "guangzhou", "fujian",
-	"shandong", "sichuan", "hangzhou", "tianjin", "hong kong", "taipei", NULL};
-
-/* Where the piece around the number at `at` begins: behind the last mark or blank that leaves an
- * address whole. A blank behind "北京市" is inside of one. */
-static size_t cn_piece_start(struct span line, size_t from, size_t at)
-{
-	for (size_t i = from; i < at; i++) {
-		size_t mark = memchr(" ,;:)", line.p[i], 5) ? 1 : 0;
-		struct span rest = span_sub(line, i, at), head = span_sub(line, from, i);
-		if (!mark && (span_starts(rest, SPAN("。")) || span_starts(rest, SPAN("、"))))
-			mark = 3;
-		bool inside = false;
-		for (const char *const *w = cn_admin; *w && mark == 1; w++)
-			inside |= span_ends(head, span_of(*w));
-		for (const char *const *w = cn_provinces; *w && mark == 1; w++)
-			inside |= span_ends(head, span_of(*w));
-		if (mark && !inside && has(rest, cn_street) && has(rest, cn_admin))
-			from = i + mark;
-	}
-	return from;
-}
-
-/* Bytes of the address at `from`: up to the next thing that a footer says. */
-static size_t cn_length(struct span line, size_t from)
-{
-	static const char *const next[] = {"电话", "电 话", "手机", "手 机",  "邮编",  "邮 编",
-					   "传真", "传 真", "联系", "电邮",   "网址",  "業務",
-					   "业务", "联 系", "邮箱", "邮政",   "。",    "電話",
-					   "郵",   "tel",   "fax",  "e-mail", "email", "http",
-					   "www.", "qq",    "icp",  "客服",  "客户服",
-					   "客戶服", "热线", "熱線", "网站",  "網站",
-					   "主页", "微信",  "咨询电", "收件人", "营业时间",
-					   "乘车", "版权",  "备案", "退订",  "另有", NULL};
-	struct span s = span_sub(line, from, from + 150);
-	size_t n = s.n;
-	for (const char *const *w = next; *w; w++) {
-		size_t at = span_find(s, span_of(*w));
-		n = at < n ? at : n;
-	}
-	/* behind the number and a blank: a room and its number go on, a name does not */
-	for (size_t i = 0; i < n; i++)
-		if (s.p[i] == ' ' && has(span_sub(s, 0, i), cn_number)) {
-			struct span tail = span_sub(s, i, n);
-			if (!has_digit(tail) && !has(tail, cn_number))
-				n = i;
-		}
-	while (n > 0 && memchr(" ,;|(", s.p[n - 1], 5))
-		n--;
-	while (n > 0 && n < s.n && (s.p[n] & 0xc0) == 0x80)
-		n--;
-	return n;
-}
-
-/* What stands behind 地址 or "Address:", from `label` of the line on. */
-static bool labelled(struct span line, size_t label, struct text_range *place_r)
-{
-	struct span tail = span_sub(line, label, label + 150);
-	if (count(tail, cn_admin) + count(tail, cn_street) + count(tail, cn_number) < 2 &&
-	    !has(span_sub(tail, 0, 80), cn_provinces))
-		return false;
-	size_t from = label;
-	while (from < line.n && (line.p[from] == ':' || line.p[from] == ' '))
-		from++;
-	struct span address = span_sub(line, from, from + cn_length(line, from));
-	if (address.n < 12 || memchr(address.p, '@', address.n))
-		return false; /* an e-mail address or a web address */
-	*place_r = (struct text_range){from, from + address.n};
-	return true;
-}
-
-/* Level, street and number within 90 bytes before the number. */
-static bool chinese(struct span line, struct text_range *place_r)
-{
-	static const char *const hao[] = {"号", "號", NULL};
-	for (const char *const *w = hao; *w; w++) {
-		size_t at = span_find(line, span_of(*w));
-		if (at == SIZE_MAX || at == 0 || !ascii_is_digit(line.p[at - 1]))
-			continue;
-		size_t from = cn_piece_start(line, at > 90 ? at - 90 : 0, at);
-		struct span before = span_sub(line, from, at);
-		if (!has(before, cn_street) || !has(before, cn_admin))
-			continue;
-		size_t to = at + 3;
-		while (to < line.n && to < at + 60 && line.p[to] != ' ' && line.p[to] != ',' &&
-		       line.p[to] != '(')
-			to++;
-		size_t whole = from + cn_length(line, from);
-		to = whole > at && whole < to ? whole : to;
-		*place_r = (struct text_range){from, to};
-		return true;
-	}
-	return false;
-}
-
 static const char *const streets_eu[] = {
 	"strasse",   "str",   "weg",	"platz", "allee",  "gasse",   "rue",	"avenue",
 	"boulevard", "bd",    "place",	"quai",	 "calle",  "avenida", "avda",	"plaza",
@@ -340,7 +172,7 @@ static bool ends_street_eu(struct span s)
 					    "ring ",	"ufer ",   "markt ", "plein ",
 					    "ул. ",	"улица",   "проспект", "пр-т",
 					    "переулок",	"бульвар", "шоссе",  NULL};
-	return has(s, parts) || has_word(s, streets_eu);
+	return has_any(s, parts) || has_word(s, streets_eu);
 }
 
 /* Bytes of a postal code of Europe or Brazil at the digits [at, ...): "10115", "1015", "00-838",
@@ -393,24 +225,6 @@ static bool european(struct span s, size_t at, struct text_range *place_r)
 	return true;
 }
 
-static bool asian_line(struct span line, struct text_range *place_r)
-{
-	static const char *const jp[] = {"都", "道", "府", "県", NULL};
-	static const char *const jp_ward[] = {"区", "市", "町", NULL};
-	static const char *const jp_block[] = {"丁目", "番地", NULL};
-	static const char *const kr_city[] = {"서울", "특별시", "광역시", "경기도", NULL};
-	static const char *const kr_street[] = {"로 ", "길 ", "동 ", NULL};
-	size_t mark = span_find(line, SPAN("〒"));
-	bool found = mark != SIZE_MAX && has_digit(span_sub(line, mark, mark + 12));
-	found |= has(line, jp) && has(line, jp_ward) && has_digit(line) &&
-		 (has(line, jp_block) || span_find_char(line, '-') != SIZE_MAX) && line.n < 160;
-	found |= has(line, kr_city) && has(line, kr_street) && has_digit(line) && line.n < 200;
-	size_t from = mark != SIZE_MAX ? mark : 0;
-	if (found)
-		*place_r = (struct text_range){from, line.n < from + 160 ? line.n : from + 160};
-	return found;
-}
-
 /* Where the address of a box at `at` ends: behind its postal code, else with its line. */
 static size_t box_end(struct span s, size_t at)
 {
@@ -444,7 +258,7 @@ static bool latin_line(struct span s, struct span line, size_t base, struct text
 			return true;
 		}
 	if (line.n < 200 && memchr(line.p, ',', line.n) && is_street(line) &&
-	    has(line, countries)) {
+	    has_any(line, countries)) {
 		*place_r = (struct text_range){base, base + line.n};
 		return true;
 	}
@@ -548,7 +362,7 @@ static bool marked(struct span s, struct span line, size_t base, const struct ph
 		   struct text_range *place_r)
 {
 	if (hit->kind == PHRASE_PLACE) {
-		bool found = labelled(line, hit->to - base, place_r);
+		bool found = address_labelled(line, hit->to - base, place_r);
 		place_r->from += base;
 		place_r->to += base;
 		return found;
@@ -603,7 +417,7 @@ struct text_range address_find(struct span s, const struct phrase_hits *hits)
 			    marked(s, line, base, &hits->v[mark], &place))
 				return place;
 		struct span head = span_sub(line, 0, 4000);
-		if (has_wide(head) && (chinese(head, &place) || asian_line(head, &place)))
+		if (address_east(head, &place))
 			return (struct text_range){base + place.from, base + place.to};
 		if (first == SIZE_MAX && !has_digit(head))
 			continue;
