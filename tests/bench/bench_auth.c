@@ -19,41 +19,15 @@
 #ifdef HAVE_OPENDKIM
 #include <netdb.h>
 
+#include "tests/bench/measure.h"
 #include "tests/tools/opendkim.h"
 #include "tests/tools/opendmarc.h"
 #endif
 
-enum { ROUNDS = 500, SAMPLES = 9 };
+enum { ROUNDS = 500 };
 
 static struct dns *dns;
 static struct auth_query query;
-
-static double cpu_us(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-	return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
-static void measure(const char *name, void (*fn)(void *arg), void *arg)
-{
-	double samples[SAMPLES];
-	for (size_t s = 0; s < SAMPLES; s++) {
-		double start = cpu_us();
-		for (size_t i = 0; i < ROUNDS; i++)
-			fn(arg);
-		samples[s] = (cpu_us() - start) / ROUNDS;
-	}
-	qsort(samples, SAMPLES, sizeof(samples[0]), by_value);
-	printf("%-36s %7.1f us (%.1f .. %.1f, median of %d x %d)\n", name, samples[SAMPLES / 2],
-	       samples[0], samples[SAMPLES - 1], SAMPLES, ROUNDS);
-}
 
 /* --- the mail ------------------------------------------------------------------------- */
 
@@ -224,19 +198,19 @@ static void measure_sizes(const struct dkim_signer *signer, struct arena *arena)
 		if (message_parse(mail.m, arena, mail.octets) != 0)
 			abort();
 		if (i == 0)
-			measure("SPF, DKIM, DMARC, ARC, PTR, 5 kB", judge_all, &mail);
+			measure("SPF, DKIM, DMARC, ARC, PTR, 5 kB", judge_all, &mail, ROUNDS);
 #ifdef HAVE_OPENDKIM
 		if (i == 0 && opendmarc_open())
-			measure("libopendkim, libopendmarc, 5 kB", judge_their_chain, &mail);
+			measure("libopendkim, libopendmarc, 5 kB", judge_their_chain, &mail, ROUNDS);
 #endif
 		snprintf(name, sizeof(name), "DKIM, %zu kB", sizes[i] / 1000);
-		measure(name, judge_dkim, &mail);
+		measure(name, judge_dkim, &mail, ROUNDS);
 #ifdef HAVE_OPENDKIM
 		snprintf(name, sizeof(name), "libopendkim, %zu kB", sizes[i] / 1000);
-		measure(name, judge_opendkim, &mail);
+		measure(name, judge_opendkim, &mail, ROUNDS);
 #endif
-		measure("  of it: body, relaxed, hashed", hash_body, &mail);
-		measure("  SHA-256 of the body as it is", hash_alone, &mail);
+		measure("  of it: body, relaxed, hashed", hash_body, &mail, ROUNDS);
+		measure("  SHA-256 of the body as it is", hash_alone, &mail, ROUNDS);
 		buf_free(&octets);
 	}
 }

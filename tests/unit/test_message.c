@@ -14,22 +14,7 @@
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/utf8.h"
-
-static struct arena arena;
-
-static int setup(void **state)
-{
-	(void)state;
-	arena_init(&arena, LIMIT_ARENA_BYTES);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_free(&arena);
-	return 0;
-}
+#include "tests/unit/arena.h"
 
 static void expect(const char *row, struct span got, const char *want)
 {

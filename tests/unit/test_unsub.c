@@ -5,24 +5,10 @@
 #include <cmocka.h>
 
 #include "analyze/content_parts.h"
+#include "tests/unit/arena.h"
 
-static struct arena arena;
 static struct message message;
 static struct facts facts;
-
-static int setup(void **state)
-{
-	(void)state;
-	arena_init(&arena, LIMIT_ARENA_BYTES);
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	(void)state;
-	arena_free(&arena);
-	return 0;
-}
 
 /* Facts of a mail with this body: HTML when it begins with '<'. */
 static void judge(const char *body)
