@@ -22,6 +22,8 @@ import threading
 import time
 
 ASSAY, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+sys.path.insert(0, SOURCE + "/tests/tools")
+from small_disk import SmallDisk  # noqa: E402
 KILLS = int(sys.argv[3]) if len(sys.argv) > 3 else 15
 results = []
 
@@ -284,8 +286,8 @@ def test_registry(g):
 def test_full_disk(folder):
     disk = os.path.join(folder, "disk")
     os.makedirs(disk)
-    if os.geteuid() != 0 or subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=24m", "none", disk]).returncode != 0:
+    small = SmallDisk(disk, "24m")
+    if not small.mounted:
         skip("a full disk", "no right to mount a tmpfs")
         return
     g = Gateway(folder)
@@ -298,21 +300,11 @@ def test_full_disk(folder):
         check("it starts on a small disk", g.start(), g.stderr())
         g.put(MAIL, 5)
         wait_for(lambda: len(g.events()) >= 5)
-        filler = open(disk + "/filler", "wb")
-        try:
-            while True:
-                filler.write(b"x" * 4096)
-                filler.flush()
-        except OSError:
-            pass
+        small.fill()
         g.put(MAIL, 40)
         time.sleep(1)
         waits = g.role("spool").get("log", {})
-        os.unlink(disk + "/filler")
-        try:
-            filler.close()
-        except OSError:
-            pass
+        small.room()
         check("after a full disk no event is missing", wait_for(lambda: len(g.events()) >= 45, 30),
               (len(g.events()), waits, g.stderr()[-600:]))
         check("once each", *once_each(g.events(), 45))
@@ -321,7 +313,7 @@ def test_full_disk(folder):
         if g.process and g.process.poll() is None:
             g.process.kill()
         time.sleep(0.3)
-        subprocess.run(["umount", "-l", disk])
+        small.unmount()
 
 
 def test_death_of_all(g):

@@ -18,6 +18,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)) + "/../tools")
 from mail_sink import MailSink  # noqa: E402
+from small_disk import SmallDisk  # noqa: E402
 
 ASSAY = os.path.abspath(sys.argv[1])
 RCPT = "wang@mbox.example"
@@ -239,8 +240,8 @@ def other_account():
 
 def full_disk():
     folder = tempfile.mkdtemp(prefix="assay-full.")
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", folder],
-                                           stderr=subprocess.DEVNULL).returncode != 0:
+    disk = SmallDisk(folder, "16m")
+    if not disk.mounted:
         print("skip full disk: a tmpfs cannot be mounted here")
         os.rmdir(folder)
         return
@@ -248,25 +249,19 @@ def full_disk():
         place = Place("folder OUT", folder=folder)
         mail = place.transaction()
         place.run("queue", "list")
-        fill = os.open(folder + "/fill", os.O_WRONLY | os.O_CREAT)
-        try:
-            while os.write(fill, b"x" * 4096):
-                pass
-        except OSError:
-            pass
-        os.close(fill)
+        disk.fill()
         r = place.run("sender", "suspend", "esp", "--by", "ann", "--reason", "x")
         check("full disk: the registry says so in one line", r.returncode == 75 and
               r.stderr.count(b"\n") == 1 and b"No space left" in r.stderr, (r.returncode, r.stderr))
         r = place.run("complain", "-", data=mail)
         check("full disk: the complaint is not taken, in one line", r.returncode == 75 and
               r.stderr.count(b"\n") == 1, (r.returncode, r.stderr))
-        os.unlink(folder + "/fill")
+        disk.room()
         r = place.run("sender", "show", "esp", "--json")
         check("full disk: nothing has changed", b'"state":"active"' in r.stdout, r.stdout)
         place.close()
     finally:
-        subprocess.run(["umount", "-l", folder])
+        disk.unmount()
         os.rmdir(folder)
 
 

@@ -23,6 +23,7 @@ import time
 import feedback
 from feedback import ASSAY, check, failures
 from feedback_intake import Desk
+from small_disk import SmallDisk
 
 KINDS = ("good", "slow", "mute", "later", "never")
 FILING = "".join("sender %s {\n dkim %s.example\n feedback fbl@%s.example { complaint }\n}\n"
@@ -250,8 +251,8 @@ def killed(daemon, place, hop, n):
 def full_disk(hop):
     """The disk fills up under the daemon: nothing is taken that could be lost, and work goes on."""
     folder = tempfile.mkdtemp(prefix="assay-full.")
-    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", folder],
-                                           stderr=subprocess.DEVNULL).returncode != 0:
+    disk = SmallDisk(folder, "48m")
+    if not disk.mounted:
         print("skip full disk: a tmpfs cannot be mounted here")
         os.rmdir(folder)
         return
@@ -262,17 +263,11 @@ def full_disk(hop):
         events = [event_of(place, "good") for _ in range(30)]
         daemon.start()
         taken = sum(daemon.post(place.mail(e))[0] == 200 for e in events[:10])
-        fill = os.open(folder + "/fill", os.O_WRONLY | os.O_CREAT)
-        try:
-            while os.write(fill, b"x" * 65536):
-                pass
-        except OSError:
-            pass
-        os.close(fill)
+        disk.fill()
         refused = [daemon.post(place.mail(e))[0] for e in events[10:20]]
         check("full disk: complaints are refused for now, not lost",
               set(refused) <= {200, 503} and 503 in refused, refused)
-        os.unlink(folder + "/fill")
+        disk.room()
         missing = [e for e, code in zip(events[10:20], refused) if code != 200] + events[20:]
         for e in missing:
             if not wait(lambda: daemon.post(place.mail(e))[0] == 200, 60):
@@ -286,7 +281,7 @@ def full_disk(hop):
         daemon.stop()
         place.close()
     finally:
-        subprocess.run(["umount", "-l", folder])
+        disk.unmount()
         os.rmdir(folder)
 
 

@@ -14,7 +14,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -23,6 +22,7 @@ import time
 from feedback import MailSink, check, failures
 from feedback_intake import Desk
 from feedback_run import Daemon, event_of, field, kind_of, original, wait
+from small_disk import SmallDisk
 
 # by weight: what most destinations are, and each trouble
 KINDS = {"good%d" % i: 10 for i in range(6)}
@@ -106,20 +106,9 @@ class Clients:
         return any(t.is_alive() for t in self.threads)
 
 
-def fill_disk(folder):
-    """True when it is full; remove_fill() makes room again."""
-    fd = os.open(folder + "/fill", os.O_WRONLY | os.O_CREAT)
-    try:
-        while os.write(fd, b"x" * 65536):
-            pass
-    except OSError:
-        pass
-    os.close(fd)
-
-
-def trouble(clients, daemon, hop, folder, counts):
+def trouble(clients, daemon, hop, disk, counts):
     """One thing after the other, each while its part of the complaints is handed in."""
-    ways = ["role", "away", "all"] + (["full"] if folder else [])
+    ways = ["role", "away", "all"] + (["full"] if disk.mounted else [])
     turns = max(2 * len(ways), clients.total // 125)
     for turn in range(turns):
         clients.allowed = clients.total * (turn + 1) // turns
@@ -141,9 +130,9 @@ def trouble(clients, daemon, hop, folder, counts):
             time.sleep(1)
             hop.away = False
         else:
-            fill_disk(folder)
+            disk.fill()
             time.sleep(2)
-            os.unlink(folder + "/fill")
+            disk.room()
     while clients.busy():
         time.sleep(.1)
 
@@ -213,10 +202,8 @@ if __name__ == "__main__":
     random.seed(n)
     hop = Hop()
     folder = tempfile.mkdtemp(prefix="assay-volume.")
-    size = "size=%dm" % (96 + n // 25)
-    full = os.geteuid() == 0 and subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", size, "tmpfs", folder], stderr=subprocess.DEVNULL).returncode == 0
-    if not full:
+    disk = SmallDisk(folder, "%dm" % (96 + n // 25))
+    if not disk.mounted:
         print("skip the full disk: a tmpfs cannot be mounted here")
     try:
         place = Desk(filing=FILING, folder=folder)
@@ -232,12 +219,12 @@ if __name__ == "__main__":
         begin = time.time()
         counts = collections.Counter()
         clients = Clients(daemon, place, [event_of(place, kind) for kind in chosen])
-        trouble(clients, daemon, hop, folder if full else None, counts)
+        trouble(clients, daemon, hop, disk, counts)
         taken = time.time() - begin
         check("all are taken: %s; refused meanwhile: %s; troubles: %s" %
               (dict(clients.outcomes), dict(clients.refused), dict(counts)),
               sum(clients.outcomes.values()) == n and
-              set(clients.outcomes) <= {"report", "duplicate"} and len(counts) == 4 - (not full))
+              set(clients.outcomes) <= {"report", "duplicate"} and len(counts) == 3 + disk.mounted)
         ended = settle(place, hop, n)
         check("nothing waits any more; answers of the hop: %s" % dict(hop.answers), ended)
         code, _ = daemon.stop()
@@ -248,8 +235,8 @@ if __name__ == "__main__":
             sys.stdout.write(open(place.folder + "/run.log").read()[-3000:])
         place.close()
     finally:
-        if full:
-            subprocess.run(["umount", "-l", folder])
+        if disk.mounted:
+            disk.unmount()
             os.rmdir(folder)
     print("%d failed" % len(failures))
     sys.exit(1 if failures else 0)
