@@ -20,30 +20,6 @@ import postfix as pf  # noqa: E402
 from milter_probe import Probe  # noqa: E402
 
 PROBE = os.path.abspath(sys.argv[1])
-MESSAGE = (b"Message-Id: <%s@a.example>\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\n"
-           b"From: a@a.example\r\nTo: r@mbox.example\r\nSubject:  two blanks\r\n"
-           b"X-Folded: one\r\n   two\r\n\tthree \r\nNo-Blank:x\r\n\r\n"
-           b"Hello\r\n.dot\r\n  trailing  \r\n\r\n\r\n")
-
-
-def send(postfix, sender, message=None, rcpts=("r@mbox.example",), options=(), tls=False):
-    """(code, text) at the end of data."""
-    with smtplib.SMTP("127.0.0.1", postfix.port, "client.example", timeout=60) as s:
-        s.ehlo()
-        if tls:
-            s.starttls()
-            s.ehlo()
-        code, text = s.mail(sender, list(options))
-        if code != 250:
-            return code, text
-        for rcpt in rcpts:
-            s.rcpt(rcpt)
-        try:
-            return s.data(message or MESSAGE % sender.split("@")[0].encode())
-        except smtplib.SMTPDataError as e:
-            return e.smtp_code, e.smtp_error
-        finally:
-            s.close()
 
 
 def only(p, sender):
@@ -53,9 +29,9 @@ def only(p, sender):
 
 
 def octets(p, postfix):
-    assert send(postfix, "octets@a.example")[0] == 250
+    assert postfix.send("octets@a.example")[0] == 250
     event = only(p, "octets@a.example")
-    assert p.message(event) == MESSAGE % b"octets", p.message(event)
+    assert p.message(event) == pf.MESSAGE % b"octets", p.message(event)
     assert event["peer"] == "127.0.0.1" and event["helo"] == "client.example" and event["complete"]
     mail = postfix.delivered_with(b"<octets@a.example>")
     assert re.search(rb"^X-Assay-Verdict: accept; id=%s;" % event["id"].encode(), mail, re.M), mail
@@ -74,29 +50,29 @@ def recipients(p, postfix):
     assert got == [("bad@mbox.example", 550, "5.1.1"), ("r@mbox.example", 250, None),
                    ("grey@mbox.example", 450, "4.2.0"), ("r2@mbox.example", 250, None)], got
     assert "no such user" in event["rcpts"][0]["text"], event["rcpts"][0]
-    assert send(postfix, "none@a.example", rcpts=["bad@mbox.example"])[0] == 554
+    assert postfix.send("none@a.example", rcpts=["bad@mbox.example"])[0] == 554
     event = only(p, "none@a.example")
     assert event["size"] is None and not event["complete"] and event["reply"] is None
 
 
 def answers(p, postfix):
-    code, text = send(postfix, "reject@a.example")
+    code, text = postfix.send("reject@a.example")
     assert code == 554 and text.startswith(b"5.7.1 no; id="), (code, text)
     assert p.of("reject@a.example")[0]["id"].encode() in text
-    code, text = send(postfix, "reject2@a.example")
+    code, text = postfix.send("reject2@a.example")
     assert code == 550 and text.startswith(b"5.7.1 no\n5.7.1 see https://mbox.example/; id="), text
-    code, text = send(postfix, "defer@a.example")
+    code, text = postfix.send("defer@a.example")
     assert code == 451 and text.startswith(b"4.7.0 later"), text
-    code, text = send(postfix, "mail-limit@a.example")
+    code, text = postfix.send("mail-limit@a.example")
     assert code == 451 and text == b"4.7.28 100% of the rate, wait 60 s", text
     assert only(p, "mail-limit@a.example")["reply"]["code"] == 451
-    code, text = send(postfix, "close@a.example")
+    code, text = postfix.send("close@a.example")
     assert code == 421 and text.startswith(b"4.7.0 go away"), text
-    code, text = send(postfix, "quarantine@a.example")
+    code, text = postfix.send("quarantine@a.example")
     assert code == 250, text
     held = [m for m in postfix.queue() if m["sender"] == "quarantine@a.example"]
     assert len(held) == 1 and held[0]["queue_name"] == "hold", held
-    assert send(postfix, "tag@a.example")[0] == 250
+    assert postfix.send("tag@a.example")[0] == 250
     assert b"\nX-Assay-Verdict: tag; id=" in postfix.delivered_with(b"<tag@a.example>")
 
 
@@ -107,7 +83,7 @@ def forged(p, postfix):
                b"AUTHENTICATION-RESULTS: (x) MX1.MBOX.EXAMPLE 1; dkim=forged\r\n"
                b"Message-Id: <forged@a.example>\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\n"
                b"X-Assay-Verdict: accept; id=again\r\nFrom: a@a.example\r\n\r\nx\r\n")
-    assert send(postfix, "forged@a.example", message)[0] == 250
+    assert postfix.send("forged@a.example", message)[0] == 250
     mail = postfix.delivered_with(b"<forged@a.example>")
     lines = [line for line in mail.split(b"\n") if re.match(rb"(?i)x-assay-verdict", line)]
     assert len(lines) == 1 and b"score=" in lines[0], lines
@@ -116,7 +92,7 @@ def forged(p, postfix):
 
 
 def extensions(p, postfix):
-    assert send(postfix, "tls@a.example", tls=True)[0] == 250
+    assert postfix.send("tls@a.example", tls=True)[0] == 250
     tls = only(p, "tls@a.example")["tls"]
     assert tls["version"] == "TLSv1.3" and tls["cipher"], tls
     message = "Message-Id: <u@a.example>\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\n" \
@@ -140,7 +116,7 @@ def extensions(p, postfix):
         s.ehlo("again.example")
         s.mail("second@a.example")
         s.rcpt("r@mbox.example")
-        s.data(MESSAGE % b"second")
+        s.data(pf.MESSAGE % b"second")
     event = only(p, "second@a.example")
     assert (event["peer"], event["port"]) == ("198.51.100.7", 4242), event
     assert event["helo"] == "again.example" and event["tx"] == 2
@@ -150,8 +126,8 @@ def extensions(p, postfix):
 
 def large(p, postfix):
     body = b"".join(b"%07d %s\r\n" % (i, b"x" * 66) for i in range(690000))  # 52 MB
-    message = MESSAGE % b"large" + body
-    assert send(postfix, "large@a.example", message)[0] == 250
+    message = pf.MESSAGE % b"large" + body
+    assert postfix.send("large@a.example", message)[0] == 250
     event = only(p, "large@a.example")
     assert event["size"] == len(message) and p.message(event) == message
     with open("/proc/%d/status" % p.p.pid) as f:
@@ -192,9 +168,9 @@ def away(p, postfix):
     """Without us mail goes on, and comes to us again behind a new start."""
     p.p.kill()
     p.p.wait()
-    assert send(postfix, "away@a.example")[0] == 250
+    assert postfix.send("away@a.example")[0] == 250
     p.start()
-    assert send(postfix, "back@a.example")[0] == 250
+    assert postfix.send("back@a.example")[0] == 250
     only(p, "back@a.example")
     assert not [e for e in p.events() if e["mail_from"] == "away@a.example"]
 
@@ -203,8 +179,8 @@ def over_tcp(p, postfix):
     os.makedirs(p.folder + "/tcp")
     tcp = Probe(PROBE, p.folder + "/tcp", "127.0.0.1:2600")
     postfix.set("smtpd_milters=inet:127.0.0.1:2600")
-    assert send(postfix, "tcp@a.example")[0] == 250
-    assert tcp.message(only(tcp, "tcp@a.example")) == MESSAGE % b"tcp"
+    assert postfix.send("tcp@a.example")[0] == 250
+    assert tcp.message(only(tcp, "tcp@a.example")) == pf.MESSAGE % b"tcp"
     tcp.stop()
 
 

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import smtplib
 import subprocess
 import sys
 import tempfile
@@ -23,8 +22,6 @@ import milter_client as mc  # noqa: E402
 import postfix as pf  # noqa: E402
 
 ASSAY, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
-PLAIN = (b"Message-Id: <%s@a.example>\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\n"
-         b"From: a@a.example\r\nTo: r@mbox.example\r\nSubject: lunch\r\n\r\nat noon?\r\n")
 
 
 class Daemon:
@@ -89,25 +86,6 @@ class Daemon:
         return time.monotonic() - start
 
 
-def send(postfix, sender, message=None, rcpts=("r@mbox.example",), peer=None, helo="client.example"):
-    with smtplib.SMTP("127.0.0.1", postfix.port, helo, timeout=60) as s:
-        s.ehlo()
-        if peer:
-            s.docmd("XCLIENT ADDR=%s NAME=[UNAVAILABLE]" % peer)
-            s.ehlo()
-        code, text = s.mail(sender)
-        if code != 250:
-            return code, text
-        for rcpt in rcpts:
-            s.rcpt(rcpt)
-        try:
-            return s.data(message or PLAIN % sender.split("@")[0].encode())
-        except smtplib.SMTPDataError as e:
-            return e.smtp_code, e.smtp_error
-        finally:
-            s.close()
-
-
 def sample(name):
     with open("%s/samples/mail/%s.eml" % (SOURCE, name), "rb") as f:
         octets = re.sub(rb"\r?\n", b"\r\n", f.read())
@@ -117,11 +95,11 @@ def sample(name):
 
 def send_sample(postfix, name):
     octets, envelope = sample(name)
-    return send(postfix, envelope["mail_from"], octets, peer=envelope["peer"], helo=envelope["helo"])
+    return postfix.send(envelope["mail_from"], octets, peer=envelope["peer"], helo=envelope["helo"])
 
 
 def accepted(d, postfix):
-    code, text = send(postfix, "plain@a.example", rcpts=("bad@mbox.example", "r@mbox.example"))
+    code, text = postfix.send("plain@a.example", rcpts=("bad@mbox.example", "r@mbox.example"))
     assert code == 250, text
     event, = d.of("plain@a.example")
     assert event["source"] == "milter" and event["complete"] and not event["partial"], event
@@ -183,7 +161,7 @@ def refused(d, postfix):
 
 def limited(d, postfix):
     d.rules("limit ip { 3 per hour }\n")
-    codes = [send(postfix, "limited@a.example", peer="198.51.100.9") for _ in range(5)]
+    codes = [postfix.send("limited@a.example", peer="198.51.100.9") for _ in range(5)]
     assert [c[0] for c in codes] == [250, 250, 250, 451, 451], codes
     assert re.match(rb"4\.7\.28 .*\d", codes[3][1]), codes[3]
     events = pf.until(lambda: len(d.of("limited@a.example")) == 5 and d.of("limited@a.example"))
@@ -194,9 +172,9 @@ def limited(d, postfix):
 def large(d, postfix):
     body = b"".join(b"%07d %s\r\n" % (i, b"x" * 66) for i in range(690000))  # 52 MB
     start = time.monotonic()
-    code, text = send(postfix, "large@a.example", PLAIN % b"large" + body)
+    code, text = postfix.send("large@a.example", pf.MESSAGE % b"large" + body)
     event, = d.of("large@a.example")
-    assert code == 250 and event["size"] == len(PLAIN % b"large" + body), (code, text)
+    assert code == 250 and event["size"] == len(pf.MESSAGE % b"large" + body), (code, text)
     print("# 52 MB in %.1f s, partial %s" % (time.monotonic() - start, event["partial"]))
 
 
@@ -209,7 +187,7 @@ def broken(d, postfix):
         while not stop.is_set():
             i += 1
             done.append(("k%d-%d@a.example" % (k, i),
-                         send(postfix, "k%d-%d@a.example" % (k, i))[0]))
+                         postfix.send("k%d-%d@a.example" % (k, i))[0]))
     threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
     for t in threads:
         t.start()
@@ -229,22 +207,22 @@ def broken(d, postfix):
     assert len(events) == len(set(events)), "twice"
     print("# %d mails, %d seen" % (len(done), len(events)))
     # back behind the last death
-    assert send(postfix, "behind@a.example")[0] == 250 and d.of("behind@a.example")
+    assert postfix.send("behind@a.example")[0] == 250 and d.of("behind@a.example")
 
 
 def ends(d, postfix):
     took = d.stop()
-    assert send(postfix, "without@a.example")[0] == 250
+    assert postfix.send("without@a.example")[0] == 250
     start = time.monotonic()
     d.start()
     print("# ended in %.1f s, back in %.1f s" % (took, time.monotonic() - start))
-    assert send(postfix, "again@a.example")[0] == 250 and d.of("again@a.example")
+    assert postfix.send("again@a.example")[0] == 250 and d.of("again@a.example")
     d.p.kill()  # the supervisor; its roles go with it
     d.p.wait()
     start = time.monotonic()
     d.start()
     print("# back behind kill -9 in %.1f s" % (time.monotonic() - start))
-    assert send(postfix, "third@a.example")[0] == 250 and d.of("third@a.example")
+    assert postfix.send("third@a.example")[0] == 250 and d.of("third@a.example")
 
 
 def main():

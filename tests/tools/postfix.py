@@ -11,6 +11,7 @@ import json
 import os
 import pwd
 import shutil
+import smtplib
 import socket
 import subprocess
 import sys
@@ -77,6 +78,11 @@ milter_default_action = accept
 milter_protocol = 6
 smtpd_milters = {milter}
 """
+# What a filter may get wrong: blanks before and after a value, folds, no blank, dots, blank lines.
+MESSAGE = (b"Message-Id: <%s@a.example>\r\nDate: Mon, 23 Nov 2026 08:00:00 +0000\r\n"
+           b"From: a@a.example\r\nTo: r@mbox.example\r\nSubject:  two blanks\r\n"
+           b"X-Folded: one\r\n   two\r\n\tthree \r\nNo-Blank:x\r\n\r\n"
+           b"Hello\r\n.dot\r\n  trailing  \r\n\r\n\r\n")
 TLS = """\
 smtpd_tls_security_level = may
 smtpd_tls_chain_files = {folder}/tls.pem
@@ -161,6 +167,30 @@ class Postfix:
         self.command("postconf", "-e", *settings)
         self.__exit__()
         self.__enter__()
+
+    def send(self, sender, message=None, rcpts=("r@mbox.example",), peer=None, tls=False, options=(),
+             helo="client.example"):
+        """(code, text) of the answer that ended it: to MAIL FROM, or at the end of the data.
+        `peer` is the client's address, by XCLIENT; the default is MESSAGE."""
+        with smtplib.SMTP("127.0.0.1", self.port, helo, timeout=60) as s:
+            s.ehlo()
+            if tls:
+                s.starttls()
+                s.ehlo()
+            if peer:
+                s.docmd("XCLIENT ADDR=%s NAME=[UNAVAILABLE]" % peer)
+                s.ehlo()
+            code, text = s.mail(sender, list(options))
+            if code != 250:
+                return code, text
+            for rcpt in rcpts:
+                s.rcpt(rcpt)
+            try:
+                return s.data(message or MESSAGE % sender.split("@")[0].encode())
+            except smtplib.SMTPDataError as e:
+                return e.smtp_code, e.smtp_error
+            finally:
+                s.close()
 
     def log(self):
         try:
