@@ -207,7 +207,7 @@
 /* Memory of one SMTP session beside its transactions: HELO names and replies, one after the other. */
 #define LIMIT_SESSION_BYTES ((size_t)1 << 20)
 
-/* --- milter (capture/milter.c) --------------------------------------------- */
+/* --- milter (capture/milter*.c) -------------------------------------------- */
 
 /* Seconds that an MTA may take inside one frame. Idle connections are not meant: they wait in
  * libmilter's pool, while one that stopped in the middle of a frame holds a thread. */
@@ -215,6 +215,10 @@
 
 /* Connections that wait to be accepted: a burst of a busy gateway's smtpd processes. */
 #define LIMIT_MILTER_BACKLOG 1024
+
+/* Read ahead of libmilter, on the stack of its thread: the envelope, the fields and the text of most
+ * mails in one system call; twice as much saves little more. */
+#define LIMIT_MILTER_AHEAD_BYTES ((size_t)16 << 10)
 
 /* --- DNS (analyze/dns*.c, zone.c) ------------------------------------------ */
 

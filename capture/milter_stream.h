@@ -1,0 +1,32 @@
+/*
+ * milter_stream - what libmilter reads and writes, in larger pieces than it asks for.
+ *
+ * libmilter asks for each command's five octets and for its argument by itself, and looks before
+ * each whether there is something: five system calls a field of a message's head, which was most of
+ * what a message cost us. It has no hook for that, so the build gives it these functions in place of
+ * the C library's (capture/meson.build renames five symbols in a copy of libmilter.a; nothing else
+ * of the process is touched). They keep what POSIX says of their namesakes; only the kernel is asked
+ * less often: input is read ahead, output is collected until libmilter looks for input again.
+ *
+ * Files that milter_stream_accept() did not make are passed through.
+ *
+ * Ownership: a stream lives from accept to close.
+ * Threads:   one at a time a file, as libmilter keeps it; any number of files.
+ * Errors:    as the namesakes; one of collected output comes with the next call for its file.
+ * Limits:    LIMIT_MILTER_AHEAD_BYTES; an idle connection holds none of it.
+ */
+#pragma once
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+int milter_stream_accept(int listener, struct sockaddr *address, socklen_t *n);
+int milter_stream_poll(struct pollfd *files, nfds_t n, int timeout_ms);
+ssize_t milter_stream_read(int fd, void *out, size_t n);
+ssize_t milter_stream_writev(int fd, const struct iovec *parts, int n);
+int milter_stream_close(int fd);
+
+/* The letter of the command whose argument this thread read last: in a callback, the one that it is
+ * called for. */
+char milter_stream_command(void);
