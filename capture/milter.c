@@ -1,14 +1,15 @@
 /*
  * libmilter: what the MTA sends becomes calls of milter_session.c, what the hooks answer becomes
- * replies.
+ * replies. Its connections are milter_stream.c's.
  *
  * Only what the MTA offered is used. Its offer of nothing at all reaches us as that of protocol
  * version 1 (libmilter puts it in), so exactly that offer of actions is taken as none: no MTA of
  * this century sends it in earnest.
  *
- * Round trips are what a milter costs. Connect, HELO, recipients and fields are taken without a reply
- * where the MTA can do so; MAIL, pieces of the body and the end of the message are answered: octets
- * may come with the end of the message, and libmilter leaves that unanswered where the body is.
+ * Round trips are what a milter costs. Where the MTA can do so, all is taken without a reply but the
+ * end of the message, and MAIL where there is a limit to answer with. Octets may come with the end of
+ * the message, as another piece of the body to libmilter: it leaves that end unanswered unless we let
+ * it go on there, so which command a piece came with must be known.
  *
  * A connection has its lock because milter_abandon() comes from another thread; otherwise
  * libmilter runs one callback of a connection at a time. Lock order: the list's, then the
@@ -36,17 +37,20 @@
 #include "base/listen.h"
 #include "base/log.h"
 #include "capture/milter_session.h"
+#include "capture/milter_stream.h"
 
 #define ACTIONS_WANTED (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE | SMFIF_SETSYMLIST)
 #define STEPS_WANTED \
 	(SMFIP_NODATA | SMFIP_NOUNKNOWN | SMFIP_RCPT_REJ | SMFIP_NR_CONN | SMFIP_NR_HELO | \
-	 SMFIP_NR_RCPT | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_HDR_LEADSPC)
+	 SMFIP_NR_MAIL | SMFIP_NR_RCPT | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY | \
+	 SMFIP_HDR_LEADSPC)
 
 struct connection {
 	struct connection *next, **link;
 	pthread_mutex_t lock;
 	struct milter_session *session;
 	unsigned long actions, steps; /* agreed with the MTA */
+	struct milter_answer *refusal; /* of a MAIL that waits for no reply; else NULL */
 };
 
 static struct {
@@ -98,6 +102,8 @@ static void end_transaction(struct connection *c)
 	pthread_mutex_lock(&c->lock);
 	struct txn *t = milter_session_take(c->session, false);
 	milter_session_clear(c->session);
+	free(c->refusal);
+	c->refusal = NULL;
 	pthread_mutex_unlock(&c->lock);
 	if (!t)
 		return;
@@ -132,6 +138,10 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
 	*f2_r = *f3_r = 0;
 	*actions_r = actions == SMFI_V1_ACTS ? 0 : actions & ACTIONS_WANTED;
 	*steps_r = steps & STEPS_WANTED;
+	if (!m.hooks.limits || m.hooks.limits(m.hooks.arg))
+		*steps_r &= ~(unsigned long)SMFIP_NR_MAIL;
+	if (milter_stream_command() != SMFIC_OPTNEG) /* no memory for its stream */
+		*steps_r &= ~(unsigned long)SMFIP_NR_BODY;
 	struct connection *c = connection_of(ctx);
 	if (c) {
 		c->actions = *actions_r;
@@ -246,6 +256,20 @@ static void note_reply(struct txn *t, struct txn_reply *r, const struct milter_a
 				.text = arena_copy(&t->arena, span_of(a->text))};
 }
 
+/* Now, or where the MTA does not wait, at the end of the message. */
+static sfsistat refuse_mail(SMFICTX *ctx, struct connection *c, struct milter_answer *a)
+{
+	struct txn *t = c->session->txn;
+	if (c->steps & SMFIP_NR_MAIL) {
+		if ((c->refusal = malloc(sizeof(*c->refusal))))
+			*c->refusal = *a;
+		return SMFIS_NOREPLY;
+	}
+	sfsistat r = refuse(ctx, a, t->flags & TXN_SMTPUTF8);
+	note_reply(t, &t->reply, a);
+	return r;
+}
+
 static struct span macro(SMFICTX *ctx, const char *name)
 {
 	return span_of(smfi_getsymval(ctx, (char *)name));
@@ -265,7 +289,7 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
 		.authenticated = macro(ctx, "{auth_type}").n || macro(ctx, "{auth_authen}").n,
 	};
 	struct milter_answer a = {0};
-	sfsistat r = SMFIS_CONTINUE;
+	sfsistat r = go_on(c, SMFIP_NR_MAIL);
 	pthread_mutex_lock(&c->lock);
 	wait_for_the_end(c);
 	if (milter_session_mail(c->session, argv, &macros, clock_now_us()) < 0) {
@@ -275,14 +299,12 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
 		m.n_transactions++;
 		m.open_transactions++;
 		if (m.hooks.limit(m.hooks.arg, t, &a)) {
-			r = refuse(ctx, &a, t->flags & TXN_SMTPUTF8);
-			note_reply(t, &t->reply, &a);
+			r = refuse_mail(ctx, c, &a);
 			m.limited++;
 		}
 	}
 	pthread_mutex_unlock(&c->lock);
-	buf_free(&a.auth_results);
-	if (r != SMFIS_CONTINUE)
+	if (r == SMFIS_REJECT || r == SMFIS_TEMPFAIL)
 		end_transaction(c);
 	return r;
 }
@@ -333,7 +355,7 @@ static sfsistat on_body(SMFICTX *ctx, unsigned char *octets, size_t n)
 		milter_session_body(c->session, (struct span){(char *)octets, n});
 		pthread_mutex_unlock(&c->lock);
 	}
-	return SMFIS_CONTINUE;
+	return milter_stream_command() == SMFIC_BODYEOB ? SMFIS_CONTINUE : go_on(c, SMFIP_NR_BODY);
 }
 
 /* From the last one up, so that the places of the others stay. */
@@ -392,9 +414,15 @@ static sfsistat on_end(SMFICTX *ctx)
 	pthread_mutex_lock(&c->lock);
 	wait_for_the_end(c);
 	struct txn *t = milter_session_take(c->session, true);
+	struct milter_answer *refusal = c->refusal;
+	c->refusal = NULL;
 	pthread_mutex_unlock(&c->lock);
 	bool utf8 = t && (t->flags & TXN_SMTPUTF8);
-	if (t) {
+	if (t && refusal) {
+		a = *refusal;
+		note_reply(t, &t->reply, &a);
+		m.hooks.ended(m.hooks.arg, t);
+	} else if (t) {
 		struct span queue_id = macro(ctx, "i");
 		log_debug("milter.message", "id=%s queue=%s size=%llu", t->id, log_safe(queue_id),
 			  (unsigned long long)t->size);
@@ -404,6 +432,7 @@ static sfsistat on_end(SMFICTX *ctx)
 	}
 	sfsistat r = give_answer(ctx, c, &a, utf8);
 	buf_free(&a.auth_results);
+	free(refusal);
 	milter_session_clear(c->session);
 	if (t) {
 		m.answered[a.action < MILTER_ACTIONS ? a.action : MILTER_ACCEPT]++;

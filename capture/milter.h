@@ -41,13 +41,17 @@ struct milter_answer {
 };
 
 struct milter_hooks {
+	/* Can `limit` refuse anybody as things are? Asked when an MTA connects: if not, it need not
+	 * wait at MAIL. A limit that comes later refuses such a connection at the end of its message.
+	 * NULL: it can. */
+	bool (*limits)(void *arg);
 	/* At MAIL: true refuses it with the answer. Must not block: the client waits. */
 	bool (*limit)(void *arg, const struct txn *t, struct milter_answer *a);
 	/* End of the message. Blocks this connection's thread until the event is written or the
 	 * deadline has passed. */
 	void (*judge)(void *arg, struct txn *t, struct milter_answer *a);
-	/* The transaction ended without an end of its message: abort, lost connection, a MAIL that
-	 * `limit` refused. */
+	/* The transaction ended without an end of its message, or without its judgement: abort, lost
+	 * connection, `limit` refused. */
 	void (*ended)(void *arg, struct txn *t);
 	void *arg;
 };

@@ -264,6 +264,21 @@ static void count(struct limiter *l, const struct limiter_query *q, int n, int o
 	}
 }
 
+bool limiter_at_mail(struct limiter *l)
+{
+	static const enum limit_scope scopes[] = {LIMIT_IP, LIMIT_NET, LIMIT_MAILFROM};
+	bool found = false;
+	pthread_mutex_lock(&l->lock);
+	for (size_t s = 0; s < sizeof(scopes) / sizeof(scopes[0]); s++) {
+		size_t n;
+		const struct limit *v = ruleset_limits(l->rules, scopes[s], &n);
+		for (size_t i = 0; i < n; i++)
+			found |= !v[i].dry_run;
+	}
+	pthread_mutex_unlock(&l->lock);
+	return found;
+}
+
 bool limiter_refuses(struct limiter *l, const struct limiter_query *q, int64_t now_us,
 		     struct limiter_refusal *r_r)
 {

@@ -65,6 +65,8 @@ void limiter_free(struct limiter *l); /* accepts NULL */
 void limiter_set_hooks(struct limiter *l, const struct limiter_hooks *hooks);
 void limiter_reload(struct limiter *l, struct ruleset *rules);
 
+/* Do the rules have a limit by what is known at MAIL? */
+bool limiter_at_mail(struct limiter *l);
 /* True: refused, nothing was counted. False: counted for every key that is there. */
 bool limiter_refuses(struct limiter *l, const struct limiter_query *q, int64_t now_us,
 		     struct limiter_refusal *r_r);

@@ -116,6 +116,13 @@ static bool sender_known(void *arg, struct span key, struct limiter_sender *s_r)
 	return true;
 }
 
+/* Before the limiter is there nobody has connected. */
+static bool limits(void *arg)
+{
+	struct gate *g = arg;
+	return limiter_at_mail(g->limiter);
+}
+
 static bool on_mail(void *arg, const struct txn *t, struct milter_answer *a)
 {
 	struct gate *g = arg;
@@ -267,7 +274,7 @@ static int gate_open(struct role *r)
 		return EX_OSERR;
 	g->role = r;
 	r->data = g;
-	const struct milter_hooks hooks = {on_mail, judge_it, ended, g};
+	const struct milter_hooks hooks = {limits, on_mail, judge_it, ended, g};
 	int result = policy_open(&g->policy, r->config);
 	if (result == 0 && !r->config->milter.address)
 		return EX_OK;

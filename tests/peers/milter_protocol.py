@@ -174,6 +174,71 @@ def limits(p):
     assert [r["code"] for r in event["rcpts"]] == [250, 550] and event["tx"] == 2
 
 
+def late_limits(folder):
+    """Nobody waits at MAIL where there is no limit; one that comes meanwhile refuses at the end."""
+    os.environ["NO_LIMITS"] = "1"
+    os.makedirs(folder + "/late")
+    p = Probe(PROBE, folder + "/late")
+    del os.environ["NO_LIMITS"]
+    with p.client() as m:
+        m.negotiate(steps=mc.ALL_STEPS & ~mc.NR[b"M"])
+        m.connect("192.0.2.7")
+        assert m.mail("<old@a.example>") == GO_ON  # an MTA that waits is answered
+    m = begin(p, "<mail-limit@a.example>")
+    assert m.first is None
+    m.message(MESSAGE)
+    changes, (letter, text) = m.end()
+    assert letter == b"y" and text.startswith(b"451 4.7.28 100%% of the rate") and not changes
+    m.mail("<after@a.example>")
+    m.rcpt("<r@mbox.example>")
+    m.message(MESSAGE)
+    assert m.end()[1] == GO_ON
+    m.mail("<mail-limit@b.example>")
+    m.abort()
+    m.mail("<again@a.example>")
+    m.rcpt("<r@mbox.example>")
+    m.message(MESSAGE)
+    assert m.end()[1] == GO_ON
+    m.quit()
+    event, = p.of("mail-limit@a.example")
+    assert event["reply"]["code"] == 451 and event["complete"] and event["size"] == len(MESSAGE)
+    event, = p.of("mail-limit@b.example")
+    assert event["reply"] is None and not event["complete"]
+    assert p.of("after@a.example")[0]["tx"] == 2 and p.of("again@a.example")[0]["tx"] == 4
+    for test in (pieces, fields, answers, large):
+        test(p)
+    p.stop()
+
+
+def pieces(p):
+    """What comes octet by octet, and two messages at once, are the same messages."""
+    sent = []
+    m = p.client()
+    m.negotiate()
+    m.send = lambda letter, octets=b"": sent.append(struct.pack("!I", 1 + len(octets)) + letter + octets)
+    m.connect("192.0.2.7")
+    m.helo("client.example")
+    for sender in ("<pieces@a.example>", "<next@a.example>", "<last@a.example>"):
+        assert m.mail(sender) is None
+        m.rcpt("<r@mbox.example>")
+        m.message(MESSAGE)
+        m.send(b"E")
+        if sender == "<next@a.example>":
+            continue
+        octets = b"".join(sent)
+        sent.clear()
+        step = 1 if sender == "<pieces@a.example>" else len(octets)
+        for i in range(0, len(octets), step):
+            m.s.sendall(octets[i:i + step])
+    for _ in range(3):
+        while m.recv()[0] != b"c":
+            pass
+    m.close()
+    for number, sender in enumerate(("pieces", "next", "last"), 1):
+        event, = p.of(sender + "@a.example")
+        assert event["tx"] == number and p.message(event) == MESSAGE, event
+
+
 def cut_short(p):
     m = begin(p, "<aborted@a.example>")
     m.abort()
@@ -350,12 +415,12 @@ def main():
         mode = os.stat(p.address[5:]).st_mode & 0o777
         tests = [negotiation, transaction, fields, answers, limits, cut_short, large, broken, idle,
                  waiting, stopping]
-        print("1..%d" % (len(tests) + 2))
+        print("1..%d" % (len(tests) + 3))
         print("%s 1 - mode of the socket" % ("ok" if mode == 0o666 else "not ok"))
         failed += mode != 0o666
-        for number, test in enumerate(tests + [over_tcp], 2):
+        for number, test in enumerate(tests + [late_limits, over_tcp], 2):
             try:
-                test(folder if test is over_tcp else p)
+                test(folder if test in (late_limits, over_tcp) else p)
                 print("ok %d - %s" % (number, test.__name__))
             except Exception:
                 failed += 1
