@@ -79,6 +79,30 @@ static inline bool subject_letter(char c)
 
 /* N-grams of folded text, at most `max`. Returns how many. */
 size_t subject_grams(struct span folded, struct subject_gram *out, size_t max);
+
+#define SUBJECT_PIECE_LEAST 6
+/* A bit for the upper half of each hash that is wanted. */
+#define SUBJECT_MAYBE_BITS 65536u
+static inline bool subject_maybe(const uint64_t *maybe, uint32_t hash)
+{
+	return maybe[hash >> 22] >> (hash >> 16) % 64 & 1;
+}
+
+/* The same of a long text, a piece at a time. */
+struct subject_walk {
+	struct span text;
+	size_t at;
+	size_t n, n_wides;   /* n-grams so far; those of ideographs */
+	uint64_t word, wide; /* hash of the word so far; the last three ideographs */
+	uint32_t letters;    /* the last four */
+	unsigned n_word, n_wide, n_letters;
+};
+struct subject_walk subject_walk(struct span folded);
+/* The next ones, at most `max`, which is SUBJECT_PIECE_LEAST or more; 0 at the end. */
+size_t subject_next_grams(struct subject_walk *w, struct subject_gram *out, size_t max);
+/* The same for those alone whose bit in `maybe` is set, while w->n is at most `until`. */
+size_t subject_next_wanted(struct subject_walk *w, const uint64_t *maybe, size_t until,
+			   struct subject_gram *out, size_t max);
 /* The next term of folded text at or behind *at: its hash, `wide` for ideographs, and where it
  * stands. False at the end. */
 bool subject_next_term(struct span folded, size_t *at, struct subject_gram *term_r,

@@ -9,6 +9,7 @@
 #define COMMON_RARITY 1.6   /* "you", "for": one mail in five has it */
 #define EARLY_BYTES 900   /* headline and first lines */
 #define EARLY_GRAMS 900
+#define PIECE_GRAMS 1024 /* of a body at once */
 
 size_t subject_chance(double rarity, double terms, double mean_terms)
 {
@@ -29,19 +30,20 @@ size_t subject_chance(double rarity, double terms, double mean_terms)
 
 /* Open addressing, a power of two with room. Few n-grams of a body are wanted, and `maybe` says
  * of most that they are not. */
-#define WANTED 4096u
-#define MAYBE_BITS 65536u
+#define WANTED 2048u
 struct wanted {
-	uint64_t maybe[MAYBE_BITS / 64];
-	uint32_t hash[WANTED];
-	uint16_t count[WANTED];
-	bool used[WANTED];
+	uint64_t maybe[SUBJECT_MAYBE_BITS / 64];
+	struct {
+		uint32_t hash;
+		uint16_t count;
+		bool used;
+	} slot[WANTED];
 };
 
 static size_t wanted_slot(const struct wanted *w, uint32_t hash)
 {
 	size_t i = hash % WANTED;
-	while (w->used[i] && w->hash[i] != hash)
+	while (w->slot[i].used && w->slot[i].hash != hash)
 		i = (i + 1) % WANTED;
 	return i;
 }
@@ -49,10 +51,19 @@ static size_t wanted_slot(const struct wanted *w, uint32_t hash)
 static size_t want(struct wanted *w, uint32_t hash)
 {
 	size_t i = wanted_slot(w, hash);
-	w->hash[i] = hash;
-	w->used[i] = true;
-	w->maybe[hash % MAYBE_BITS / 64] |= 1ull << hash % 64;
+	w->slot[i].hash = hash;
+	w->slot[i].used = true;
+	w->maybe[hash >> 22] |= 1ull << (hash >> 16) % 64;
 	return i;
+}
+
+/* What a table's octets stand for, e to the power of their logarithm. */
+static double powers[256];
+
+static void fill_powers(void)
+{
+	for (int b = 0; b < 256; b++)
+		powers[b] = exp(-(double)b * (double)SUBJECT_LOG_STEP);
 }
 
 /* log((tf + mu p) / (n + mu) / p); most n-grams of the cohort have tf = 0, and then p cancels:
@@ -63,7 +74,7 @@ static double gram_value(const struct subject_table_head *head, const uint8_t *l
 	double mu = (double)head->mu;
 	if (tf == 0)
 		return missing;
-	double p = exp(-(double)logs[hash % head->buckets] * (double)SUBJECT_LOG_STEP);
+	double p = powers[logs[hash % head->buckets]];
 	return log((tf + mu * p) / (n + mu) / p);
 }
 
@@ -91,6 +102,7 @@ static void cohort_make(const struct subject_table_head *head, const uint32_t *g
 {
 	memset(&cohort, 0, sizeof(cohort));
 	cohort.head = head;
+	fill_powers();
 	for (size_t k = 0; k < SUBJECT_COHORT; k++)
 		for (size_t i = 0; i < head->cohort_n[k] && i < SUBJECT_COHORT_GRAMS; i++)
 			cohort.slot[k][i] = (uint16_t)want(
@@ -111,8 +123,6 @@ struct judge {
 	const uint8_t *logs, *rarity, *kept;
 	const uint32_t *cohort;
 	struct wanted *w;
-	struct subject_gram *text; /* scratch for n-grams and terms of a body */
-	size_t room;
 	float *m;
 };
 
@@ -126,19 +136,23 @@ static double log_length(double n, double unit)
 	return log(1 + n / unit);
 }
 
-/* Returns how many are of ideographs. */
-static size_t count_grams(struct wanted *w, const struct subject_gram *grams, size_t n)
+static void count_grams(struct wanted *w, const struct subject_gram *grams, size_t n)
 {
-	size_t wides = 0;
 	for (size_t i = 0; i < n; i++) {
-		uint32_t hash = grams[i].hash;
-		wides += grams[i].wide;
-		if (!(w->maybe[hash % MAYBE_BITS / 64] >> hash % 64 & 1))
-			continue;
-		size_t slot = wanted_slot(w, hash);
-		w->count[slot] += w->used[slot] && w->count[slot] < UINT16_MAX;
+		size_t slot = wanted_slot(w, grams[i].hash);
+		w->slot[slot].count += w->slot[slot].used && w->slot[slot].count < UINT16_MAX;
 	}
-	return wides;
+}
+
+/* Those of a text up to some five less than `until`. */
+static void count_most(struct wanted *w, struct subject_walk *walk, size_t until)
+{
+	struct subject_gram grams[PIECE_GRAMS];
+	size_t n;
+	do {
+		n = subject_next_wanted(walk, w->maybe, until, grams, PIECE_GRAMS);
+		count_grams(w, grams, n);
+	} while (n);
 }
 
 /* -log p of an n-gram that is seldom met: 1 in 13,000. */
@@ -151,7 +165,7 @@ static double early_model(const struct judge *j, const struct subject_gram *gram
 {
 	double mu = (double)j->head->mu, missing = log(mu / (n + mu)), sum = 0;
 	for (size_t i = 0; i < n_grams; i++)
-		sum += gram_value(j->head, j->logs, grams[i].hash, j->w->count[slots[i]], n,
+		sum += gram_value(j->head, j->logs, grams[i].hash, j->w->slot[slots[i]].count, n,
 				  missing);
 	return sum / (double)n_grams;
 }
@@ -164,22 +178,31 @@ static bool model_measures(struct judge *j, struct span bare, struct span body, 
 	struct wanted *w = j->w;
 	unsigned rare = 0, rare_hits = 0;
 	size_t n_grams = subject_grams(bare, grams, SUBJECT_GRAMS), wide = 0, hits = 0;
-	size_t n = subject_grams(body, j->text, j->room);
-	if (n_grams < MIN_GRAMS || n < MIN_BODY_GRAMS)
+	if (n_grams < MIN_GRAMS)
 		return false;
 	if (cohort.head != head)
 		cohort_make(head, j->cohort);
 	*w = cohort.wanted;
 	for (size_t i = 0; i < n_grams; i++)
 		slots[i] = (uint16_t)want(w, grams[i].hash);
-	size_t first = n < EARLY_GRAMS ? n : EARLY_GRAMS;
-	size_t wides = count_grams(w, j->text, first);
+	struct subject_walk walk = subject_walk(body);
+	struct subject_gram piece[4 * SUBJECT_PIECE_LEAST];
+	count_most(w, &walk, EARLY_GRAMS);
+	size_t left = EARLY_GRAMS - walk.n, first = walk.n;
+	size_t in_piece = subject_next_grams(&walk, piece, 4 * SUBJECT_PIECE_LEAST);
+	left = left < in_piece ? left : in_piece;
+	count_grams(w, piece, left);
+	first += left;
+	if (first < MIN_BODY_GRAMS)
+		return false;
 	double early = early_model(j, grams, slots, n_grams, (double)first);
-	wides += count_grams(w, j->text + first, n - first);
+	count_grams(w, piece + left, in_piece - left);
+	count_most(w, &walk, SIZE_MAX);
+	size_t n = walk.n;
 	double missing = log((double)head->mu / ((double)n + (double)head->mu));
 	double sum = 0, cohort_sum = 0, cohort_squares = 0;
 	for (size_t i = 0; i < n_grams; i++) {
-		unsigned count = w->count[slots[i]];
+		unsigned count = w->slot[slots[i]].count;
 		bool is_rare = (double)j->logs[grams[i].hash % head->buckets] *
 				       (double)SUBJECT_LOG_STEP > RARE_GRAM;
 		rare += is_rare;
@@ -193,7 +216,7 @@ static bool model_measures(struct judge *j, struct span bare, struct span body, 
 		size_t m = head->cohort_n[k] < SUBJECT_COHORT_GRAMS ? head->cohort_n[k] : SUBJECT_COHORT_GRAMS;
 		for (size_t i = 0; i < m; i++)
 			one += gram_value(head, j->logs, j->cohort[k * SUBJECT_COHORT_GRAMS + i],
-					  w->count[cohort.slot[k][i]], (double)n, missing);
+					  w->slot[cohort.slot[k][i]].count, (double)n, missing);
 		one /= m ? (double)m : 1;
 		cohort_sum += one;
 		cohort_squares += one * one;
@@ -214,7 +237,7 @@ static bool model_measures(struct judge *j, struct span bare, struct span body, 
 	j->m[SUBJECT_BODY_LENGTH] = (float)lengths;
 	j->m[SUBJECT_MODEL_AND_LENGTH] = (float)(bounded(z, -3, 9) * (lengths - 1.5));
 	*wide_r = wide * 2 > n_grams;
-	double share = (double)wide / (double)n_grams, shares = (double)wides / (double)n;
+	double share = (double)wide / (double)n_grams, shares = (double)walk.n_wides / (double)n;
 	j->m[SUBJECT_SCRIPTS_DIFFER] = (float)fabs(share - shares);
 	return true;
 }
@@ -500,10 +523,8 @@ struct subject_score subject_judge(struct arena *a, struct span table, struct sp
 	t.links = span_sub(t.links, 0, LINKS_BYTES);
 	struct judge j = {.head = table_head(table),
 			  .w = arena_room(a, sizeof(struct wanted)),
-			  .room = 2 * t.body.n + LINKS_BYTES,
 			  .m = s.measure};
-	j.text = arena_room(a, j.room * sizeof(*j.text));
-	if (!j.head || !j.w || !j.text)
+	if (!j.head || !j.w)
 		return s;
 	j.logs = (const uint8_t *)(j.head + 1);
 	j.rarity = j.logs + SUBJECT_BUCKETS;

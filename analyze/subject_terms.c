@@ -13,12 +13,33 @@ static uint32_t mix(uint64_t h)
 	return (uint32_t)(h >> 32);
 }
 
-static bool is_wide(struct span s, size_t i)
+/* What an octet of folded text is in a word: MORE has to be looked at with its neighbours. */
+enum { LETTER = 1, DIGIT = 2, MORE = 4 };
+static struct {
+	bool ready;
+	uint8_t kind[256];
+	unsigned char gram[256]; /* a blank for what is no letter, at its place what is one */
+} octets;
+
+static void fill_octets(void)
+{
+	for (int c = 0; c < 256; c++) {
+		bool letter = subject_letter((char)c);
+		octets.kind[c] = !letter		   ? 0
+				 : c & 0x80		   ? MORE
+				 : ascii_is_digit((char)c) ? DIGIT
+							   : LETTER;
+		octets.gram[c] = letter ? (unsigned char)c : ' ';
+	}
+	octets.ready = true;
+}
+
+/* U+3040..U+D7FF without the marks of U+3000..U+303F. */
+static inline bool is_wide(struct span s, size_t i)
 {
 	unsigned char c = (unsigned char)s.p[i];
-	/* U+3040..U+D7FF without the marks of U+3000..U+303F */
-	return i + 3 <= s.n && c >= 0xe3 && c <= 0xed &&
-	       !(c == 0xe3 && (unsigned char)s.p[i + 1] == 0x80) && c != 0xee;
+	return c >= 0xe3 && c <= 0xed && i + 3 <= s.n &&
+	       !(c == 0xe3 && (unsigned char)s.p[i + 1] == 0x80);
 }
 
 static uint64_t wide_char(struct span s, size_t i)
@@ -27,65 +48,139 @@ static uint64_t wide_char(struct span s, size_t i)
 	       (unsigned char)s.p[i + 2];
 }
 
-struct gram_state {
-	uint64_t letters, wide; /* the last four letters; the last three ideographs */
-	uint64_t word;		/* hash of the word so far */
-	unsigned n_letters, n_wide, n_word;
-};
+/* --- n-grams --------------------------------------------------------------------- */
 
-/* Blanks for what is no letter; at its place what is one. */
-static char letters[256];
+/* An octet adds no more than this; and what has to be free for any step. */
+#define STEP_GRAMS (WORD_WEIGHT + 1)
+#define ROOM (SUBJECT_PIECE_LEAST - 1)
+_Static_assert(ROOM >= WORD_WEIGHT + 3, "an ideograph ends a word and adds three");
 
-static void fill_letters(void)
+static const uint64_t *all_wanted(void)
 {
-	for (int c = 0; c < 256; c++)
-		letters[c] = subject_letter((char)c) ? (char)c : ' ';
+	static uint64_t all[SUBJECT_MAYBE_BITS / 64];
+	if (!all[0])
+		memset(all, 0xff, sizeof(all));
+	return all;
 }
 
-size_t subject_grams(struct span s, struct subject_gram *out, size_t max)
+struct subject_walk subject_walk(struct span folded)
 {
-	struct gram_state g = {.letters = ' ', .n_letters = 1};
-	size_t n = 0;
-	if (!letters['a'])
-		fill_letters();
-	for (size_t i = 0; i <= s.n && n + 3 + WORD_WEIGHT < max;) {
-		char c = i == s.n ? ' ' : letters[(unsigned char)s.p[i]];
-		bool wide = i < s.n && is_wide(s, i);
-		if (g.n_word && (wide || c == ' ')) {
-			for (int k = 0; k < WORD_WEIGHT && g.n_word >= 3; k++)
-				out[n++] = (struct subject_gram){mix(g.word), false};
-			g.word = g.n_word = 0;
-		}
-		if (i == s.n)
-			break;
-		if (wide) {
-			g.n_letters = 0;
-			g.wide = g.wide << 16 | (mix(wide_char(s, i) + 1) & 0xffff);
-			g.n_wide++;
-			for (unsigned k = 1; k <= 3 && k <= g.n_wide; k++)
-				out[n++] = (struct subject_gram){
-					mix((g.wide & ((1ull << 16 * k) - 1)) *
-						    0x9e3779b97f4a7c15u +
-					    k),
-					true};
-			i += 3;
-			continue;
-		}
-		g.n_wide = 0;
-		i++;
-		if (c != ' ') {
-			g.word = (g.word ^ (unsigned char)c) * 0x100000001b3u + 7;
-			g.n_word++;
-		}
-		if (c == ' ' && g.n_letters && (g.letters & 0xff) == ' ')
-			continue;
-		g.letters = g.letters << 8 | (unsigned char)c;
-		g.n_letters++;
-		if (g.n_letters >= 4)
-			out[n++] = (struct subject_gram){
-				mix((g.letters & 0xffffffffu) * 0x9e3779b97f4a7c15u), false};
+	if (!octets.ready)
+		fill_octets();
+	return (struct subject_walk){.text = folded, .letters = ' ', .n_letters = 1};
+}
+
+/* Adds the n-gram where `maybe` has its bit. Returns how many it added. */
+static inline size_t add(struct subject_gram *out, const uint64_t *maybe, uint64_t h, bool wide)
+{
+	uint32_t hash = mix(h);
+	if (!subject_maybe(maybe, hash))
+		return 0;
+	*out = (struct subject_gram){hash, wide};
+	return 1;
+}
+
+/* The word that ends, unless it is one of one or two letters. */
+static inline size_t end_word(struct subject_walk *w, struct subject_gram *out,
+			      const uint64_t *maybe, size_t letters)
+{
+	size_t k = 0;
+	if (letters >= 3) {
+		for (int i = 0; i < WORD_WEIGHT; i++)
+			k += add(out + k, maybe, w->word, false);
+		w->n += WORD_WEIGHT;
 	}
-	return n;
+	w->word = w->n_word = 0;
+	return k;
+}
+
+/* 1, 2 and 3 ideographs that end with the one at w->at. */
+static size_t walk_wide(struct subject_walk *w, struct subject_gram *out, const uint64_t *maybe)
+{
+	size_t k = end_word(w, out, maybe, w->n_word);
+	w->n_letters = 0;
+	w->wide = w->wide << 16 | (mix(wide_char(w->text, w->at) + 1) & 0xffff);
+	w->n_wide++;
+	for (unsigned i = 1; i <= 3 && i <= w->n_wide; i++) {
+		uint64_t last = w->wide & ((1ull << 16 * i) - 1);
+		k += add(out + k, maybe, last * 0x9e3779b97f4a7c15u + i, true);
+		w->n++;
+		w->n_wides++;
+	}
+	w->at += 3;
+	return k;
+}
+
+/* `steps` letters and what stands between them, up to an ideograph: most of what a body costs
+ * here, so that what changes with each octet lies in variables of its own. */
+static size_t walk_letters(struct subject_walk *w, size_t steps, struct subject_gram *out,
+			   const uint64_t *maybe)
+{
+	const char *p = w->text.p + w->at, *word_begin = p - w->n_word;
+	const char *end = steps < w->text.n - w->at ? p + steps : w->text.p + w->text.n;
+	uint64_t word = w->word;
+	uint32_t letters = w->letters;
+	unsigned n_letters = w->n_letters;
+	size_t k = 0, n = 0;
+	for (; p < end; p++) {
+		unsigned char c = octets.gram[(unsigned char)*p];
+		if (c == ' ') {
+			w->word = word;
+			k += end_word(w, out + k, maybe, (size_t)(p - word_begin));
+			word = 0;
+			word_begin = p + 1;
+			if (n_letters && (letters & 0xff) == ' ')
+				continue;
+		} else if (c >= 0xe3 && is_wide(w->text, (size_t)(p - w->text.p))) {
+			break;
+		} else {
+			word = (word ^ c) * 0x100000001b3u + 7;
+		}
+		letters = letters << 8 | c;
+		if (n_letters < 4 && ++n_letters < 4)
+			continue;
+		n++;
+		k += add(out + k, maybe, letters * 0x9e3779b97f4a7c15u, false);
+	}
+	size_t at = (size_t)(p - w->text.p);
+	w->n_wide = at > w->at ? 0 : w->n_wide;
+	w->at = at;
+	w->n += n;
+	w->word = word;
+	w->n_word = (unsigned)(p - word_begin);
+	w->letters = letters;
+	w->n_letters = n_letters;
+	return k;
+}
+
+size_t subject_next_wanted(struct subject_walk *w, const uint64_t *maybe, size_t until,
+			   struct subject_gram *out, size_t max)
+{
+	size_t k = 0;
+	while (k + ROOM < max && w->n + ROOM < until) {
+		size_t room = max - k, left = until - w->n;
+		size_t steps = ((room < left ? room : left) - ROOM - 1) / STEP_GRAMS + 1;
+		if (w->at < w->text.n && is_wide(w->text, w->at)) {
+			k += walk_wide(w, out + k, maybe);
+		} else if (w->at < w->text.n) {
+			k += walk_letters(w, steps, out + k, maybe);
+		} else {
+			k += end_word(w, out + k, maybe, w->n_word);
+			break;
+		}
+	}
+	return k;
+}
+
+size_t subject_next_grams(struct subject_walk *w, struct subject_gram *out, size_t max)
+{
+	return subject_next_wanted(w, all_wanted(), SIZE_MAX, out, max);
+}
+
+size_t subject_grams(struct span folded, struct subject_gram *out, size_t max)
+{
+	struct subject_walk w = subject_walk(folded);
+	return subject_next_grams(&w, out, max);
 }
 
 /* --- terms ----------------------------------------------------------------------- */
@@ -104,49 +199,94 @@ static bool joins_digits(struct span s, size_t i)
 	return i + 1 < s.n && (s.p[i] == ',' || s.p[i] == '.') && ascii_is_digit(s.p[i + 1]);
 }
 
+#define HASH_START 14695981039346656037u
+
+static inline uint64_t hash_on(uint64_t h, char c)
+{
+	return (h ^ (unsigned char)c) * 1099511628211u;
+}
+
+static inline bool goes_on(struct span s, size_t i)
+{
+	if (i == s.n)
+		return false;
+	unsigned kind = octets.kind[(unsigned char)s.p[i]];
+	return kind & MORE ? !is_wide(s, i) && !is_mark(s, i) : kind != 0;
+}
+
+/* What begins with digits: "725,000" is 725000, "14.95" one number, "3rd" a word. */
+static uint32_t digits_hash(struct span s, size_t *at)
+{
+	size_t i = *at;
+	uint64_t h = HASH_START;
+	bool number = true;
+	do {
+		number = number && octets.kind[(unsigned char)s.p[i]] == DIGIT;
+		h = hash_on(h, s.p[i++]);
+		if (number && joins_digits(s, i))
+			h = s.p[i++] == '.' ? hash_on(h, '.') : h;
+	} while (goes_on(s, i));
+	*at = i;
+	return number ? mix(h) | SUBJECT_NUMBER : mix(h) & ~SUBJECT_NUMBER;
+}
+
+/* A word by its first letters, and by all that stands behind a digit in it. */
+static uint32_t word_hash(struct span s, size_t *at)
+{
+	size_t i = *at, stem = i + STEM_LETTERS < s.n ? i + STEM_LETTERS : s.n;
+	uint64_t h = HASH_START, before = h;
+	bool digit = false;
+	for (; i < stem && octets.kind[(unsigned char)s.p[i]] == LETTER; i++) {
+		before = h;
+		h = hash_on(h, s.p[i]);
+	}
+	if (i == *at + STEM_LETTERS)
+		while (i < s.n && octets.kind[(unsigned char)s.p[i]] == LETTER)
+			i++;
+	for (; goes_on(s, i); i++) {
+		digit |= octets.kind[(unsigned char)s.p[i]] == DIGIT;
+		before = h;
+		if (i - *at < STEM_LETTERS || digit)
+			h = hash_on(h, s.p[i]);
+	}
+	/* the plural of a short word */
+	if (!digit && i - *at >= 4 && i - *at <= STEM_LETTERS && s.p[i - 1] == 's')
+		h = before;
+	*at = i;
+	return mix(h) & ~SUBJECT_NUMBER;
+}
+
 bool subject_next_term(struct span s, size_t *at, struct subject_gram *term_r, struct span *text_r)
 {
 	size_t i = *at;
+	if (!octets.ready)
+		fill_octets();
 	while (i < s.n) {
-		size_t from = i, digits = 0, n = 0;
-		uint64_t h = 14695981039346656037u, before = h;
-		if (is_wide(s, i)) {
+		size_t from = i;
+		unsigned kind = octets.kind[(unsigned char)s.p[i]];
+		if (!kind) {
+			i++;
+			continue;
+		}
+		if (kind & MORE && is_wide(s, i)) {
 			i += 3;
-			if (!is_wide(s, i))
+			if (i >= s.n || !is_wide(s, i))
 				continue;
-			h = (wide_char(s, from) << 24 | wide_char(s, i)) * 0x9e3779b97f4a7c15u;
+			uint64_t h = (wide_char(s, from) << 24 | wide_char(s, i)) *
+				     0x9e3779b97f4a7c15u;
 			*term_r = (struct subject_gram){mix(h) & ~SUBJECT_NUMBER, true};
 			*text_r = span_sub(s, from, i + 3);
 			*at = i;
 			return true;
 		}
-		if (is_mark(s, i)) {
+		if (kind & MORE && is_mark(s, i)) {
 			i += 3;
 			continue;
 		}
-		if (!subject_letter(s.p[i])) {
-			i++;
+		uint32_t hash = kind == DIGIT ? digits_hash(s, &i) : word_hash(s, &i);
+		if (i - from < 2 && kind != DIGIT)
 			continue;
-		}
-		while (i < s.n && subject_letter(s.p[i]) &&
-		       !(s.p[i] & 0x80 && (is_wide(s, i) || is_mark(s, i)))) {
-			digits += ascii_is_digit(s.p[i]);
-			before = h;
-			if (n < STEM_LETTERS || digits)
-				h = (h ^ (unsigned char)s.p[i]) * 1099511628211u;
-			n++;
-			i++;
-			/* "725,000" is 725000, "14.95" one number */
-			if (digits == n && joins_digits(s, i))
-				h = s.p[i++] == '.' ? (h ^ '.') * 1099511628211u : h;
-		}
-		if (n < 2 && !digits)
-			continue;
-		/* the plural of a short word */
-		if (!digits && n >= 4 && n <= STEM_LETTERS && s.p[i - 1] == 's')
-			h = before;
-		bool number = digits == n;
-		*term_r = (struct subject_gram){number ? mix(h) | SUBJECT_NUMBER : mix(h) & ~SUBJECT_NUMBER, false};
+		*term_r = (struct subject_gram){hash, false};
 		*text_r = span_sub(s, from, i);
 		*at = i;
 		return true;
