@@ -209,9 +209,10 @@
 
 /* --- milter (capture/milter*.c) -------------------------------------------- */
 
-/* Seconds that an MTA may take inside one frame. Idle connections are not meant: they wait in
- * libmilter's pool, while one that stopped in the middle of a frame holds a thread. */
-#define LIMIT_MILTER_FRAME_S 60
+/* Seconds that an MTA may be silent. libmilter has one number for inside a frame and between two, takes
+ * it by the time of day, and closes whoever was silent for longer at its look each ten minutes: so
+ * more than a message takes to arrive and a clock jumps. Dead peers end by TCP's keepalive. */
+#define LIMIT_MILTER_SILENT_S (7 * 86400)
 
 /* Connections that wait to be accepted: a burst of a busy gateway's smtpd processes. */
 #define LIMIT_MILTER_BACKLOG 1024

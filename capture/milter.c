@@ -501,7 +501,7 @@ int milter_open(const struct config *config, const struct milter_hooks *hooks)
 		files.rlim_cur = files.rlim_max; /* one a connection */
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	int r = smfi_register(filter) == MI_SUCCESS && smfi_settimeout(LIMIT_MILTER_FRAME_S) == MI_SUCCESS
+	int r = smfi_register(filter) == MI_SUCCESS && smfi_settimeout(LIMIT_MILTER_SILENT_S) == MI_SUCCESS
 			? open_socket(&config->milter)
 			: -ENOMEM;
 	if (r < 0)
