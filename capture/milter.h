@@ -45,7 +45,7 @@ struct milter_hooks {
 	 * wait at MAIL. A limit that comes later refuses such a connection at the end of its message.
 	 * NULL: it can. */
 	bool (*limits)(void *arg);
-	/* At MAIL: true refuses it with the answer. Must not block: the client waits. */
+	/* At MAIL: true refuses it with the answer. The client waits: a round trip nearby at most. */
 	bool (*limit)(void *arg, const struct txn *t, struct milter_answer *a);
 	/* End of the message. Blocks this connection's thread until the event is written or the
 	 * deadline has passed. */

@@ -200,12 +200,28 @@ static void say(struct counters *c, const struct limiter_refusal *r, bool dry_ru
 		c->unsaid = 0;
 }
 
-/* The longest wait of all scopes; NULL keys ask for nothing. With `quiet` counters stay. */
-static int64_t check(struct limiter *l, const struct limiter_query *q, int64_t now_us, bool quiet,
-		     struct limiter_refusal *r_r)
+enum looks {
+	LOOK_ALL,
+	LOOK_QUIET,   /* the same, but counters stay */
+	LOOK_WINDOWS, /* not at those `at once` */
+	LOOK_PLACES,  /* only at those, when the transaction has its place already */
+};
+
+static int64_t wait_of(struct limiter *l, struct span key, const struct limit *limit, double factor,
+		       int64_t now_us, enum looks looks)
+{
+	if (looks != LOOK_PLACES)
+		return rates_wait(l->rates, key, limit, 1, factor, now_us);
+	return rates_over(l->rates, key, (double)limit->count * factor, now_us) ? US_PER_S : 0;
+}
+
+/* The longest wait of all scopes; NULL keys ask for nothing. */
+static int64_t check(struct limiter *l, const struct limiter_query *q, int64_t now_us,
+		     enum looks looks, struct limiter_refusal *r_r)
 {
 	char text[LIMIT_RATE_KEY_BYTES + 1];
 	int64_t longest_us = 0;
+	bool quiet = looks == LOOK_QUIET;
 	for (int s = 0; s < LIMIT_SCOPES; s++) {
 		struct span key = key_of(q, (enum limit_scope)s, text);
 		struct bounds b;
@@ -215,7 +231,9 @@ static int64_t check(struct limiter *l, const struct limiter_query *q, int64_t n
 		for (size_t i = 0; i < b.n; i++) {
 			struct limiter_refusal would;
 			const struct limit *limit = &b.v[i];
-			int64_t wait_us = rates_wait(l->rates, key, limit, 1, b.factor, now_us);
+			if (looks == (limit->window_us == LIMIT_AT_ONCE ? LOOK_WINDOWS : LOOK_PLACES))
+				continue;
+			int64_t wait_us = wait_of(l, key, limit, b.factor, now_us, looks);
 			if (!wait_us || (!limit->dry_run && wait_us <= longest_us))
 				continue;
 			write_refusal(limit->dry_run ? &would : r_r, (enum limit_scope)s, key,
@@ -279,17 +297,74 @@ bool limiter_at_mail(struct limiter *l)
 	return found;
 }
 
-bool limiter_refuses(struct limiter *l, const struct limiter_query *q, int64_t now_us,
-		     struct limiter_refusal *r_r)
+/* A key whose places are to be asked for. */
+struct place {
+	char text[LIMIT_RATE_KEY_BYTES + 1];
+	struct span key;
+	uint32_t most; /* of the lowest limit that refuses; 0: none does */
+};
+
+static size_t places_of(struct limiter *l, const struct limiter_query *q,
+			struct place v[LIMIT_SCOPES])
+{
+	size_t n = 0;
+	for (int s = 0; s < LIMIT_SCOPES; s++) {
+		struct place *p = &v[n];
+		struct bounds b;
+		p->key = key_of(q, (enum limit_scope)s, p->text);
+		p->most = 0;
+		if (!p->key.n)
+			continue;
+		bounds_of(l, (enum limit_scope)s, q, &b);
+		for (size_t i = 0; i < b.n && b.v[i].window_us == LIMIT_AT_ONCE; i++) {
+			double most = floor((double)b.v[i].count * b.factor);
+			if (!b.v[i].dry_run && (!p->most || most < p->most))
+				p->most = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
+		}
+		n += has_at_once(&b);
+	}
+	return n;
+}
+
+static bool let_in(struct limiter *l, const struct limiter_query *q, int64_t now_us,
+		   enum looks looks, struct limiter_refusal *r_r)
 {
 	int64_t begin_us = clock_mono_us();
-	pthread_mutex_lock(&l->lock);
-	bool refused = check(l, q, now_us, false, r_r) > 0;
+	bool refused = check(l, q, now_us, looks, r_r) > 0;
 	if (!refused)
 		count(l, q, 1, 1, now_us);
 	int64_t took_us = clock_mono_us() - begin_us;
 	if (took_us > l->longest_us)
 		l->longest_us = took_us;
+	return !refused;
+}
+
+bool limiter_refuses(struct limiter *l, const struct limiter_query *q, int64_t now_us,
+		     struct limiter_refusal *r_r)
+{
+	pthread_mutex_lock(&l->lock);
+	bool refused = !let_in(l, q, now_us, LOOK_ALL, r_r);
+	pthread_mutex_unlock(&l->lock);
+	return refused;
+}
+
+bool limiter_refuses_exactly(struct limiter *l, const struct limiter_query *q, int64_t now_us,
+			     struct limiter_refusal *r_r)
+{
+	struct place places[LIMIT_SCOPES];
+	pthread_mutex_lock(&l->lock);
+	bool refused = !let_in(l, q, now_us, LOOK_WINDOWS, r_r);
+	size_t n = refused ? 0 : places_of(l, q, places);
+	pthread_mutex_unlock(&l->lock);
+	if (n == 0)
+		return refused;
+	int64_t until_us = clock_mono_us() + LIMIT_GAUGE_WAIT_US;
+	for (size_t i = 0; i < n; i++)
+		rates_ask(l->rates, places[i].key, places[i].most, until_us);
+	pthread_mutex_lock(&l->lock);
+	refused = check(l, q, clock_mono_us(), LOOK_PLACES, r_r) > 0;
+	if (refused)
+		count(l, q, -1, -1, now_us);
 	pthread_mutex_unlock(&l->lock);
 	return refused;
 }
@@ -298,7 +373,7 @@ bool limiter_would_refuse(struct limiter *l, const struct limiter_query *q, int6
 			  struct limiter_refusal *r_r)
 {
 	pthread_mutex_lock(&l->lock);
-	bool refused = check(l, q, now_us, true, r_r) > 0;
+	bool refused = check(l, q, now_us, LOOK_QUIET, r_r) > 0;
 	pthread_mutex_unlock(&l->lock);
 	return refused;
 }

@@ -8,14 +8,15 @@
  *
  * The unit is one transaction, counted once a scope, when its key is known:
  *
- *     at MAIL            limiter_refuses() with ip and mail_from_domain
+ *     at MAIL            limiter_refuses_exactly() with ip and mail_from_domain
  *     end of message     limiter_refuses() with dkim and sender alone
  *                        refused: limiter_take_back() with ip and mail_from_domain
  *     when it is over    limiter_ended() with all keys that were let in
  *
  * Ownership: limiter_create() .. limiter_free(). Rules are referenced.
  * Threads:   every function but create, start and free may be called from any thread; none blocks
- *            longer than others hold the lock, microseconds. Exchanges run on `loop`.
+ *            longer than others hold the lock, microseconds, but limiter_refuses_exactly(), which
+ *            waits for Redis where a limit `at once` holds. Exchanges run on `loop`.
  * Units:     microseconds of clock_mono_us().
  * Errors:    trouble of ours (memory, Redis) refuses nobody.
  */
@@ -70,7 +71,12 @@ bool limiter_at_mail(struct limiter *l);
 /* True: refused, nothing was counted. False: counted for every key that is there. */
 bool limiter_refuses(struct limiter *l, const struct limiter_query *q, int64_t now_us,
 		     struct limiter_refusal *r_r);
-/* The same answer, but counts nothing. */
+/* The same for a thread that is not the loop's: a place `at once` is one that Redis has given, so that
+ * two gateways never give the same one away. Waits LIMIT_GAUGE_WAIT_US at most, then goes by what this
+ * gateway has heard. */
+bool limiter_refuses_exactly(struct limiter *l, const struct limiter_query *q, int64_t now_us,
+			     struct limiter_refusal *r_r);
+/* As limiter_refuses(), but counts nothing. */
 bool limiter_would_refuse(struct limiter *l, const struct limiter_query *q, int64_t now_us,
 			  struct limiter_refusal *r_r);
 /* A transaction that was let in at `counted_us` was refused later by another limit. */

@@ -1,6 +1,8 @@
 #include "feedback/rates_private.h"
 
+#include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/limits.h"
@@ -14,11 +16,13 @@ struct rates *rates_create(size_t max_keys)
 	for (r->n_chains = 64; r->n_chains < r->max; r->n_chains *= 2)
 		;
 	r->chains = calloc(r->n_chains, sizeof(struct rates_entry *));
-	if (!r->chains || pthread_mutex_init(&r->lock, NULL) != 0) {
+	if (!r->chains || pthread_mutex_init(&r->lock, NULL) != 0 ||
+	    pthread_cond_init(&r->heard, NULL) != 0) {
 		free(r->chains);
 		free(r);
 		return NULL;
 	}
+	r->wake_fd = -1;
 	return r;
 }
 
@@ -37,6 +41,7 @@ void rates_free(struct rates *r)
 		newer = e->newer;
 		entry_free(e);
 	}
+	pthread_cond_destroy(&r->heard);
 	pthread_mutex_destroy(&r->lock);
 	free(r->chains);
 	free(r);
@@ -217,6 +222,12 @@ int64_t rates_wait(struct rates *r, struct span key, const struct limit *limits,
 	return longest;
 }
 
+static bool wake(struct rates *r)
+{
+	const uint64_t one = 1;
+	return write(r->wake_fd, &one, sizeof(one)) == sizeof(one);
+}
+
 int rates_open(struct rates *r, struct span key, int change)
 {
 	pthread_mutex_lock(&r->lock);
@@ -228,9 +239,38 @@ int rates_open(struct rates *r, struct span key, int change)
 			e->open = 0;
 		open = e->open;
 		make_gauged(r, e);
+		if (change < 0 && e->asks) /* somewhere else it may be asked for */
+			wake(r);
 	}
 	pthread_mutex_unlock(&r->lock);
 	return open;
+}
+
+void rates_ask(struct rates *r, struct span key, uint32_t most, int64_t until_us)
+{
+	const struct timespec until = {.tv_sec = until_us / US_PER_S,
+				       .tv_nsec = until_us % US_PER_S * 1000};
+	pthread_mutex_lock(&r->lock);
+	/* what is open stays in the table */
+	struct rates_entry *e = rates_find(r, key);
+	if (e && e->open && e->gauged) {
+		uint32_t mine = ++e->asks;
+		e->most = most;
+		int trouble = wake(r) ? 0 : EIO;
+		while (trouble == 0 && (int32_t)(e->asks_known - mine) < 0)
+			trouble = pthread_cond_clockwait(&r->heard, &r->lock, CLOCK_MONOTONIC,
+							 &until);
+	}
+	pthread_mutex_unlock(&r->lock);
+}
+
+bool rates_over(struct rates *r, struct span key, double most, int64_t now_us)
+{
+	pthread_mutex_lock(&r->lock);
+	const struct rates_entry *e = rates_find(r, key);
+	bool over = e && under_way(e, now_us) > most;
+	pthread_mutex_unlock(&r->lock);
+	return over;
 }
 
 size_t rates_keys(struct rates *r)

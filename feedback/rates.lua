@@ -149,30 +149,37 @@ local function rates(keys, args)
 	return answer
 end
 
--- args: process, seconds for which its word holds, then key and number under way of each. Returns
--- for each what all others have under way.
+-- args: process, seconds for which its word holds, then of each its key, how many the process has under
+-- way, and how many all may have (0: no bound; past it no new one is written down). Returns for each
+-- what all others have under way.
 local function under_way(keys, args)
 	local tag = string.match(keys[1], '^{.-}')
 	if moving(tag) then
 		return redis.error_reply(MOVING)
 	end
 	local now, answer = tonumber(redis.call('TIME')[1]), {}
-	for i = 3, #args, 2 do
-		local key, others = tag .. 'r@' .. args[i], 0
-		if args[i + 1] == '0' then
-			redis.call('HDEL', key, args[1])
-		else
-			redis.call('HSET', key, args[1], args[i + 1] .. ' ' .. now + args[2])
-			redis.call('EXPIRE', key, args[2])
-		end
+	for i = 3, #args, 3 do
+		local key, had, others = tag .. 'r@' .. args[i], 0, 0
+		local mine, most = tonumber(args[i + 1]), tonumber(args[i + 2])
 		local all = redis.call('HGETALL', key)
 		for at = 1, #all, 2 do
 			local n, ends = string.match(all[at + 1], '^(%d+) (%d+)$')
-			if all[at] ~= args[1] and (not n or tonumber(ends) <= now) then
+			if not n or tonumber(ends) <= now then
 				redis.call('HDEL', key, all[at])
-			elseif all[at] ~= args[1] then
+			elseif all[at] == args[1] then
+				had = tonumber(n)
+			else
 				others = others + n
 			end
+		end
+		if most > 0 then
+			mine = math.min(mine, math.max(had, most - others))
+		end
+		if mine == 0 then
+			redis.call('HDEL', key, args[1])
+		else
+			redis.call('HSET', key, args[1], mine .. ' ' .. now + args[2])
+			redis.call('EXPIRE', key, args[2])
 		end
 		answer[#answer + 1] = others
 	end

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include <event2/event.h>
 
@@ -43,7 +45,8 @@ struct rates_exchange {
 	struct rates *rates;
 	struct redis_async *redis;
 	struct rates_gauge *gauge;
-	struct event *tick, *soon;
+	struct event *tick, *soon, *wake;
+	int wake_fd; /* rates_ask() of other threads */
 	char id[ID_BYTES]; /* of this process: numbers of batches are its own */
 	struct bucket buckets[BOOKS_BUCKETS];
 	bool timed; /* the clock of Redis is known */
@@ -351,6 +354,15 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	rates_gauge_tick(x->gauge);
 }
 
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+	struct rates_exchange *x = arg;
+	uint64_t n;
+	(void)what;
+	if (read(fd, &n, sizeof(n)) == sizeof(n))
+		rates_gauge_tick(x->gauge);
+}
+
 int rates_exchange_create(struct rates_exchange **x_r, struct rates *rates,
 			  const struct config *config, struct event_base *loop)
 {
@@ -360,16 +372,20 @@ int rates_exchange_create(struct rates_exchange **x_r, struct rates *rates,
 	if (!x)
 		return -ENOMEM;
 	x->rates = rates;
+	x->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	id_make(clock_now_us(), x->id);
 	for (size_t i = 0; i < BOOKS_BUCKETS; i++)
 		x->buckets[i].owner = x;
 	pthread_mutex_lock(&rates->lock);
 	rates->shared = true;
+	rates->wake_fd = x->wake_fd;
 	rates->shift_us = clock_now_us() - clock_mono_us(); /* until Redis says better */
 	pthread_mutex_unlock(&rates->lock);
 	x->tick = event_new(loop, -1, EV_PERSIST, on_tick, x);
 	x->soon = event_new(loop, -1, 0, on_tick, x);
-	if (!x->tick || !x->soon || event_add(x->tick, &interval) < 0 ||
+	x->wake = event_new(loop, x->wake_fd, EV_READ | EV_PERSIST, on_wake, x);
+	if (x->wake_fd < 0 || !x->tick || !x->soon || !x->wake ||
+	    event_add(x->tick, &interval) < 0 || event_add(x->wake, NULL) < 0 ||
 	    redis_async_create(&x->redis, config, loop) < 0 ||
 	    !(x->gauge = rates_gauge_create(rates, x->redis, x->id))) {
 		rates_exchange_free(x);
@@ -392,6 +408,10 @@ void rates_exchange_free(struct rates_exchange *x)
 		event_free(x->tick);
 	if (x->soon)
 		event_free(x->soon);
+	if (x->wake)
+		event_free(x->wake);
+	if (x->wake_fd >= 0)
+		close(x->wake_fd);
 	free(x);
 }
 

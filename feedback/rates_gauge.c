@@ -43,15 +43,19 @@ void rates_gauge_free(struct rates_gauge *g)
 	free(g);
 }
 
+static void exchange(struct gauge_bucket *b, unsigned index);
+
 static void on_answer(void *arg, const struct redis_answer *answer)
 {
 	struct gauge_bucket *b = arg;
 	struct rates *r = b->owner->rates;
+	unsigned index = (unsigned)(b - b->owner->buckets);
 	int64_t now_us = clock_mono_us();
 	bool good = answer && redis_answer_count(answer) == b->n;
 	pthread_mutex_lock(&r->lock);
 	for (size_t i = 0; i < b->n; i++) {
 		struct rates_entry *e = b->asked[i];
+		e->asks_known = e->asks_told;
 		if (!good) { /* told again at the next tick */
 			e->told_open = -1;
 			continue;
@@ -59,24 +63,33 @@ static void on_answer(void *arg, const struct redis_answer *answer)
 		e->others = (int)redis_answer_int(redis_answer_at(answer, i));
 		e->others_us = now_us;
 	}
+	pthread_cond_broadcast(&r->heard);
+	bool more = false; /* who asked meanwhile does not wait for the tick */
+	for (const struct rates_entry *e = r->gauged[index]; e && !more; e = e->next_gauged)
+		more = e->asks != e->asks_told;
 	pthread_mutex_unlock(&r->lock);
 	free(b->asked);
 	b->asked = NULL;
 	b->n = 0;
+	if (good && more)
+		exchange(b, index);
 }
 
 static bool is_due(const struct rates_entry *e, int64_t now_us)
 {
-	return e->open != e->told_open || e->gauge_wanted ||
+	return e->open != e->told_open || e->gauge_wanted || e->asks != e->asks_told ||
 	       now_us - e->others_us > LIMIT_GAUGE_RENEW_US;
 }
 
-/* What has ended and been told leaves the list, without Redis untold: there it ends by itself. */
+/* What has ended and been told leaves the list, without Redis untold: there it ends by itself, and
+ * nobody waits for it. */
 static void leave(struct rates *r, unsigned index, bool away)
 {
 	struct rates_entry **at = &r->gauged[index];
 	while (*at) {
 		struct rates_entry *e = *at;
+		if (away)
+			e->asks_known = e->asks_told = e->asks;
 		if (!e->open && (away || (!e->told_open && !e->gauge_wanted))) {
 			*at = e->next_gauged;
 			e->gauged = e->gauge_wanted = false;
@@ -85,6 +98,8 @@ static void leave(struct rates *r, unsigned index, bool away)
 			at = &e->next_gauged;
 		}
 	}
+	if (away)
+		pthread_cond_broadcast(&r->heard);
 }
 
 /* Those of the bucket that Redis is to hear of. */
@@ -101,23 +116,31 @@ static void gather(struct gauge_bucket *b, unsigned index, int64_t now_us)
 			b->asked[b->n++] = e;
 }
 
-static void exchange(struct gauge_bucket *b, unsigned index, struct span tag)
+/* What is said of one key: its name, how many it has here, how many there may be. */
+#define WORDS 3
+
+static void exchange(struct gauge_bucket *b, unsigned index)
 {
 	struct rates *r = b->owner->rates;
-	char keep[16], (*numbers)[16] = NULL;
+	char tag[BOOKS_KEY_BYTES], keep[16], (*numbers)[2][16] = NULL;
 	struct span *words = NULL;
+	snprintf(tag, sizeof(tag), "{b%03u}r", index % 1000);
 	snprintf(keep, sizeof(keep), "%d", LIMIT_GAUGE_KEEP_S);
 	pthread_mutex_lock(&r->lock);
 	leave(r, index, false);
 	gather(b, index, clock_mono_us());
-	if (b->n && (words = calloc(6 + 2 * b->n, sizeof(*words))) &&
+	if (b->n && (words = calloc(6 + WORDS * b->n, sizeof(*words))) &&
 	    (numbers = calloc(b->n, sizeof(*numbers)))) {
 		for (size_t i = 0; i < b->n; i++) {
 			struct rates_entry *e = b->asked[i];
-			snprintf(numbers[i], sizeof(numbers[i]), "%d", e->open);
-			words[6 + 2 * i] = (struct span){e->key, e->key_n};
-			words[7 + 2 * i] = span_of(numbers[i]);
+			struct span *word = words + 6 + WORDS * i;
+			snprintf(numbers[i][0], sizeof(numbers[i][0]), "%d", e->open);
+			snprintf(numbers[i][1], sizeof(numbers[i][1]), "%u", e->most);
+			word[0] = (struct span){e->key, e->key_n};
+			word[1] = span_of(numbers[i][0]);
+			word[2] = span_of(numbers[i][1]);
 			e->told_open = e->open;
+			e->asks_told = e->asks;
 			e->gauge_wanted = false;
 		}
 	}
@@ -127,10 +150,11 @@ static void exchange(struct gauge_bucket *b, unsigned index, struct span tag)
 		words[0] = SPAN("FCALL");
 		words[1] = SPAN("assay_under_way");
 		words[2] = SPAN("1");
-		words[3] = tag;
+		words[3] = span_of(tag);
 		words[4] = span_of(b->owner->id);
 		words[5] = span_of(keep);
-		sent = redis_async_call(b->owner->redis, tag, 6 + 2 * b->n, words, on_answer, b);
+		sent = redis_async_call(b->owner->redis, span_of(tag), 6 + WORDS * b->n, words,
+					on_answer, b);
 	}
 	if (!sent)
 		on_answer(b, NULL);
@@ -151,7 +175,7 @@ void rates_gauge_tick(struct rates_gauge *g)
 			continue;
 		snprintf(tag, sizeof(tag), "{b%03u}r", i % 1000);
 		if (redis_async_state(g->redis, span_of(tag)) == REDIS_ASYNC_READY) {
-			exchange(&g->buckets[i], i, span_of(tag));
+			exchange(&g->buckets[i], i);
 			continue;
 		}
 		pthread_mutex_lock(&g->rates->lock);

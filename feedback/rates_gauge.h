@@ -1,11 +1,13 @@
 /*
  * rates_gauge - how many transactions of a key are under way at all gateways together.
  *
- * `limit SCOPE { N at once }` compares with this. Every 100 ms each gateway tells Redis how many of
- * a key it has under way, and hears the sum of all others. What it tells is a state and no change,
- * so a lost call does no harm; what is not told again counts no more after LIMIT_GAUGE_KEEP_S, so
- * that a gateway which died holds no place. Between two ticks two gateways may both give the last
- * place away.
+ * `limit SCOPE { N at once }` compares with this. Every 100 ms, and as soon as a thread asks for a place
+ * (rates_ask()) or gives it back, each gateway tells Redis how many of a key it has under way, and hears the sum of
+ * all others. What it tells is a state and no change, so a lost call does no harm; what is not told
+ * again counts no more after LIMIT_GAUGE_KEEP_S, so that a gateway which died holds no place.
+ *
+ * Redis writes down no more than there are places, so of two gateways that take the last one at
+ * the same moment the second hears that it is gone, and one that is refused takes nobody's.
  *
  * Without Redis the others are forgotten after LIMIT_GAUGE_FRESH_US, and each gateway has the whole
  * limit for itself.

@@ -26,6 +26,8 @@ struct rates_entry {
 	int open;              /* transactions under way */
 	int told_open;         /* as Redis has it; -1: not known */
 	int others;            /* under way at all other gateways */
+	uint32_t most;         /* places that Redis gives at all; 0: no bound */
+	uint32_t asks, asks_told, asks_known; /* of rates_ask(): made, on their way, answered */
 	uint16_t key_n;
 	uint8_t bucket;
 	bool dirty, flying;    /* flying: a batch points here */
@@ -36,6 +38,7 @@ struct rates_entry {
 
 struct rates {
 	pthread_mutex_t lock;
+	pthread_cond_t heard; /* asks_known has changed somewhere */
 	struct rates_entry **chains;
 	size_t n_chains, n, max;
 	struct rates_entry *oldest, *newest;
@@ -43,6 +46,7 @@ struct rates {
 	struct rates_entry *dirty[BOOKS_BUCKETS];
 	struct rates_entry *gauged[BOOKS_BUCKETS];
 	bool shared;      /* with an exchange: entries become dirty */
+	int wake_fd;      /* an eventfd of the exchange: somebody asks; -1: none */
 	uint64_t forgotten; /* entries that made room before Redis had their counts */
 };
 

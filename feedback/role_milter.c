@@ -129,7 +129,7 @@ static bool on_mail(void *arg, const struct txn *t, struct milter_answer *a)
 	struct limiter_refusal refusal;
 	const struct limiter_query q = {.ip = t->peer,
 					.mail_from_domain = domain_of(t->mail_from.s)};
-	if (!limiter_refuses(g->limiter, &q, clock_mono_us(), &refusal))
+	if (!limiter_refuses_exactly(g->limiter, &q, clock_mono_us(), &refusal))
 		return false;
 	a->action = MILTER_DEFER;
 	snprintf(a->code, sizeof(a->code), "451");

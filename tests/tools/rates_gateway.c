@@ -9,7 +9,8 @@
  *   read KEY                    minute hour day, as known here
  *   flood IP N SECONDS THREADS  N transactions a second through the limiter (rules of CONF):
  *                               passed refused longest_us
- *   begin IP                    a transaction begins (rules of CONF): passed or refused
+ *   begin IP N                  N transactions begin in the same moment (rules of CONF), each in its
+ *                               thread: how many passed, and the longest that one waited in us
  *   end IP                      it is over
  *   judge SENDER IP             what an analysis would be told: sender.hour sender.day ip.hour
  *                               (- where unknown) and the microseconds it waited
@@ -159,6 +160,32 @@ static void flood(const char *ip, double a_second, double seconds, unsigned thre
 		abort();
 }
 
+/* --- many at once -------------------------------------------------------------------------- */
+
+static void *begin_thread(void *arg)
+{
+	struct flood *f = arg;
+	struct limiter_refusal refusal;
+	int64_t now_us = clock_mono_us();
+	f->passed = !limiter_refuses_exactly(limiter, &f->query, now_us, &refusal);
+	f->longest_us = clock_mono_us() - now_us;
+	return NULL;
+}
+
+static void begin(const char *ip, unsigned threads)
+{
+	struct flood *f = calloc(threads, sizeof(*f));
+	pthread_t end;
+	for (unsigned i = 0; f && i < threads; i++) {
+		ip_parse(span_of(ip), &f[i].query.ip);
+		f[i].threads = threads;
+		if (pthread_create(&f[i].thread, NULL, begin_thread, &f[i]) != 0)
+			abort();
+	}
+	if (!f || pthread_create(&end, NULL, flood_end, f) != 0 || pthread_detach(end) != 0)
+		abort();
+}
+
 /* --- load on the exchange ---------------------------------------------------------------- */
 
 struct pump {
@@ -225,11 +252,9 @@ static void command(char *line)
 		for (int i = 0; i < 3; i++)
 			windows[i] = rates_read(rates, span_of(key), lengths[i] * US_PER_S, now_us);
 		printf("%.1f %.1f %.1f\n", windows[0], windows[1], windows[2]);
-	} else if (strncmp(line, "begin ", 6) == 0 && words >= 1) {
-		struct limiter_query q = {.ip = {0}};
-		struct limiter_refusal refusal;
-		ip_parse(span_of(key), &q.ip);
-		puts(limiter_refuses(limiter, &q, now_us, &refusal) ? "refused" : "passed");
+	} else if (strncmp(line, "begin ", 6) == 0 && words >= 2) {
+		begin(key, (unsigned)atoi(n));
+		return;
 	} else if (strncmp(line, "end ", 4) == 0 && words >= 1) {
 		struct limiter_query q = {.ip = {0}};
 		ip_parse(span_of(key), &q.ip);
