@@ -209,10 +209,10 @@
 
 /* --- milter (capture/milter*.c) -------------------------------------------- */
 
-/* Seconds that an MTA may be silent. libmilter has one number for inside a frame and between two, takes
- * it by the time of day, and closes whoever was silent for longer at its look each ten minutes: so
- * more than a message takes to arrive and a clock jumps. Dead peers end by TCP's keepalive. */
-#define LIMIT_MILTER_SILENT_S (7 * 86400)
+/* Seconds that an MTA may take inside one frame, where it holds a thread, and between two, where it
+ * waits in libmilter's pool: longer than any message takes to arrive. */
+#define LIMIT_MILTER_FRAME_S  60
+#define LIMIT_MILTER_SILENT_S 86400
 
 /* Connections that wait to be accepted: a burst of a busy gateway's smtpd processes. */
 #define LIMIT_MILTER_BACKLOG 1024

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/limits.h"
 
 #define HEAD_BYTES 5 /* of a command: its length, its letter */
@@ -18,7 +19,6 @@ struct stream {
 	size_t n, used;
 	short seen; /* what poll() saw, until it is read: libmilter looks twice before it reads */
 	struct buf out;
-	int timeout_ms; /* that libmilter gives a peer to take output */
 	int error;	/* of output, not told yet */
 	/* where libmilter is in what it has read */
 	unsigned char head[HEAD_BYTES];
@@ -64,8 +64,8 @@ int milter_stream_accept(int listener, struct sockaddr *address, socklen_t *n)
 {
 	int fd = accept4(listener, address, n, SOCK_CLOEXEC);
 	struct stream **slot = fd < 0 ? NULL : slot_of(fd);
-	if (slot && (*slot = calloc(1, sizeof(**slot))))
-		(*slot)->timeout_ms = LIMIT_MILTER_FRAME_S * 1000;
+	if (slot)
+		*slot = calloc(1, sizeof(**slot));
 	return fd;
 }
 
@@ -80,7 +80,7 @@ static void flush(int fd, struct stream *s)
 			done += (size_t)n;
 		} else if (errno == EAGAIN) {
 			struct pollfd room = {.fd = fd, .events = POLLOUT};
-			int r = poll(&room, 1, s->timeout_ms);
+			int r = poll(&room, 1, LIMIT_MILTER_FRAME_S * 1000);
 			s->error = r < 0 && errno != EINTR ? errno : r == 0 ? ETIMEDOUT : 0;
 		} else if (errno != EINTR) {
 			s->error = errno;
@@ -124,6 +124,14 @@ int milter_stream_close(int fd)
 		free(s);
 	}
 	return close(fd);
+}
+
+time_t milter_stream_time(time_t *out)
+{
+	time_t now = (time_t)(clock_mono_us() / US_PER_S);
+	if (out)
+		*out = now;
+	return now;
 }
 
 /* --- input ------------------------------------------------------------------------------- */
@@ -197,15 +205,13 @@ ssize_t milter_stream_read(int fd, void *out, size_t n)
 
 /* What one file has without the kernel: what is asked for and lies here already. Collected output
  * goes first, for who waits for input may wait for the answer to it. */
-static short ready(const struct pollfd *file, int timeout_ms)
+static short ready(const struct pollfd *file)
 {
 	struct stream *s = stream_of(file->fd);
 	if (!s)
 		return 0;
-	if (file->events & POLLOUT) {
-		s->timeout_ms = timeout_ms;
+	if (file->events & POLLOUT)
 		return POLLOUT; /* there is always room to collect it */
-	}
 	flush(file->fd, s);
 	return s->ahead || s->error ? file->events & POLLIN : s->seen & file->events;
 }
@@ -226,11 +232,14 @@ int milter_stream_poll(struct pollfd *files, nfds_t n, int timeout_ms)
 {
 	int found = 0;
 	for (nfds_t i = 0; i < n; i++) {
-		files[i].revents = ready(&files[i], timeout_ms);
+		files[i].revents = ready(&files[i]);
 		found += files[i].revents != 0;
 	}
 	if (found == (int)n)
 		return found;
+	/* a thread that waits for one connection is inside a frame */
+	if (n == 1 && timeout_ms > LIMIT_MILTER_FRAME_S * 1000 && stream_of(files[0].fd))
+		timeout_ms = LIMIT_MILTER_FRAME_S * 1000;
 	if (found == 0)
 		return ask(files, n, timeout_ms);
 	/* libmilter's pool looks at connections that have nothing here, so this is rare */

@@ -4,9 +4,13 @@
  * libmilter asks for each command's five octets and for its argument by itself, and looks before
  * each whether there is something: five system calls a field of a message's head, which was most of
  * what a message cost us. It has no hook for that, so the build gives it these functions in place of
- * the C library's (capture/meson.build renames five symbols in a copy of libmilter.a; nothing else
+ * the C library's (capture/meson.build renames six symbols in a copy of libmilter.a; nothing else
  * of the process is touched). They keep what POSIX says of their namesakes; only the kernel is asked
  * less often: input is read ahead, output is collected until libmilter looks for input again.
+ *
+ * libmilter has one time for a peer that stops inside a frame and one that is silent between two: here
+ * the first is LIMIT_MILTER_FRAME_S at most. The second it takes with the time of day; here that is
+ * a clock that does not jump.
  *
  * Files that milter_stream_accept() did not make are passed through.
  *
@@ -20,12 +24,14 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <time.h>
 
 int milter_stream_accept(int listener, struct sockaddr *address, socklen_t *n);
 int milter_stream_poll(struct pollfd *files, nfds_t n, int timeout_ms);
 ssize_t milter_stream_read(int fd, void *out, size_t n);
 ssize_t milter_stream_writev(int fd, const struct iovec *parts, int n);
 int milter_stream_close(int fd);
+time_t milter_stream_time(time_t *out); /* seconds of clock_mono_us() */
 
 /* The letter of the command whose argument this thread read last: in a callback, the one that it is
  * called for. */
