@@ -177,7 +177,7 @@ static void phrase_fact(const struct content *c, struct facts *f, enum fact_id i
 	for (size_t i = 0; i < r->hits.n; i++) {
 		if (r->hits.v[i].kind != kind)
 			continue;
-		size_t from = r->text.from[r->hits.v[i].from], to = r->text.from[r->hits.v[i].to];
+		size_t from = fold_from(&r->text, r->hits.v[i].from), to = fold_from(&r->text, r->hits.v[i].to);
 		const struct view_run *run = view_run_at(&r->view, from);
 		content_evidence(c, fact, view_line(view_text(&r->view), from, to),
 				 run ? run->part : 0,
@@ -259,8 +259,8 @@ static void review_fact(const struct content *c, struct facts *f)
 	struct fact *fact = facts_set_list(f, F_CONTENT_REVIEW, list, n);
 	if (first)
 		facts_evidence(fact,
-			       view_line(view_text(&c->shown.view), c->shown.text.from[first->from],
-					 c->shown.text.from[first->to]),
+			       view_line(view_text(&c->shown.view), fold_from(&c->shown.text, first->from),
+					 fold_from(&c->shown.text, first->to)),
 			       -1, 0);
 }
 

@@ -1,4 +1,7 @@
 #include "analyze/fold.h"
+
+#include <endian.h>
+
 #include "base/utf8.h"
 
 /* U+00C0..U+017F: the letter without its accent; ' ' for what is no letter with one. */
@@ -60,34 +63,65 @@ static size_t fold_character(const unsigned char *p, size_t n, char *out)
 	return put(out, (const char *)p, n);
 }
 
-static size_t fold(char *out, uint32_t *from, struct span s)
+static inline bool is_plain(char c)
+{
+	return (unsigned char)c >= ' ' && (unsigned char)c < 0x80;
+}
+
+/* Eight bytes of ASCII, made small, unless one of them is a control character or a blank that
+ * follows a blank. *blank says whether a blank stands in front, and then whether the last is one. */
+static bool fold_eight(char *out, const char *p, bool *blank)
+{
+	const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
+	uint64_t word;
+	memcpy(&word, p, 8);
+	word = le64toh(word);
+	if (word & high || ~(word + (0x80 - ' ') * ones) & high)
+		return false;
+	uint64_t blanks = ~((word ^ ' ' * ones) + 0x7f * ones) & high;
+	if (blanks & (blanks << 8 | (*blank ? 0x80 : 0)))
+		return false;
+	*blank = blanks >> 63;
+	uint64_t capitals = (word + (0x80 - 'A') * ones) & ~(word + (0x80 - 'Z' - 1) * ones) & high;
+	word = htole64(word + (capitals >> 2));
+	memcpy(out, &word, 8);
+	return true;
+}
+
+/* Notes that the folded byte `at` is of the original's `from`, unless that follows. */
+static inline void note(struct folded *f, struct arena *a, size_t at, size_t from)
+{
+	const struct fold_step *last = f->n_steps ? &f->steps[f->n_steps - 1] : NULL;
+	if (last ? at - last->at == from - last->from : at == from)
+		return;
+	if (arena_grow(a, (void **)&f->steps, f->n_steps, &f->cap_steps, sizeof(*f->steps)))
+		f->steps[f->n_steps++] = (struct fold_step){(uint32_t)at, (uint32_t)from};
+}
+
+/* `f`: gets the steps; NULL: nobody asks for them. */
+static size_t fold(char *out, struct folded *f, struct arena *a, struct span s)
 {
 	size_t n = 0;
 	bool blank = true;
 	for (size_t i = 0; i < s.n;) {
 		unsigned char c = (unsigned char)s.p[i];
-		if (c > ' ' && c < 0x80) { /* most of most texts */
-			if (from)
-				from[n] = (uint32_t)i;
-			out[n++] = ascii_lower((char)c);
-			blank = false;
-			i++;
-			continue;
-		}
-		if (c == ' ') {
-			if (!blank) {
-				if (from)
-					from[n] = (uint32_t)i;
-				out[n++] = ' ';
+		if (is_plain(s.p[i]) && !(c == ' ' && blank)) { /* most of most texts */
+			if (f)
+				note(f, a, n, i);
+			while (s.n - i >= 8 && fold_eight(out + n, s.p + i, &blank)) {
+				i += 8;
+				n += 8;
 			}
-			blank = true;
-			i++;
+			for (; i < s.n && is_plain(s.p[i]) && !(s.p[i] == ' ' && blank); i++) {
+				out[n++] = ascii_lower(s.p[i]);
+				blank = s.p[i] == ' ';
+			}
 			continue;
 		}
 		size_t taken = 1, made;
 		char one[4];
 		if (c < 0x80) {
-			one[0] = c == '\n' ? '\n' : c <= ' ' ? ' ' : ascii_lower((char)c);
+			one[0] = c == '\n' ? '\n' : ' ';
 			made = 1;
 		} else {
 			taken = utf8_char_bytes(span_sub(s, i, s.n));
@@ -106,31 +140,50 @@ static size_t fold(char *out, uint32_t *from, struct span s)
 		} else if (made) {
 			blank = false;
 		}
-		for (size_t k = 0; k < made; k++) {
-			if (from)
-				from[n] = (uint32_t)i;
-			out[n++] = one[k];
-		}
+		if (made && f)
+			note(f, a, n, i);
+		if (made == 2 && f && one[0] == 's') /* one letter became two */
+			note(f, a, n + 1, i);
+		memcpy(out + n, one, made);
+		n += made;
 		i += taken;
 	}
-	if (from)
-		from[n] = (uint32_t)s.n;
+	if (f)
+		note(f, a, n, s.n);
 	return n;
 }
 
 struct folded fold_text(struct arena *a, struct span original)
 {
+	struct folded f = {.n_steps = 0};
 	if (original.n > UINT32_MAX / 8)
-		return (struct folded){{NULL, 0}, NULL};
+		return f;
 	char *out = arena_room(a, original.n + 1);
-	uint32_t *from = arena_room(a, (original.n + 1) * sizeof(*from));
-	if (!out || !from)
-		return (struct folded){{NULL, 0}, NULL};
-	size_t n = fold(out, from, original);
-	return (struct folded){{out, n}, from};
+	if (!out)
+		return f;
+	size_t n = fold(out, &f, a, original);
+	if (!a->overflowed)
+		f.text = (struct span){out, n};
+	return f;
+}
+
+uint32_t fold_from(const struct folded *f, size_t at)
+{
+	/* all bytes of a character are of its first */
+	while (at && at < f->text.n && ((unsigned char)f->text.p[at] & 0xc0) == 0x80)
+		at--;
+	size_t low = 0, high = f->n_steps;
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (f->steps[mid].at <= at)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low ? f->steps[low - 1].from + ((uint32_t)at - f->steps[low - 1].at) : (uint32_t)at;
 }
 
 size_t fold_into(char *out, struct span original)
 {
-	return fold(out, NULL, original);
+	return fold(out, NULL, NULL, original);
 }

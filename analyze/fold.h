@@ -2,7 +2,7 @@
  * fold - text as phrases compare it: lower case, no accents, one blank for many.
  *
  * Letters with accents lose them (Latin, Vietnamese), Cyrillic and full-width forms become small
- * and narrow, quotes and dashes their ASCII kin. The map leads from each folded byte back to
+ * and narrow, quotes and dashes their ASCII kin. fold_from() leads from a folded byte back to
  * the original, for evidence. utf8_fold() of base/ does all of Unicode and costs ten times as
  * much; phrases need no more than this.
  *
@@ -12,12 +12,20 @@
 
 #include "base/arena.h"
 
+/* From the folded byte `at` on the original goes with it byte by byte, from `from`. */
+struct fold_step {
+	uint32_t at, from;
+};
+
 struct folded {
 	struct span text;
-	uint32_t *from; /* per byte of `text`, and one behind the last: position in the original */
+	struct fold_step *steps; /* in order; most text is changed at few places */
+	size_t n_steps, cap_steps;
 };
 
 /* Line ends stay as LF, other blanks become one blank. Empty when the arena is full. */
 struct folded fold_text(struct arena *a, struct span original);
-/* Without the map; `out` has room for original.n bytes. Returns the length. */
+/* Where in the original the character stands that became the byte `at`; text.n: its end. */
+uint32_t fold_from(const struct folded *f, size_t at);
+/* The text alone; `out` has room for original.n bytes. Returns the length. */
 size_t fold_into(char *out, struct span original);

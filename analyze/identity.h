@@ -10,6 +10,7 @@
  */
 #pragma once
 
+#include "analyze/fold.h"
 #include "analyze/phrases.h"
 
 struct text_range {
@@ -57,6 +58,6 @@ enum name_score {
 void name_offer(struct name_pick *pick, const struct name_hints *hints, struct span s,
 		struct text_range r, int score);
 /* Companies by their legal forms ("... Co., Ltd.", ...有限公司), names behind copyright signs.
- * `original` is needed for its capital letters, `from` leads there (fold.h). */
+ * `original` is needed for its capital letters, `map` leads there. */
 void company_find(struct name_pick *pick, const struct name_hints *hints, struct span folded,
-		  struct span original, const uint32_t *from, const struct phrase_hits *hits);
+		  struct span original, const struct folded *map, const struct phrase_hits *hits);

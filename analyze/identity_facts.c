@@ -18,7 +18,7 @@ static struct found_text at_place(const struct content *c, struct text_range p)
 	if (p.to <= p.from)
 		return t;
 	const struct folded *folded = &c->shown.text;
-	size_t from = folded->from[p.from], to = folded->from[p.to];
+	size_t from = fold_from(folded, p.from), to = fold_from(folded, p.to);
 	t.text = span_trim(span_sub(view_text(&c->shown.view), from, to));
 	const struct view_run *run = view_run_at(&c->shown.view, from);
 	if (run) {

@@ -200,15 +200,17 @@ static bool capital(struct span original, size_t at)
 }
 
 /* Words with a capital before "Inc.", "Ltd", "GmbH" and their like. */
-static struct text_range latin_company(struct span s, struct span original, const uint32_t *map,
+static struct text_range latin_company(struct span s, struct span original,
+				       const struct folded *map,
 				       const struct phrase_hit *hit)
 {
 	struct text_range none = {0, 0};
 	size_t i = hit->from, from = i, words = 0;
-	if (!i || (s.p[i - 1] != ' ' && s.p[i - 1] != ',') || !capital(original, map[i]))
+	if (!i || (s.p[i - 1] != ' ' && s.p[i - 1] != ',') || !capital(original, fold_from(map, i)))
 		return none;
 	/* two letters are a form in capitals alone: "Muster AG" */
-	char second = map[i] + 1 < original.n ? original.p[map[i] + 1] : ' ';
+	size_t behind = (size_t)fold_from(map, i) + 1;
+	char second = behind < original.n ? original.p[behind] : ' ';
 	if (hit->to - i == 2 && !(second >= 'A' && second <= 'Z'))
 		return none;
 	if (hit->to < s.n && word_byte(s.p[hit->to]) && s.p[hit->to] != '.')
@@ -223,7 +225,7 @@ static struct text_range latin_company(struct span s, struct span original, cons
 		struct span word = span_sub(s, at, stop);
 		bool joins = span_eq(word, SPAN("of")) || span_eq(word, SPAN("and")) ||
 			     span_eq(word, SPAN("&"));
-		if (at == stop || (!capital(original, map[at]) && !joins) || s.p[stop - 1] == '.')
+		if (at == stop || (!capital(original, fold_from(map, at)) && !joins) || s.p[stop - 1] == '.')
 			break;
 		from = at;
 		words++;
@@ -261,7 +263,7 @@ static bool joins_name(struct span word)
 /* Words with capitals behind "subscribed to", "emails from": what the reader is subscribed to. */
 #define SUBSCRIBED_WORDS 6
 static struct text_range behind_subscribed(struct span s, struct span original,
-					   const uint32_t *map, size_t at)
+					   const struct folded *map, size_t at)
 {
 	while (at < s.n && (s.p[at] == ' ' || s.p[at] == '"'))
 		at++;
@@ -273,7 +275,8 @@ static struct text_range behind_subscribed(struct span s, struct span original,
 		while (at < s.n && word_byte(s.p[at]) && at - first < 30)
 			at++;
 		struct span word = span_sub(s, first, at);
-		bool big = word.n && original.p[map[first]] >= 'A' && original.p[map[first]] <= 'Z';
+		char begin = word.n ? original.p[fold_from(map, first)] : ' ';
+		bool big = begin >= 'A' && begin <= 'Z';
 		if (!big && (to == from || !joins_name(word)))
 			break;
 		if (big)
@@ -288,7 +291,7 @@ static struct text_range behind_subscribed(struct span s, struct span original,
 }
 
 void company_find(struct name_pick *pick, const struct name_hints *hints, struct span s,
-		  struct span original, const uint32_t *map, const struct phrase_hits *hits)
+		  struct span original, const struct folded *map, const struct phrase_hits *hits)
 {
 	for (size_t i = 0; i < hits->n; i++) {
 		const struct phrase_hit *hit = &hits->v[i];

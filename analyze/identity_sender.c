@@ -150,7 +150,7 @@ static bool looks_named(const struct reading *r, size_t from, size_t to)
 		first++;
 	if (s.n < 3 || s.n > LABEL_BYTES || first == to)
 		return false;
-	unsigned char c = (unsigned char)original.p[r->text.from[first]];
+	unsigned char c = (unsigned char)original.p[fold_from(&r->text, first)];
 	for (size_t i = 0; i < s.n; i++)
 		if (memchr(":@/?!\"<>", s.p[i], 8) || s.p[i] == '\n')
 			return false;
@@ -226,7 +226,7 @@ struct text_range sender_name_find(struct content *c, struct text_range address)
 		for (struct span rest = display; next_name_word(&rest, &word);)
 			add_hint(&hints, word);
 	}
-	company_find(&pick, &hints, s, view_text(&r->view), r->text.from, &r->hits);
+	company_find(&pick, &hints, s, view_text(&r->view), &r->text, &r->hits);
 	const struct name_hints none = {.n = 0}; /* what follows is From's own or has its score */
 	if (display.n) {
 		name_offer(&pick, &none, s, written_name(s, display), NAME_SCORE_DISPLAY);

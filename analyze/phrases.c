@@ -1,4 +1,7 @@
 #include "analyze/phrases.h"
+
+#include <endian.h>
+
 #include "analyze/fold.h"
 #include "analyze/tables.h"
 
@@ -13,12 +16,15 @@ static const char *const kind_names[] = {
 
 struct piece {
 	const char *text; /* folded */
-	uint32_t key;	  /* its first KEY_BYTES, or all of a shorter one */
+	uint64_t head, mask; /* its first HEAD_BYTES, or all of a shorter one; which these are */
 	uint16_t bytes, row;
 	uint16_t next;	/* another piece of the same slot, index + 1; the last one added first */
 	uint8_t index;	/* in its phrase */
+	uint8_t key;	/* octets of its key: KEY_BYTES, or all of a shorter one */
 	bool whole_end; /* a word ends here */
 };
+
+#define HEAD_BYTES 8
 
 struct row {
 	uint8_t kind, pieces;
@@ -29,10 +35,10 @@ struct row {
 #define KEY_BYTES 4
 #define SLOTS 4096u
 
-/* What phrases begin with: for each octet which lengths of keys there are, a bit each, and
- * whether they begin at a word. And whether the octet is of a word in ASCII. */
-#define AT_WORD 0x80u
-#define LETTER 0x40u
+/* Of an octet: whether it is of a word in ASCII, and whether phrases that begin with it begin at
+ * a word. */
+#define LETTER 1u
+#define AT_WORD 2u
 
 /* How far each phrase has come. */
 struct progress {
@@ -43,8 +49,9 @@ struct progress {
 
 static struct {
 	bool ready;
-	uint8_t start[256];
-	uint16_t first[SLOTS]; /* piece by its key, index + 1 */
+	uint8_t kind[256];
+	uint8_t starts[256][256]; /* by two octets: which lengths of keys there are, a bit each */
+	uint16_t first[SLOTS];    /* piece by its key, index + 1 */
 	struct piece *pieces;
 	size_t n_pieces, cap_pieces;
 	struct row *rows;
@@ -108,6 +115,26 @@ static uint32_t key_byte(char c)
 	return c == '\n' ? ' ' : (unsigned char)c;
 }
 
+/* The eight octets at `at`, the ends of lines as blanks; behind the end of the text zeros. */
+static uint64_t head_at(struct span s, size_t at)
+{
+	uint64_t head = 0;
+	if (s.n - at >= HEAD_BYTES)
+		memcpy(&head, s.p + at, HEAD_BYTES);
+	else
+		memcpy(&head, s.p + at, s.n - at);
+	head = le64toh(head);
+	const uint64_t ones = 0x0101010101010101u, low = 0x7f * ones;
+	uint64_t x = head ^ '\n' * ones;
+	uint64_t ends = ~(((x & low) + low) | x | low); /* the top bit of each '\n' */
+	return head ^ (ends >> 7) * ('\n' ^ ' ');
+}
+
+static uint32_t key_of(uint64_t head, size_t n)
+{
+	return (uint32_t)head & (0xffffffffu >> (32 - 8 * n));
+}
+
 static size_t slot_of(uint32_t key)
 {
 	return key * 0x9e3779b1u >> 20;
@@ -120,18 +147,30 @@ static void add_piece(struct span text, size_t row, size_t index, bool whole_end
 			&machine.cap_pieces, sizeof(*machine.pieces)))
 		return;
 	size_t n = text.n < KEY_BYTES ? text.n : KEY_BYTES;
-	uint32_t key = 0;
-	for (size_t i = 0; i < n; i++)
-		key |= key_byte(text.p[i]) << 8 * i;
-	uint16_t *first = &machine.first[slot_of(key)];
-	machine.pieces[machine.n_pieces] =
-		(struct piece){text.p, key,	       (uint16_t)text.n, (uint16_t)row,
-			       *first, (uint8_t)index, whole_end};
+	uint64_t mask = text.n < HEAD_BYTES ? (1ull << 8 * text.n) - 1 : UINT64_MAX;
+	uint64_t head = head_at(text, 0);
+	uint16_t *first = &machine.first[slot_of(key_of(head, n))];
+	machine.pieces[machine.n_pieces] = (struct piece){.text = text.p,
+							  .head = head,
+							  .mask = mask,
+							  .bytes = (uint16_t)text.n,
+							  .row = (uint16_t)row,
+							  .next = *first,
+							  .index = (uint8_t)index,
+							  .key = (uint8_t)n,
+							  .whole_end = whole_end};
 	*first = (uint16_t)++machine.n_pieces;
 	/* Cyrillic is folded to U+0430..U+045F: lead bytes 0xd0 and 0xd1. */
 	unsigned char lead = (unsigned char)text.p[0];
-	bool at_word = is_letter(text.p[0]) || lead == 0xd0 || lead == 0xd1;
-	machine.start[lead] |= (uint8_t)(1u << (n - 1) | (at_word ? AT_WORD : 0));
+	if (is_letter(text.p[0]) || lead == 0xd0 || lead == 0xd1)
+		machine.kind[lead] |= AT_WORD;
+	uint8_t *starts = machine.starts[lead], bit = (uint8_t)(1u << (n - 1));
+	if (n == 1)
+		for (unsigned second = 0; second < 256; second++)
+			starts[second] |= bit;
+	else
+		starts[key_byte(text.p[1])] |= bit;
+	starts['\n'] = starts[' '];
 }
 
 static void add_phrase(int kind, struct span language, struct span phrase)
@@ -165,7 +204,7 @@ static void machine_make(struct span list)
 	machine.ready = true;
 	arena_init(&machine.arena, (size_t)64 << 20);
 	for (int c = 0; c < 128; c++)
-		machine.start[c] = is_letter((char)c) ? LETTER : 0;
+		machine.kind[c] = is_letter((char)c) ? LETTER : 0;
 	while (span_next_line(&list, &line))
 		if (read_line(line, &kind, &language, &phrase, &bad))
 			add_phrase(kind, language, phrase);
@@ -250,6 +289,7 @@ static void tell_until(struct search *search, size_t at)
 /* Matches are found in the order of their starts and told in the order of their ends. */
 static void wait_for_end(struct search *search, struct match m)
 {
+	tell_until(search, m.from);
 	if (search->n == PENDING)
 		tell(search, 1);
 	size_t i = search->n++;
@@ -263,41 +303,25 @@ static bool piece_stands(const struct piece *piece, struct span s, size_t at)
 	size_t end = at + piece->bytes;
 	if (end > s.n || (piece->whole_end && end < s.n && is_letter(s.p[end])))
 		return false;
-	for (size_t i = KEY_BYTES; i < piece->bytes; i++)
+	for (size_t i = HEAD_BYTES; i < piece->bytes; i++)
 		if (key_byte(s.p[at + i]) != (unsigned char)piece->text[i])
 			return false;
 	return true;
 }
 
-/* The four octets at `at`, the ends of lines as blanks; behind the end of the text zeros. */
-static uint32_t key_at(struct span s, size_t at)
-{
-	uint32_t key = 0;
-	if (at + KEY_BYTES > s.n) {
-		for (size_t i = at; i < s.n; i++)
-			key |= key_byte(s.p[i]) << 8 * (i - at);
-		return key;
-	}
-	const unsigned char *p = (const unsigned char *)s.p + at;
-	key = p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-	uint32_t x = key ^ 0x0a0a0a0au, low = 0x7f7f7f7fu;
-	uint32_t ends = ~(((x & low) + low) | x | low); /* the top bit of each '\n' */
-	return key ^ (ends >> 7) * ('\n' ^ ' ');
-}
-
 static void find_at(struct search *search, struct span s, size_t at, unsigned lengths)
 {
-	uint32_t all = key_at(s, at);
-	for (unsigned rest = lengths & 0xf; rest; rest &= rest - 1) {
+	uint64_t head = head_at(s, at);
+	for (unsigned rest = lengths; rest; rest &= rest - 1) {
 		size_t n = (size_t)__builtin_ctz(rest) + 1;
-		uint32_t key = all & (0xffffffffu >> (32 - 8 * n));
-		for (uint16_t k = machine.first[slot_of(key)]; k; k = machine.pieces[k - 1].next) {
+		uint16_t k = machine.first[slot_of(key_of(head, n))];
+		while (k) {
 			const struct piece *piece = &machine.pieces[k - 1];
-			if (piece->key == key &&
-			    (piece->bytes == n || (n == KEY_BYTES && piece->bytes > n)) &&
+			if ((head & piece->mask) == piece->head && piece->key == n &&
 			    piece_stands(piece, s, at))
 				wait_for_end(search, (struct match){piece, (uint32_t)at,
 								    (uint32_t)(at + piece->bytes)});
+			k = piece->next;
 		}
 	}
 }
@@ -311,24 +335,21 @@ void phrases_find(struct span s, struct arena *a, struct phrase_hits *hits)
 	if (!s.n || !machine.progress)
 		return;
 	machine.searches++;
-	unsigned char before = ' ';
-	for (size_t i = 0; i < s.n; i++) {
-		unsigned char c = (unsigned char)s.p[i];
-		unsigned lengths = machine.start[c];
-		if (lengths & LETTER && machine.start[before] & LETTER) {
-			/* inside of a word no phrase of letters begins */
-			while (i + 1 < s.n && machine.start[(unsigned char)s.p[i + 1]] & LETTER)
-				i++;
-			before = 'a';
-			continue;
-		}
-		bool inside = lengths & AT_WORD && (machine.start[before] & LETTER || before & c & 0x80);
+	const unsigned char *p = (const unsigned char *)s.p, *begin = p, *end = p + s.n;
+	const uint8_t *kinds = machine.kind;
+	unsigned before = ' ';
+	while (p < end) {
+		unsigned c = *p, kind = kinds[c], second = p + 1 < end ? p[1] : 0;
+		unsigned lengths = machine.starts[c][second];
+		bool inside = kind & AT_WORD && (kinds[before] & LETTER || before & c & 0x80);
+		if (lengths && !inside)
+			find_at(&search, s, (size_t)(p - begin), lengths);
+		p++;
+		/* inside of a word no phrase of letters begins */
+		if (kind & LETTER)
+			while (p < end && kinds[*p] & LETTER)
+				p++;
 		before = c;
-		if (inside || !(lengths & 0xf))
-			continue;
-		if (search.n)
-			tell_until(&search, i);
-		find_at(&search, s, i, lengths);
 	}
 	tell(&search, search.n);
 }

@@ -271,7 +271,7 @@ static void ad_mark_fact(struct span subject, const struct folded *folded, struc
 			continue;
 		}
 		/* "Ａ" is EF BC A1 */
-		size_t at = folded->from[start.p - folded->text.p];
+		size_t at = fold_from(folded, (size_t)(start.p - folded->text.p));
 		bool capital = subject.p[at] == 'A' || span_starts(span_sub(subject, at, at + 3),
 								   SPAN("\xef\xbc\xa1"));
 		char next = rest.n ? rest.p[0] : 0;
@@ -284,7 +284,7 @@ static void ad_mark_fact(struct span subject, const struct folded *folded, struc
 void subject_facts(struct content *c, struct facts *f)
 {
 	const struct message *m = c->message;
-	struct folded folded = {SPAN_NONE, NULL};
+	struct folded folded = {.n_steps = 0};
 	struct span bare = m->subject.p ? subject_bare(c->arena, m->subject) : SPAN_NONE;
 	if (m->subject.p)
 		folded = fold_text(c->arena, m->subject);

@@ -145,13 +145,13 @@ static const struct phrase_hit *hit_within(const struct phrase_hits *hits,
 	size_t low = 0, high = hits->n;
 	while (low < high) { /* hits are in order of their ends */
 		size_t mid = low + (high - low) / 2;
-		if (folded->from[hits->v[mid].to] <= from)
+		if (fold_from(folded, hits->v[mid].to) <= from)
 			low = mid + 1;
 		else
 			high = mid;
 	}
-	for (; low < hits->n && folded->from[hits->v[low].to] <= to + 1; low++)
-		if (hits->v[low].kind == kind && folded->from[hits->v[low].from] >= from)
+	for (; low < hits->n && fold_from(folded, hits->v[low].to) <= to + 1; low++)
+		if (hits->v[low].kind == kind && fold_from(folded, hits->v[low].from) >= from)
 			return &hits->v[low];
 	return NULL;
 }
@@ -216,7 +216,7 @@ static const struct view_link *nearest(const struct reading *r, const struct vie
 				       size_t n, const struct phrase_hit *wish, size_t *best_r)
 {
 	const struct view *v = &r->view;
-	size_t from = r->text.from[wish->from], to = r->text.from[wish->to];
+	size_t from = fold_from(&r->text, wish->from), to = fold_from(&r->text, wish->to);
 	const struct view_link *best = NULL;
 	size_t at = link_from(links, n, from > BEFORE_BYTES ? from - BEFORE_BYTES : 0);
 	size_t stop = n - at < CANDIDATES ? n : at + CANDIDATES;
@@ -285,21 +285,21 @@ static bool quoted_line(struct span text, size_t at)
 #define ANSWER_BYTES 100
 static bool answer_beside(const struct reading *r, const struct phrase_hit *wish)
 {
-	size_t from = r->text.from[wish->from], to = r->text.from[wish->to];
+	size_t from = fold_from(&r->text, wish->from), to = fold_from(&r->text, wish->to);
 	struct span text = view_text(&r->view);
 	const struct phrase_hit *hit =
 		hit_within(&r->hits, &r->text, PHRASE_ANSWER,
 			   from > ANSWER_BYTES ? from - ANSWER_BYTES : 0, to + ANSWER_BYTES);
 	if (!hit)
 		return false;
-	size_t at = r->text.from[hit->from];
+	size_t at = fold_from(&r->text, hit->from);
 	return lines_between(text, at < to ? at : to, at < to ? from : at) <= 1;
 }
 
 static void way_of_text(struct unsub *u, const struct reading *r, const struct phrase_hit *hit,
 			enum way_kind kind)
 {
-	size_t from = r->text.from[hit->from], to = r->text.from[hit->to];
+	size_t from = fold_from(&r->text, hit->from), to = fold_from(&r->text, hit->to);
 	const struct view_run *run = view_run_at(&r->view, from);
 	struct unsub_way *way = add_way(u, kind);
 	if (!way)
@@ -324,7 +324,7 @@ static void find_in_text(struct unsub *u, const struct reading *r)
 		if (hit->kind != PHRASE_UNSUB && hit->kind != PHRASE_REPLY &&
 		    hit->kind != PHRASE_LOGIN)
 			continue;
-		size_t from = r->text.from[hit->from], to = r->text.from[hit->to];
+		size_t from = fold_from(&r->text, hit->from), to = fold_from(&r->text, hit->to);
 		if (to - from < 400 && !v->html && from != quoted_from && quoted_line(text, from)) {
 			quoted_from = from;
 			continue;

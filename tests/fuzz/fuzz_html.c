@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	assert(p.from <= p.to && p.to <= f.text.n);
 	struct name_pick pick = {.score = 0};
 	const struct name_hints hints = {.words = {SPAN("bank")}, .n = 1};
-	company_find(&pick, &hints, f.text, view_text(&v), f.from, &hits);
+	company_find(&pick, &hints, f.text, view_text(&v), &f, &hits);
 	assert(pick.range.from <= pick.range.to && pick.range.to <= f.text.n);
 	p = icp_find(f.text, &hits);
 	assert(p.from <= p.to && p.to <= f.text.n);

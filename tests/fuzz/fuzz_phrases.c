@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	struct folded f = fold_text(&a, text);
 	assert(f.text.n <= n);
 	for (size_t i = 0; i < f.text.n; i++)
-		assert(f.from[i] < n && (i == 0 || f.from[i - 1] <= f.from[i]));
+		assert(fold_from(&f, i) < n && (i == 0 || fold_from(&f, i - 1) <= fold_from(&f, i)));
 	phrases_find(f.text, &a, &hits);
 	uint32_t ends = 0;
 	for (size_t i = 0; i < hits.n; i++) {
@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	check(icp_find(f.text, &hits), f.text.n);
 	struct name_pick pick = {.score = 0};
 	const struct name_hints hints = {.words = {SPAN("bank")}, .n = 1};
-	company_find(&pick, &hints, f.text, text, f.from, &hits);
+	company_find(&pick, &hints, f.text, text, &f, &hits);
 	check(pick.range, f.text.n);
 	arena_free(&a);
 	return 0;
