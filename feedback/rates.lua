@@ -5,6 +5,12 @@
 --   r:KEY    string  revision, then slots and counts in order: series.h says how slots widen
 --   r@KEY    hash    process -> "number seconds": what it has under way, and until when that holds
 --   r#ID     string  number of the last batch of that process that this bucket has
+--   r+       string  microseconds to be added to this server's clock, and the latest time so made
+--
+-- The time of slots goes on when the clock of this server jumps, or a bucket comes to a server with
+-- another clock: processes, whose clocks do not jump, say what time they go by, and the first that sees
+-- a jump takes it back here for all. None may take back what others have seen: one whose machine slept
+-- is behind, and follows.
 --
 -- A batch whose answer was lost is sent again under its number, and counts once. A bucket that
 -- has another number than the process expects has lost something (a flush, a fail-over); the
@@ -14,7 +20,22 @@
 local SLOT_US, MINUTE, HOUR, DAY = 937500, 64, 3840, 92160
 local KEEP_RATES = 90000     -- seconds: a day and its widest slots
 local SLOTS = 260            -- of one key; past it old ones are put together, 200 stay
+local JUMP = 2000000         -- microseconds: no delay of a call
 local SETTLED = 3            -- slots after which a count is late: readers ask for the newest 4
+
+-- The time of slots, in microseconds; `theirs`: what the caller goes by, 0: it has heard nothing yet.
+local function clock(tag, theirs)
+	local time, key = redis.call('TIME'), tag .. 'r+'
+	local offset, last = string.match(redis.call('GET', key) or '', '^(%-?%d+) (%d+)$')
+	offset, last = tonumber(offset or 0), tonumber(last or 0)
+	local now = time[1] * 1000000 + time[2] + offset
+	if theirs > 0 and math.abs(theirs - now) > JUMP and theirs > last - JUMP then
+		offset = offset + theirs - now
+		now = theirs
+	end
+	redis.call('SET', key, string.format('%.0f %.0f', offset, math.max(now, last)), 'EX', KEEP_RATES)
+	return now
+end
 
 local function aligned(at, now)
 	local age = now - at
@@ -121,17 +142,17 @@ local function rate(key, request, now, apply)
 	return 'e' .. string.sub(v, 1, 4) .. string.sub(v, first)
 end
 
--- args: process, number of the batch, then key and request of each. Returns "next", "again" (the
--- batch was here before) or "lost", the time in microseconds, and an answer for each key.
+-- args: process, number of the batch, the process' time, then key and request of each. Returns "next",
+-- "again" (the batch was here before) or "lost", the time in microseconds, and an answer for each key.
 local function rates(keys, args)
 	local tag = string.match(keys[1], '^{.-}')
 	if moving(tag) then
 		return redis.error_reply(MOVING)
 	end
-	local time = redis.call('TIME')
-	local now = math.floor((time[1] * 1000000 + time[2]) / SLOT_US)
-	local answer = {'next', time[1] .. string.format('%06d', time[2])}
-	if #args == 2 then
+	local time = clock(tag, tonumber(args[3]))
+	local now = math.floor(time / SLOT_US)
+	local answer = {'next', string.format('%.0f', time)}
+	if #args == 3 then
 		return answer
 	end
 	local name = tag .. 'r#' .. args[1]
@@ -141,7 +162,7 @@ local function rates(keys, args)
 	elseif mark ~= number - 1 then
 		answer[1] = 'lost'
 	end
-	for i = 3, #args, 2 do
+	for i = 4, #args, 2 do
 		answer[#answer + 1] = rate(tag .. 'r:' .. args[i], args[i + 1], now,
 			answer[1] ~= 'again')
 	end
@@ -151,7 +172,8 @@ end
 
 -- args: process, seconds for which its word holds, then of each its key, how many the process has under
 -- way, and how many all may have (0: no bound; past it no new one is written down). Returns for each
--- what all others have under way.
+-- what all others have under way. Words from before a jump of this server's clock do not hold: they are
+-- told again within a second.
 local function under_way(keys, args)
 	local tag = string.match(keys[1], '^{.-}')
 	if moving(tag) then
@@ -164,7 +186,7 @@ local function under_way(keys, args)
 		local all = redis.call('HGETALL', key)
 		for at = 1, #all, 2 do
 			local n, ends = string.match(all[at + 1], '^(%d+) (%d+)$')
-			if not n or tonumber(ends) <= now then
+			if not n or tonumber(ends) <= now or tonumber(ends) > now + args[2] then
 				redis.call('HDEL', key, all[at])
 			elseif all[at] == args[1] then
 				had = tonumber(n)

@@ -22,14 +22,16 @@
 #define STEP_US (US_PER_S / 2) /* a difference of clocks that is a step and not a delay */
 #define TAIL_SLOTS 4 /* the newest slots, which others may still add to (rates.lua, SETTLED) */
 
+#define WORDS 7 /* of a call before what it carries */
+
 /* What one call carries, kept until it is known that Redis has it. */
 struct batch {
 	struct rates_entry **entries;
 	size_t n;
-	struct span *words; /* 6 of the call, then key and request of each entry */
+	struct span *words; /* WORDS of the call, then key and request of each entry */
 	struct buf text;    /* requests, one behind the other */
 	uint64_t number;
-	char number_text[24], tag[BOOKS_KEY_BYTES];
+	char number_text[24], time_text[24], tag[BOOKS_KEY_BYTES];
 };
 
 struct bucket {
@@ -123,7 +125,7 @@ static struct batch *gather(struct rates_exchange *x, struct bucket *bucket, uns
 	     e = e->next_dirty)
 		n++;
 	if (!b || !(b->entries = calloc(n, sizeof(struct rates_entry *))) ||
-	    !(b->words = calloc(6 + 2 * n, sizeof(*b->words)))) {
+	    !(b->words = calloc(WORDS + 2 * n, sizeof(*b->words)))) {
 		if (b)
 			batch_free(b);
 		return NULL;
@@ -141,8 +143,8 @@ static struct batch *gather(struct rates_exchange *x, struct bucket *bucket, uns
 	}
 	for (size_t i = 0, begin = 0; i < n; begin = ends[i++]) {
 		struct rates_entry *e = b->entries[i];
-		b->words[6 + 2 * i] = (struct span){e->key, e->key_n};
-		b->words[7 + 2 * i] = span_sub(buf_span(&b->text), begin, ends[i]);
+		b->words[WORDS + 2 * i] = (struct span){e->key, e->key_n};
+		b->words[WORDS + 1 + 2 * i] = span_sub(buf_span(&b->text), begin, ends[i]);
 		r->dirty[index] = e->next_dirty;
 		e->dirty = false;
 		e->flying = true;
@@ -314,21 +316,25 @@ static void send_bucket(struct rates_exchange *x, unsigned index)
 	}
 	if (!bucket->batch)
 		return;
-	const struct batch *b = bucket->batch;
+	struct batch *b = bucket->batch;
 	bucket->sent_us = clock_mono_us();
-	bucket->sent =
-		redis_async_call(x->redis, b->words[3], 6 + 2 * b->n, b->words, on_answer, bucket);
+	/* what this bucket has told us before it is told back: its server's clock may have jumped */
+	snprintf(b->time_text, sizeof(b->time_text), "%lld",
+		 bucket->number ? (long long)(bucket->sent_us + x->rates->shift_us) : 0);
+	b->words[6] = span_of(b->time_text);
+	bucket->sent = redis_async_call(x->redis, b->words[3], WORDS + 2 * b->n, b->words,
+					on_answer, bucket);
 }
 
 /* The first thing to know is what time it is there: slots are named by it. */
 static void ask_time(struct rates_exchange *x)
 {
 	const struct span words[] = {SPAN("FCALL"),   SPAN("assay_rates"), SPAN("1"),
-				     SPAN("{b000}r"), span_of(x->id),	   SPAN("0")};
+				     SPAN("{b000}r"), span_of(x->id),	   SPAN("0"),	SPAN("0")};
 	if (x->asking_time)
 		return;
 	x->asked_us = clock_mono_us();
-	x->asking_time = redis_async_call(x->redis, words[3], 6, words, on_time, x);
+	x->asking_time = redis_async_call(x->redis, words[3], WORDS, words, on_time, x);
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)

@@ -7,7 +7,8 @@
  * was counted meanwhile is told at its own time, and nothing counts twice (rates.lua).
  *
  * Slots are those of Redis' clock. This side goes by the monotonic clock and learns the difference
- * from every answer, so a step of the machine's time changes nothing here.
+ * from every answer, so a step of the machine's time changes nothing here; and it tells Redis the
+ * time, so that a step of Redis' own clock changes nothing there (rates.lua).
  *
  * Ownership: rates_exchange_create() .. rates_exchange_free(), before rates_free().
  * Threads:   all on the loop; the table's lock is held for one batch at most.

@@ -557,9 +557,9 @@ static char ask_rate(struct redis *redis, const char *number, uint32_t from, uin
 	} __attribute__((packed)) request = {
 		from, *revision, 1, (uint32_t)(clock_now_us() / 937500), 1};
 	const struct span words[] = {SPAN("FCALL"), SPAN("assay_rates"), SPAN("1"), SPAN("{b000}r"),
-				     SPAN("test"), span_of(number), SPAN("k"),
+				     SPAN("test"), span_of(number), SPAN("0"), SPAN("k"),
 				     {(const char *)&request, sizeof(request)}};
-	redis_queue(redis, words[3], 8, words);
+	redis_queue(redis, words[3], 9, words);
 	assert_int_equal(redis_exchange(redis), 0);
 	struct span list = redis_answer_text(redis_answer_at(redis_answer(redis, 0), 2));
 	assert_true(list.n >= 5);
@@ -585,6 +585,36 @@ static void whole_list_or_its_end(void **unused)
 	redis_close(redis);
 }
 
+/* The time of slots that a bucket answers, to a process that goes by `theirs` (0: by none yet). */
+static int64_t ask_time(struct redis *redis, int64_t theirs)
+{
+	char text[24];
+	snprintf(text, sizeof(text), "%lld", (long long)theirs);
+	const struct span words[] = {SPAN("FCALL"), SPAN("assay_rates"), SPAN("1"), SPAN("{b009}r"),
+				     SPAN("test"), SPAN("0"), span_of(text)};
+	redis_queue(redis, words[3], 7, words);
+	assert_int_equal(redis_exchange(redis), 0);
+	return redis_answer_int(redis_answer_at(redis_answer(redis, 0), 1));
+}
+
+/* From here the clock of the server differs by an hour from that of the slots, as it does when it
+ * jumped: all go by the slots' one, and who is behind is not followed. */
+static void time_of_slots(void **unused)
+{
+	(void)unused;
+	struct redis *redis;
+	NEED_REDIS();
+	assert_int_equal(redis_open(&redis, &config, REDIS_MAY_START), 0);
+	int64_t now_us = clock_now_us(), second = US_PER_S;
+	assert_in_range(ask_time(redis, 0), now_us - second, now_us + 9 * second);
+	assert_in_range(ask_time(redis, now_us + second), now_us - second, now_us + 9 * second);
+	int64_t on_us = now_us + HOUR_US;
+	assert_int_equal(ask_time(redis, on_us), on_us);
+	assert_in_range(ask_time(redis, 0), on_us, on_us + 9 * second);
+	assert_in_range(ask_time(redis, now_us), on_us, on_us + 9 * second);
+	redis_close(redis);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -593,6 +623,7 @@ int main(void)
 		cmocka_unit_test(killed_at_any_moment),
 		cmocka_unit_test(returns_of_a_recipient),
 		cmocka_unit_test(whole_list_or_its_end),
+		cmocka_unit_test(time_of_slots),
 		cmocka_unit_test(rebuilt),
 		cmocka_unit_test(nothing_of_old_generations),
 		cmocka_unit_test(receipts),
