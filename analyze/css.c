@@ -41,6 +41,8 @@ void css_element_init(struct css_element *e, enum html_tag tag, struct span id, 
 	e->tag = tag;
 	e->id = id.n ? name_hash(id) : 0;
 	e->n_classes = 0;
+	if (!classes.n)
+		return;
 	struct span word;
 	while (e->n_classes < CSS_ELEMENT_CLASSES && span_next_word(&classes, &word))
 		e->classes[e->n_classes++] = name_hash(word);
@@ -157,6 +159,13 @@ static void add_rules(struct css_sheet *sheet, struct span selectors, size_t fir
 
 /* --- sheets --------------------------------------------------------------- */
 
+/* text.n when there is none. */
+static size_t find_from(struct span text, size_t from, struct span what)
+{
+	size_t at = span_find(span_sub(text, from, text.n), what);
+	return at == SIZE_MAX ? text.n : from + at;
+}
+
 /* The text without comments and without the "<!--", "-->" around old sheets. */
 static struct span without_comments(struct arena *a, struct span text)
 {
@@ -164,25 +173,25 @@ static struct span without_comments(struct arena *a, struct span text)
 	size_t n = 0;
 	if (!out)
 		return SPAN_NONE;
+	/* where the next of each begins; looked for again once it is passed */
+	size_t comment = find_from(text, 0, SPAN("/*")), open = find_from(text, 0, SPAN("<!--"));
+	size_t close = find_from(text, 0, SPAN("-->"));
 	for (size_t i = 0; i < text.n;) {
-		size_t from = i;
-		while (i < text.n && text.p[i] != '/' && text.p[i] != '<' &&
-		       !(text.p[i] == '-' && i + 1 < text.n && text.p[i + 1] == '-'))
-			i++;
-		memcpy(out + n, text.p + from, i - from);
-		n += i - from;
+		comment = comment < i ? find_from(text, i, SPAN("/*")) : comment;
+		open = open < i ? find_from(text, i, SPAN("<!--")) : open;
+		close = close < i ? find_from(text, i, SPAN("-->")) : close;
+		size_t at = comment < open ? comment : open;
+		at = close < at ? close : at;
+		memcpy(out + n, text.p + i, at - i);
+		n += at - i;
+		i = at;
 		if (i == text.n)
 			break;
-		struct span rest = span_sub(text, i, text.n);
-		if (span_starts(rest, SPAN("/*"))) {
-			const char *end = memmem(rest.p + 2, rest.n - 2, "*/", 2);
-			i = end ? (size_t)(end - text.p) + 2 : text.n;
-		} else if (span_starts(rest, SPAN("<!--"))) {
-			i += 4;
-		} else if (span_starts(rest, SPAN("-->"))) {
-			i += 3;
+		if (i == comment) {
+			size_t end = find_from(text, i + 2, SPAN("*/"));
+			i = end < text.n ? end + 2 : text.n;
 		} else {
-			out[n++] = text.p[i++];
+			i += i == open ? 4 : 3;
 		}
 	}
 	return (struct span){out, n};
@@ -191,10 +200,15 @@ static struct span without_comments(struct arena *a, struct span text)
 /* Position behind the block that opens at `i`. */
 static size_t skip_block(struct span t, size_t i)
 {
-	for (size_t open = 0; i < t.n; i++) {
-		open += t.p[i] == '{';
-		if (t.p[i] == '}' && --open == 0)
-			return i + 1;
+	size_t open = 0;
+	while (i < t.n) {
+		const char *end = memchr(t.p + i, '}', t.n - i);
+		size_t close = end ? (size_t)(end - t.p) : t.n;
+		for (const char *p; (p = memchr(t.p + i, '{', close - i)); open++)
+			i = (size_t)(p - t.p) + 1;
+		i = close + 1;
+		if (--open == 0 && end)
+			return i;
 	}
 	return t.n;
 }
@@ -377,7 +391,8 @@ void css_cascade(struct css_sheet *sheet, const struct css_element *path, size_t
 		 struct span inline_style, struct css_values *values)
 {
 	const struct css_element *e = &path[depth - 1];
-	struct matches m = {.n = 0};
+	struct matches m;
+	m.n = 0;
 	if (sheet->n_rules) {
 		match_bucket(sheet, &(struct compound){.tag = HTML_T_OTHER}, path, depth, &m);
 		if (e->tag)

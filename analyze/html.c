@@ -6,8 +6,8 @@
 
 struct name_slot {
 	uint64_t key;
-	struct span name;
-	unsigned id;
+	const char *name; /* NULL: free */
+	uint16_t n, id;
 };
 
 static struct name_slot tag_slots[SLOTS], attribute_slots[SLOTS];
@@ -19,23 +19,26 @@ static void slot_add(struct name_slot *slots, const char *name, unsigned id)
 {
 	uint64_t key = html_key(span_of(name));
 	size_t i = html_slot(key, SLOT_BITS);
-	while (slots[i].name.p)
+	while (slots[i].name)
 		i = (i + 1) % SLOTS;
-	slots[i] = (struct name_slot){key, span_of(name), id};
+	slots[i] = (struct name_slot){key, name, (uint16_t)strlen(name), (uint16_t)id};
 }
 
 /* `key` is the name's; with the length it is all of a name of up to eight octets. */
-static unsigned slot_find(const struct name_slot *slots, struct span name, uint64_t key)
+static inline unsigned slot_find(const struct name_slot *slots, struct span name, uint64_t key)
 {
-	for (size_t i = html_slot(key, SLOT_BITS); slots[i].name.p; i = (i + 1) % SLOTS)
-		if (slots[i].key == key && slots[i].name.n == name.n &&
-		    (name.n <= 8 || span_case_eq(slots[i].name, name)))
+	for (size_t i = html_slot(key, SLOT_BITS); slots[i].name; i = (i + 1) % SLOTS)
+		if (slots[i].key == key && slots[i].n == name.n &&
+		    (name.n <= 8 || span_case_eq(span_of(slots[i].name), name)))
 			return slots[i].id;
 	return 0;
 }
 
-/* What an octet is inside a tag. */
-enum { BLANK = 1, ENDS_TAG_NAME = 2, ENDS_ATTRIBUTE_NAME = 4, ENDS_VALUE = 8 };
+/* What an octet is inside a tag, and behind '<'. */
+enum {
+	BLANK = 1, ENDS_TAG_NAME = 2, ENDS_ATTRIBUTE_NAME = 4, ENDS_VALUE = 8, LETTER = 16,
+	DECLARES = 32,
+};
 static uint8_t octets[256];
 
 static void octets_fill(const char *list, unsigned bits)
@@ -59,6 +62,8 @@ static void tables_fill(void)
 	octets_fill(">", ENDS_TAG_NAME | ENDS_ATTRIBUTE_NAME | ENDS_VALUE);
 	octets_fill("/", ENDS_TAG_NAME | ENDS_ATTRIBUTE_NAME);
 	octets_fill("=", ENDS_ATTRIBUTE_NAME);
+	octets_fill("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ", LETTER);
+	octets_fill("!?", DECLARES);
 	ready = true;
 }
 
@@ -81,7 +86,7 @@ void html_scanner_init(struct html_scanner *s, struct span text)
 	*s = (struct html_scanner){.text = text};
 }
 
-static bool is(char c, unsigned bits)
+static inline bool is(char c, unsigned bits)
 {
 	return octets[(unsigned char)c] & bits;
 }
@@ -121,16 +126,19 @@ static struct span read_value(struct html_scanner *s, size_t i, size_t *end_r)
  * attribute's name), and its key (html_key()). */
 static struct span read_name(struct span t, size_t *at, unsigned ends, uint64_t *key_r)
 {
-	size_t from = *at, i = from;
+	const char *from = t.p + *at, *p = from, *end = t.p + t.n;
+	const char *eighth = t.n - *at > 8 ? from + 8 : end;
 	uint64_t key = 0;
-	do {
-		if (i - from < 8)
-			key = key << 8 | (unsigned char)ascii_lower(t.p[i]);
-		i++;
-	} while (i < t.n && !is(t.p[i], ends));
-	*at = i;
-	*key_r = html_key_of(key, i - from);
-	return (struct span){t.p + from, i - from};
+	do
+		key = key << 8 | (unsigned char)ascii_lower(*p++);
+	while (p < eighth && !is(*p, ends));
+	if (p == eighth)
+		while (p < end && !is(*p, ends))
+			p++;
+	size_t n = (size_t)(p - from);
+	*at += n;
+	*key_r = html_key_of(key, n);
+	return (struct span){from, n};
 }
 
 static void keep_attribute(struct html_token *token, struct span name, uint64_t key,
@@ -199,8 +207,8 @@ static void read_comment(struct html_scanner *s, struct html_token *token)
 			end = 4;
 			close = rest.p[4] == '>' ? 1 : 2;
 		} else {
-			const char *p = memmem(rest.p + 4, rest.n - 4, "-->", 3);
-			end = p ? (size_t)(p - rest.p) : rest.n;
+			size_t at = span_find(span_sub(rest, 4, rest.n), SPAN("-->"));
+			end = at == SIZE_MAX ? rest.n : at + 4;
 			close = 3;
 		}
 	} else {
@@ -240,13 +248,12 @@ static void read_raw(struct html_scanner *s, struct html_token *token)
 }
 
 /* Whether '<' at `i` begins markup. */
-static bool opens_markup(struct span t, size_t i)
+static inline bool opens_markup(struct span t, size_t i)
 {
 	if (i + 1 >= t.n)
 		return false;
 	char c = t.p[i + 1];
-	return ascii_is_alpha(c) || c == '!' || c == '?' ||
-	       (c == '/' && i + 2 < t.n && !is_blank(t.p[i + 2]));
+	return is(c, LETTER | DECLARES) || (c == '/' && i + 2 < t.n && !is_blank(t.p[i + 2]));
 }
 
 bool html_next(struct html_scanner *s, struct html_token *token)
@@ -260,7 +267,7 @@ bool html_next(struct html_scanner *s, struct html_token *token)
 		read_raw(s, token);
 		return true;
 	}
-	if (!opens_markup(t, s->at) || t.p[s->at] != '<') {
+	if (t.p[s->at] != '<' || !opens_markup(t, s->at)) {
 		size_t i = s->at;
 		do {
 			i++;
@@ -273,14 +280,14 @@ bool html_next(struct html_scanner *s, struct html_token *token)
 		return true;
 	}
 	char c = t.p[s->at + 1];
-	if (c == '!' || c == '?' || (c == '/' && !ascii_is_alpha(t.p[s->at + 2]))) {
+	if (is(c, DECLARES) || (c == '/' && !is(t.p[s->at + 2], LETTER))) {
 		read_comment(s, token);
 		return true;
 	}
 	token->kind = c == '/' ? HTML_END : HTML_START;
 	if (token->kind == HTML_START) {
-		memset(token->attribute, 0, sizeof(token->attribute));
-		token->present = 0;
+		for (; token->present; token->present &= token->present - 1)
+			token->attribute[__builtin_ctz(token->present)] = SPAN_NONE;
 		token->n_attributes = 0;
 		token->handler = token->duplicate = false;
 	}

@@ -114,7 +114,7 @@ struct html_scanner {
 };
 
 void html_scanner_init(struct html_scanner *s, struct span text);
-/* False at the end. */
+/* False at the end. `token` is {0} before the first call. */
 bool html_next(struct html_scanner *s, struct html_token *token);
 
 unsigned html_tag_flags(enum html_tag tag);

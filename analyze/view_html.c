@@ -8,6 +8,8 @@
  */
 #include "analyze/view.h"
 
+#include <endian.h>
+
 struct frame {
 	struct style style;
 	int32_t link; /* that text belongs to */
@@ -131,6 +133,21 @@ static void fill_plain(void)
 		plain[c] = !strchr("&\xc2\xcd\xe2\xe3\xef", c);
 }
 
+/* Eight octets of words and single blanks between them in ASCII, the last one no blank. */
+static bool copy_eight(char *out, const char *p)
+{
+	const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
+	uint64_t word;
+	memcpy(&word, p, 8);
+	memcpy(out, &word, 8);
+	word = le64toh(word);
+	uint64_t blanks = ~((word ^ ' ' * ones) + 0x7f * ones);
+	uint64_t references = ~((word ^ '&' * ones) + 0x7f * ones);
+	uint64_t controls = ~(word + (0x80 - ' ') * ones);
+	/* the top bit of an octet counts; one that is not ASCII spoils those behind it and itself */
+	return !((word | references | controls | (blanks & (blanks << 8))) & high) && !(blanks >> 63);
+}
+
 static void add_text(struct walk *w, struct span raw, size_t offset)
 {
 	struct frame *f = &w->frames[w->depth - 1];
@@ -171,9 +188,13 @@ static void add_text(struct walk *w, struct span raw, size_t offset)
 			first = (size_t)(rest.p - raw.p);
 		}
 		size_t taken = 0;
-		do /* words, and single blanks between them */
+		do { /* words, and single blanks between them */
 			out[at++] = one.p[taken++];
-		while (taken < one.n &&
+			while (!k && one.n - taken >= 8 && copy_eight(out + at, one.p + taken)) {
+				taken += 8;
+				at += 8;
+			}
+		} while (taken < one.n &&
 		       (k || plain[(unsigned char)one.p[taken]] ||
 			(one.p[taken] == ' ' && taken + 1 < one.n &&
 			 plain[(unsigned char)one.p[taken + 1]])));
@@ -317,6 +338,12 @@ static float dimension(struct span attribute, const struct css_values *values, e
 	attribute = span_trim(attribute);
 	if (!attribute.n || attribute.n > 8)
 		return -1;
+	float number = 0;
+	size_t digits = 0;
+	for (; digits < attribute.n && ascii_is_digit(attribute.p[digits]); digits++)
+		number = number * 10 + (float)(attribute.p[digits] - '0');
+	if (digits == attribute.n && digits < 7)
+		return number;
 	memcpy(text + 6, attribute.p, attribute.n);
 	return css_declarations((struct span){text, attribute.n + 6}, &d, 1) &&
 			       d.value.unit == CSS_PX
@@ -486,12 +513,12 @@ static void read_sheets(struct walk *w, struct span html)
 			continue;
 		}
 		if (span_starts(rest, SPAN("<!--"))) {
-			const char *end = memmem(rest.p + 4, rest.n - 4, "-->", 3);
-			i = end ? (size_t)(end - html.p) + 3 : html.n;
+			size_t end = span_find(span_sub(rest, 4, rest.n), SPAN("-->"));
+			i = end == SIZE_MAX ? html.n : i + 4 + end + 3;
 		} else if (span_case_starts(rest, SPAN("<style")) && rest.n > 6 &&
 			   !ascii_is_alpha(rest.p[6])) {
 			struct html_scanner s;
-			struct html_token t;
+			struct html_token t = {0};
 			html_scanner_init(&s, rest);
 			if (html_next(&s, &t) && html_next(&s, &t) && t.kind == HTML_RAWTEXT)
 				css_sheet_add(&w->sheet, t.text);
@@ -540,7 +567,7 @@ void view_add_html(struct view *v, struct span html, uint16_t part)
 	w->depth = 1;
 	v->html = true;
 	struct html_scanner s;
-	struct html_token t;
+	struct html_token t = {0};
 	html_scanner_init(&s, html);
 	while (html_next(&s, &t)) {
 		switch (t.kind) {

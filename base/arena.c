@@ -158,11 +158,12 @@ bool arena_grow(struct arena *a, void **array, size_t n, size_t *cap, size_t ele
 	size_t room = *cap ? *cap * 2 : 4;
 	if (room > SIZE_MAX / element_bytes)
 		return false;
-	void *bigger = arena_alloc(a, room * element_bytes);
+	char *bigger = arena_room(a, room * element_bytes);
 	if (!bigger)
 		return false;
 	if (n)
 		memcpy(bigger, *array, n * element_bytes);
+	memset(bigger + n * element_bytes, 0, (room - n) * element_bytes);
 	*array = bigger;
 	*cap = room;
 	return true;

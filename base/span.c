@@ -1,5 +1,7 @@
 #include "base/span.h"
 
+#include <endian.h>
+
 bool span_case_eq(struct span a, struct span b)
 {
 	if (a.n != b.n)
@@ -25,26 +27,74 @@ bool span_case_ends(struct span s, struct span suffix)
 	return s.n >= suffix.n && span_case_eq(span_sub(s, s.n - suffix.n, s.n), suffix);
 }
 
-size_t span_find(struct span s, struct span needle)
+/* Places whose first and last octet are the needle's, eight at once; `any_case` of ASCII letters. */
+static inline size_t find(struct span s, struct span needle, bool any_case)
 {
+	const uint64_t ones = 0x0101010101010101u, high = 0x80 * ones;
+	const uint64_t lower = any_case ? 0x20 * ones : 0; /* other octets it makes alike, too */
 	if (needle.n == 0)
 		return 0;
 	if (s.n < needle.n)
 		return SIZE_MAX;
-	const char *hit = memmem(s.p, s.n, needle.p, needle.n);
-	return hit ? (size_t)(hit - s.p) : SIZE_MAX;
+	const size_t places = s.n - needle.n + 1, last = needle.n - 1;
+	const uint64_t begin = (unsigned char)needle.p[0] * ones | lower;
+	const uint64_t end = (unsigned char)needle.p[last] * ones | lower;
+	size_t i = 0;
+	for (; i + 8 <= places; i += 8) {
+		uint64_t a, b;
+		memcpy(&a, s.p + i, 8);
+		memcpy(&b, s.p + i + last, 8);
+		uint64_t differ = ((le64toh(a) | lower) ^ begin) | ((le64toh(b) | lower) ^ end);
+		/* the top bits of octets that are zero; above the first one of others, too */
+		uint64_t hits = (differ - ones) & ~differ & high;
+		for (; hits; hits &= hits - 1) {
+			struct span at = {s.p + i + (size_t)__builtin_ctzll(hits) / 8, needle.n};
+			if (any_case ? span_case_eq(at, needle) : span_eq(at, needle))
+				return (size_t)(at.p - s.p);
+		}
+	}
+	for (; i < places; i++) {
+		struct span at = {s.p + i, needle.n};
+		if (any_case ? span_case_eq(at, needle) : span_eq(at, needle))
+			return i;
+	}
+	return SIZE_MAX;
+}
+
+/* memmem() prepares itself for long needles, which short lines do not pay back. */
+#define SHORT_NEEDLE 64
+
+/* Where the needle has an octet that few texts have often; SIZE_MAX: nowhere. */
+static size_t rare_octet(struct span needle)
+{
+	static const char rare[] = "bfgjkqvwxyz/*<>:;=@&#\"()[]";
+	for (size_t i = 0; i < needle.n; i++)
+		if (memchr(rare, needle.p[i], sizeof(rare) - 1))
+			return i;
+	return SIZE_MAX;
+}
+
+size_t span_find(struct span s, struct span needle)
+{
+	if (needle.n > SHORT_NEEDLE) {
+		const char *hit = memmem(s.p, s.n, needle.p, needle.n);
+		return hit ? (size_t)(hit - s.p) : SIZE_MAX;
+	}
+	size_t rare = s.n >= 32 ? rare_octet(needle) : SIZE_MAX;
+	if (rare == SIZE_MAX || s.n < needle.n)
+		return find(s, needle, false);
+	const char *p = s.p + rare, *end = s.p + s.n - (needle.n - rare) + 1;
+	while (p < end && (p = memchr(p, needle.p[rare], (size_t)(end - p)))) {
+		if (memcmp(p - rare, needle.p, needle.n) == 0)
+			return (size_t)(p - rare - s.p);
+		p++;
+	}
+	return SIZE_MAX;
 }
 
 size_t span_case_find(struct span s, struct span needle)
 {
-	if (needle.n == 0)
-		return 0;
-	char first = ascii_lower(needle.p[0]);
-	for (size_t i = 0; i + needle.n <= s.n; i++)
-		if (ascii_lower(s.p[i]) == first &&
-		    span_case_eq(span_sub(s, i, i + needle.n), needle))
-			return i;
-	return SIZE_MAX;
+	return find(s, needle, true);
 }
 
 size_t span_find_char(struct span s, char c)

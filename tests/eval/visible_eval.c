@@ -46,7 +46,7 @@ static bool is_marked(enum html_tag tag)
 static void mark_page(struct span html, struct buf *out, struct page *p)
 {
 	struct html_scanner s;
-	struct html_token t;
+	struct html_token t = {0};
 	size_t done = 0;
 	html_scanner_init(&s, html);
 	while (html_next(&s, &t)) {

@@ -47,6 +47,23 @@ static void test_span_find(void **state)
 		assert_true(span_eq(line, span_of(want[i])));
 	}
 	assert_false(span_next_line(&rest, &line));
+	/* against what is plain to see, at every place and every length */
+	static const char text[] = "aXbaab-->a\xe6\x9c\x80 abcabcabd <!-- Zzz aaaaaaaaaaaaaaaaab*/ \n|`@[{k";
+	const struct span all = {text, sizeof(text) - 1};
+	for (size_t from = 0; from < all.n; from++)
+		for (size_t n = 1; n <= 9 && from + n <= all.n; n++) {
+			const struct span needle = span_sub(all, from, from + n);
+			size_t plain = 0, folded = 0;
+			while (!span_eq(span_sub(all, plain, plain + n), needle))
+				plain++;
+			while (!span_case_eq(span_sub(all, folded, folded + n), needle))
+				folded++;
+			assert_int_equal(span_find(all, needle), plain);
+			assert_int_equal(span_case_find(all, needle), folded);
+			/* not behind the end */
+			assert_true(span_find(span_sub(all, 0, plain + n - 1), needle) == SIZE_MAX);
+			assert_true(span_case_find(span_sub(all, 0, folded + n - 1), needle) == SIZE_MAX);
+		}
 }
 
 static void test_arena_limit(void **state)
