@@ -9,11 +9,11 @@
 
 struct arc_set {
 	const struct header *results, *message, *seal;
-	struct dkim_signature seal_sig;
 };
 
 struct chain {
 	struct arc_set sets[LIMIT_ARC_SETS + 1]; /* [1] is the oldest */
+	struct dkim_signature *seals;            /* as many as sets are there */
 	struct dkim_signature message_sig;       /* of the newest set */
 	unsigned n;
 };
@@ -67,7 +67,7 @@ static const char *collect(struct chain *c, const struct message *m)
 static const char *read_fields(struct chain *c, struct arena *arena)
 {
 	for (unsigned i = c->n; i >= 1; i--) {
-		struct dkim_signature *sig = &c->sets[i].seal_sig;
+		struct dkim_signature *sig = &c->seals[i];
 		dkim_signature_parse(sig, SIGNATURE_ARC_SEAL, c->sets[i].seal, arena);
 		if (sig->reason)
 			return sig->reason;
@@ -92,7 +92,7 @@ static void seal_digest(struct dkim_work *w, const struct chain *c, unsigned upt
 		if (i < upto)
 			dkim_add_field(w->hash, set->seal->field, DKIM_RELAXED);
 		else
-			dkim_add_signature_field(w->hash, set->seal->field, set->seal_sig.b_raw,
+			dkim_add_signature_field(w->hash, set->seal->field, c->seals[i].b_raw,
 						 DKIM_RELAXED);
 	}
 	sha256_finish(w->hash, digest);
@@ -105,7 +105,7 @@ static void judge(struct arc_result *arc, struct chain *c, struct dkim_work *w,
 	dkim_signature_check(w, &c->message_sig, dns_get(dns, c->message_sig.key_name, DNS_TXT),
 			     &out);
 	for (unsigned i = c->n; i >= 1 && out.result == AUTH_PASS; i--) {
-		const struct dkim_signature *sig = &c->sets[i].seal_sig;
+		const struct dkim_signature *sig = &c->seals[i];
 		uint8_t digest[SHA256_BYTES];
 		seal_digest(w, c, i, digest);
 		dkim_digest_check(w, sig, digest, dns_get(dns, sig->key_name, DNS_TXT), &out);
@@ -134,6 +134,11 @@ enum step arc_check(struct arc_result *arc, const struct message *m, const struc
 	}
 	arc->reason = collect(c, m);
 	arc->instances = c->n;
+	c->seals = ARENA_ARRAY(arena, struct dkim_signature, c->n + 1);
+	if (!c->seals) {
+		arc->result = AUTH_TEMPERROR;
+		return STEP_DONE;
+	}
 	if (!arc->reason && c->n)
 		arc->reason = read_fields(c, arena);
 	if (arc->reason)
@@ -142,7 +147,7 @@ enum step arc_check(struct arc_result *arc, const struct message *m, const struc
 		return STEP_DONE;
 	bool waiting = dns_get(dns, c->message_sig.key_name, DNS_TXT)->status == DNS_WAIT;
 	for (unsigned i = 1; i <= c->n; i++)
-		waiting |= dns_get(dns, c->sets[i].seal_sig.key_name, DNS_TXT)->status == DNS_WAIT;
+		waiting |= dns_get(dns, c->seals[i].key_name, DNS_TXT)->status == DNS_WAIT;
 	arc->result = AUTH_TEMPERROR;
 	if (waiting)
 		return STEP_WAIT;

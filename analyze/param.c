@@ -214,8 +214,9 @@ void params_read(struct params *p, struct arena *arena, struct span body,
 	*p = (struct params){.bad = false};
 	skip_blank(&body);
 	p->value = arena_lower(arena, take_bare(&body));
-	struct piece *pieces = ARENA_ARRAY(arena, struct piece, LIMIT_PARAMS);
-	p->v = ARENA_ARRAY(arena, struct param, LIMIT_PARAMS);
+	/* most of a full list's room is never looked at */
+	struct piece *pieces = arena_room(arena, LIMIT_PARAMS * sizeof(*pieces));
+	p->v = arena_room(arena, LIMIT_PARAMS * sizeof(*p->v));
 	if (!pieces || !p->v)
 		return;
 	size_t n = 0;

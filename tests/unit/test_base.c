@@ -1,6 +1,8 @@
 /* Unit tests of base/: spans, arena, JSON, UTF-8, clock, ids, IP addresses, digests. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <cmocka.h>
 
@@ -96,6 +98,69 @@ static void test_json(void **state)
 	json_close(&j, '}');
 	assert_string_equal(b.p, "{\"a\":\"q\\\"\\\\\\n\\u0001\xe4\xbd\xa0\xef\xbf\xbd\","
 				 "\"b\":[0.1,3,null],\"c\":true}");
+	buf_free(&b);
+}
+
+/* The shortest of "%.6g" to "%.17g" that is read as the same number. */
+static void shortest(double value, char text[32])
+{
+	for (int digits = 6; digits <= 17; digits++) {
+		snprintf(text, 32, "%.*g", digits, value);
+		if (strtod(text, NULL) == value)
+			break;
+	}
+}
+
+static void test_json_number(void **state)
+{
+	(void)state;
+	static const double values[] = {0,     -0.0,    0.001,   0.05,       2.35,  999.999, 999.9999,
+					1000,  1e6,     -3.5,    0.1 + 0.2,  1e-5,  1.0 / 3, 2.0 / 3,
+					1e300, 5e-324,  0.9972645838571, 87.5, 123456.789, 0.97};
+	struct buf b = BUF_INIT;
+	uint64_t seed = 1;
+	for (size_t i = 0; i < 20000; i++) {
+		double value = i < sizeof(values) / sizeof(values[0]) ? values[i] : 0;
+		if (i >= sizeof(values) / sizeof(values[0])) {
+			seed = seed * 6364136223846793005u + 1442695040888963407u;
+			unsigned places = (unsigned)(i % 5);
+			value = (double)(seed >> 11) / 9007199254740992.0;
+			value = places == 4 ? value : round(value * 1e5) / pow(10, places);
+		}
+		char plain[32];
+		struct json j = JSON_INIT(&b);
+		buf_reset(&b);
+		json_number(&j, NULL, value);
+		shortest(value, plain);
+		assert_string_equal(b.p, plain);
+	}
+	buf_free(&b);
+}
+
+/* Each octet and pair of octets at each place of a word of eight. */
+static void test_json_text(void **state)
+{
+	(void)state;
+	struct buf b = BUF_INIT;
+	for (unsigned c = 0; c < 256; c++)
+		for (size_t at = 0; at < 20; at++) {
+			char text[20], want[64];
+			memset(text, 'a', sizeof(text));
+			text[at] = (char)c;
+			const char *as = c == '"' ? "\\\"" : c == '\\' ? "\\\\" : c == '\n' ? "\\n"
+					 : c == '\r' ? "\\r" : c == '\t' ? "\\t" : NULL;
+			char one[8] = {(char)c, 0};
+			if (!as && c < 0x20)
+				snprintf(one, sizeof(one), "\\u%04x", c);
+			else if (c >= 0x80)
+				snprintf(one, sizeof(one), "\xef\xbf\xbd");
+			snprintf(want, sizeof(want), "\"%.*s%s%.*s\"", (int)at, text, as ? as : one,
+				 (int)(sizeof(text) - at - 1), text + at + 1);
+			struct json j = JSON_INIT(&b);
+			buf_reset(&b);
+			json_text(&j, NULL, (struct span){text, sizeof(text)});
+			assert_string_equal(b.p, want);
+		}
 	buf_free(&b);
 }
 
@@ -220,6 +285,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_span_number), cmocka_unit_test(test_span_find),
 		cmocka_unit_test(test_arena_limit), cmocka_unit_test(test_json),
+		cmocka_unit_test(test_json_number), cmocka_unit_test(test_json_text),
 		cmocka_unit_test(test_utf8),        cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_id),          cmocka_unit_test(test_ip),
 		cmocka_unit_test(test_digest),
