@@ -79,9 +79,10 @@ static const struct dns_answer deadline = {.status = DNS_UNKNOWN, .why = "deadli
 
 /* --- cache ---------------------------------------------------------------------- */
 
-static size_t bucket_of(const struct dns *d, struct span name, int type)
+/* All types of a name are in one: that there is no such name is true of each (gone()). */
+static size_t bucket_of(const struct dns *d, struct span name)
 {
-	uint64_t h = d->seed ^ (uint64_t)type;
+	uint64_t h = d->seed;
 	for (size_t i = 0; i < name.n; i++) {
 		h = (h ^ (unsigned char)ascii_lower(name.p[i])) * 0x9e3779b97f4a7c15u;
 		h ^= h >> 29;
@@ -112,7 +113,7 @@ static void lru_add(struct dns *d, struct entry *e)
 
 static void uncache(struct dns *d, struct entry *e)
 {
-	struct entry **at = &d->buckets[bucket_of(d, e->name, e->type)];
+	struct entry **at = &d->buckets[bucket_of(d, e->name)];
 	while (*at != e)
 		at = &(*at)->next;
 	*at = e->next;
@@ -127,7 +128,7 @@ static void uncache(struct dns *d, struct entry *e)
 
 static struct entry *find_cached(struct dns *d, struct span name, int type)
 {
-	for (struct entry *e = d->buckets[bucket_of(d, name, type)]; e; e = e->next) {
+	for (struct entry *e = d->buckets[bucket_of(d, name)]; e; e = e->next) {
 		if (e->type != type || !span_case_eq(e->name, name))
 			continue;
 		if (e->answer.status != DNS_WAIT && e->expires_us < clock_mono_us()) {
@@ -140,6 +141,17 @@ static struct entry *find_cached(struct dns *d, struct span name, int type)
 		}
 		return e;
 	}
+	return NULL;
+}
+
+/* RFC 2308 section 5: no such name, whatever type was asked for. Of names below it the same follows
+ * (RFC 8020), but servers that get empty nodes wrong are many. */
+static const struct entry *gone(const struct dns *d, struct span name)
+{
+	for (const struct entry *e = d->buckets[bucket_of(d, name)]; e; e = e->next)
+		if (e->answer.status == DNS_ABSENT && e->answer.nxdomain &&
+		    e->expires_us >= clock_mono_us() && span_case_eq(e->name, name))
+			return e;
 	return NULL;
 }
 
@@ -157,7 +169,7 @@ static struct entry *add_cached(struct dns *d, struct span name, int type)
 	e->dns = d;
 	e->type = type;
 	e->cached = true;
-	size_t bucket = bucket_of(d, name, type);
+	size_t bucket = bucket_of(d, name);
 	e->next = d->buckets[bucket];
 	d->buckets[bucket] = e;
 	d->n_entries++;
@@ -375,6 +387,11 @@ static void ask(struct dns *d, struct entry *e)
 {
 	if (d->zone) {
 		settle(d, e, zone_answer(d->zone, e->name, e->type, &d->scratch), INT64_MAX);
+		return;
+	}
+	const struct entry *known = gone(d, e->name);
+	if (known) {
+		settle(d, e, known->answer, known->expires_us);
 		return;
 	}
 	char name[1024];
