@@ -413,6 +413,11 @@
 /* Keys in one exchange of one bucket: 10 ms of Redis' time and 0.3 ms of our lock. */
 #define LIMIT_RATE_BATCH 1000
 
+/* Microseconds between two exchanges: of limits, where two gateways may let through what comes in one;
+ * of a worker's history, which rules compare with hours and days, a call a bucket and tick. */
+#define LIMIT_RATE_TICK_US (100 * 1000LL)
+#define LIMIT_HISTORY_TICK_US (500 * 1000LL)
+
 /* Microseconds without an answer after which Redis counts as away for rates; and between two
  * looks at a key that nobody counted here, past which what others count is unknown. */
 #define LIMIT_RATE_TIMEOUT_US (1 * 1000000LL)

@@ -16,6 +16,7 @@
 /* An analysis that waits. It is told once, and finds its waiter when it comes again. */
 struct waiter {
 	struct waiter *next; /* of the chain of `arg` */
+	struct waiter *newer, *older;
 	void (*wake)(void *);
 	void *arg;
 	int64_t until_us;
@@ -27,7 +28,7 @@ struct history {
 	struct rates *rates;
 	struct rates_exchange *exchange;
 	struct event *look;
-	struct waiter *chains[CHAINS];
+	struct waiter *chains[CHAINS], *newest;
 	size_t n_waiting;
 	uint64_t known, unknown;
 };
@@ -51,8 +52,28 @@ static void forget(struct history *h, struct waiter *w)
 	while (*at != w)
 		at = &(*at)->next;
 	*at = w->next;
+	*(w->newer ? &w->newer->older : &h->newest) = w->older;
+	if (w->older)
+		w->older->newer = w->newer;
 	h->n_waiting--;
 	free(w);
+}
+
+static bool remember(struct history *h, void (*wake)(void *), void *arg, int64_t until_us,
+		     const char *sender, const char *ip)
+{
+	struct waiter *w = calloc(1, sizeof(*w)), **chain = chain_of(h, arg);
+	if (!w)
+		return false;
+	*w = (struct waiter){.wake = wake, .arg = arg, .until_us = until_us, .next = *chain,
+			     .older = h->newest};
+	strcpy(w->sender, sender);
+	strcpy(w->ip, ip);
+	if (h->newest)
+		h->newest->newer = w;
+	*chain = h->newest = w;
+	h->n_waiting++;
+	return true;
 }
 
 /* Both keys; RATES_ASKED while one of them is asked for. */
@@ -66,22 +87,20 @@ static enum rates_known know(struct history *h, const char *sender, const char *
 	return a == RATES_ASKED || b == RATES_ASKED ? RATES_ASKED : RATES_KNOWN;
 }
 
-/* Who is told may judge, end and free his analysis: the chain is begun anew after each. */
+/* Who is told may judge, end and free his analysis: the list is begun anew after each. */
 static void wake_ready(void *arg)
 {
 	struct history *h = arg;
 	int64_t now_us = clock_mono_us();
-	for (size_t i = 0; h->n_waiting && i < CHAINS; i++)
-		for (struct waiter *w = h->chains[i]; w;) {
-			if (w->told ||
-			    (now_us < w->until_us && know(h, w->sender, w->ip) == RATES_ASKED)) {
-				w = w->next;
-				continue;
-			}
-			w->told = true;
-			w->wake(w->arg);
-			w = h->chains[i];
+	for (struct waiter *w = h->newest; w;) {
+		if (w->told || (now_us < w->until_us && know(h, w->sender, w->ip) == RATES_ASKED)) {
+			w = w->older;
+			continue;
 		}
+		w->told = true;
+		w->wake(w->arg);
+		w = h->newest;
+	}
 }
 
 static void on_look(evutil_socket_t fd, short what, void *arg)
@@ -122,27 +141,20 @@ static enum step step(void *arg, const struct sender *s, const struct txn *t, st
 	struct waiter *w = find(h, wake_arg);
 	keys_of(s, t, sender, ip);
 	enum rates_known known = know(h, sender, ip);
+	/* counted before the answer: so the question tells Redis, and the tick need not once more */
+	if (!w && sender[0])
+		rates_count(h->rates, span_of(sender), 1, now_us);
+	if (!w && ip[0])
+		rates_count(h->rates, span_of(ip), 1, now_us);
 	if (known == RATES_ASKED && w && now_us < w->until_us) {
 		w->told = false;
 		return STEP_WAIT;
 	}
-	if (known == RATES_ASKED && !w && (w = calloc(1, sizeof(*w)))) {
-		*w = (struct waiter){.wake = wake,
-				     .arg = wake_arg,
-				     .until_us = now_us + LIMIT_RATE_WAIT_US,
-				     .next = *chain_of(h, wake_arg)};
-		strcpy(w->sender, sender);
-		strcpy(w->ip, ip);
-		*chain_of(h, wake_arg) = w;
-		h->n_waiting++;
+	if (known == RATES_ASKED && !w &&
+	    remember(h, wake, wake_arg, now_us + LIMIT_RATE_WAIT_US, sender, ip))
 		return STEP_WAIT;
-	}
 	if (w)
 		forget(h, w);
-	if (sender[0])
-		rates_count(h->rates, span_of(sender), 1, now_us);
-	if (ip[0])
-		rates_count(h->rates, span_of(ip), 1, now_us);
 	if (known != RATES_KNOWN) {
 		h->unknown++;
 		return STEP_DONE;
@@ -165,7 +177,8 @@ int history_create(struct history **h_r, const struct config *config, struct eve
 	h->rates = rates_create(LIMIT_HISTORY_KEYS);
 	h->look = event_new(loop, -1, EV_PERSIST, on_look, h);
 	if (h->rates && h->look && event_add(h->look, &interval) == 0)
-		r = rates_exchange_create(&h->exchange, h->rates, config, loop);
+		r = rates_exchange_create(&h->exchange, h->rates, config, loop,
+					  LIMIT_HISTORY_TICK_US);
 	if (r < 0) {
 		history_free(h);
 		return r;
@@ -183,9 +196,8 @@ void history_free(struct history *h)
 	rates_free(h->rates);
 	if (h->look)
 		event_free(h->look);
-	for (size_t i = 0; i < CHAINS; i++)
-		while (h->chains[i])
-			forget(h, h->chains[i]);
+	while (h->newest)
+		forget(h, h->newest);
 	free(h);
 }
 

@@ -45,7 +45,8 @@ int limiter_create(struct limiter **l_r, const struct config *c, struct ruleset 
 		return -ENOMEM;
 	}
 	l->rules = ruleset_ref(rules);
-	int r = loop ? rates_exchange_create(&l->exchange, l->rates, c, loop) : 0;
+	int r = !loop ? 0 : rates_exchange_create(&l->exchange, l->rates, c, loop,
+						  LIMIT_RATE_TICK_US);
 	if (r == 0 && loop)
 		r = standing_create(&l->standings, c, loop);
 	if (r < 0) {

@@ -18,7 +18,6 @@
 #include "feedback/rates_private.h"
 #include "feedback/redis_async.h"
 
-#define TICK_US 100000
 #define STEP_US (US_PER_S / 2) /* a difference of clocks that is a step and not a delay */
 #define TAIL_SLOTS 4 /* the newest slots, which others may still add to (rates.lua, SETTLED) */
 
@@ -38,6 +37,7 @@ struct bucket {
 	struct rates_exchange *owner;
 	struct batch *batch; /* NULL: nothing under way */
 	bool sent;	     /* it waits for its answer; else it is to be sent again */
+	bool hurry;	     /* somebody waits for a key of it */
 	uint64_t number;     /* of the last batch that Redis has */
 	uint32_t epoch;	     /* counts what the bucket has lost */
 	int64_t sent_us;
@@ -190,7 +190,7 @@ static void learn_time(struct rates_exchange *x, struct span time, int64_t sent_
 	if (by_us > STEP_US + doubt_us || by_us < -STEP_US - doubt_us) {
 		step(r, by_us);
 		r->shift_us += by_us;
-	} else if (doubt_us < TICK_US / 4) {
+	} else if (doubt_us < LIMIT_RATE_TICK_US / 4) {
 		r->shift_us += x->timed ? by_us / 8 : by_us;
 	}
 	x->timed = true;
@@ -227,8 +227,10 @@ static void take_batch(struct rates_exchange *x, struct bucket *bucket,
 	pthread_mutex_lock(&r->lock);
 	learn_time(x, redis_answer_text(redis_answer_at(answer, 1)), bucket->sent_us, now_us);
 	bool lost = span_eq(redis_answer_text(redis_answer_at(answer, 0)), SPAN("lost"));
-	if (lost)
+	if (lost) {
 		bucket->epoch++;
+		bucket->hurry = true; /* no answer for any key of it yet */
+	}
 	for (size_t i = 0; i < b->n; i++) {
 		struct rates_entry *e = b->entries[i];
 		e->flying = false;
@@ -282,6 +284,8 @@ static void on_answer(void *arg, const struct redis_answer *answer)
 	}
 	back(x);
 	take_batch(x, bucket, answer);
+	if (bucket->hurry)
+		event_active(x->soon, EV_TIMEOUT, 0);
 	if (x->on_news)
 		x->on_news(x->news_arg);
 }
@@ -297,6 +301,7 @@ static void on_time(void *arg, const struct redis_answer *answer)
 	pthread_mutex_lock(&x->rates->lock);
 	learn_time(x, redis_answer_text(redis_answer_at(answer, 1)), x->asked_us, clock_mono_us());
 	pthread_mutex_unlock(&x->rates->lock);
+	event_active(x->soon, EV_TIMEOUT, 0);
 }
 
 /* --- the tick -------------------------------------------------------------------------- */
@@ -317,6 +322,7 @@ static void send_bucket(struct rates_exchange *x, unsigned index)
 	if (!bucket->batch)
 		return;
 	struct batch *b = bucket->batch;
+	bucket->hurry = false;
 	bucket->sent_us = clock_mono_us();
 	/* what this bucket has told us before it is told back: its server's clock may have jumped */
 	snprintf(b->time_text, sizeof(b->time_text), "%lld",
@@ -337,19 +343,23 @@ static void ask_time(struct rates_exchange *x)
 	x->asking_time = redis_async_call(x->redis, words[3], WORDS, words, on_time, x);
 }
 
+static bool is_timed(struct rates_exchange *x)
+{
+	if (!x->timed || x->away)
+		ask_time(x);
+	return x->timed;
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct rates_exchange *x = arg;
+	bool wanted[BOOKS_BUCKETS];
 	(void)fd;
 	(void)what;
 	if (redis_async_state(x->redis, SPAN("{b000}r")) == REDIS_ASYNC_AWAY)
 		away(x, redis_async_trouble(x->redis));
-	if (!x->timed || x->away)
-		ask_time(x);
-	if (!x->timed)
+	if (!is_timed(x))
 		return;
-	/* a tick that somebody waits for has one or two buckets with something in them */
-	bool wanted[BOOKS_BUCKETS];
 	pthread_mutex_lock(&x->rates->lock);
 	for (unsigned i = 0; i < BOOKS_BUCKETS; i++)
 		wanted[i] = x->rates->dirty[i] || x->buckets[i].batch;
@@ -369,10 +379,23 @@ static void on_wake(evutil_socket_t fd, short what, void *arg)
 		rates_gauge_tick(x->gauge);
 }
 
-int rates_exchange_create(struct rates_exchange **x_r, struct rates *rates,
-			  const struct config *config, struct event_base *loop)
+/* What somebody waits for; the rest of what happened waits for the tick, with more of it. */
+static void on_soon(evutil_socket_t fd, short what, void *arg)
 {
-	static const struct timeval interval = {0, TICK_US};
+	struct rates_exchange *x = arg;
+	(void)fd;
+	(void)what;
+	if (!is_timed(x))
+		return;
+	for (unsigned i = 0; i < BOOKS_BUCKETS; i++)
+		if (x->buckets[i].hurry)
+			send_bucket(x, i);
+}
+
+int rates_exchange_create(struct rates_exchange **x_r, struct rates *rates,
+			  const struct config *config, struct event_base *loop, int64_t tick_us)
+{
+	const struct timeval interval = {tick_us / US_PER_S, tick_us % US_PER_S};
 	struct rates_exchange *x = calloc(1, sizeof(*x));
 	*x_r = NULL;
 	if (!x)
@@ -388,7 +411,7 @@ int rates_exchange_create(struct rates_exchange **x_r, struct rates *rates,
 	rates->shift_us = clock_now_us() - clock_mono_us(); /* until Redis says better */
 	pthread_mutex_unlock(&rates->lock);
 	x->tick = event_new(loop, -1, EV_PERSIST, on_tick, x);
-	x->soon = event_new(loop, -1, 0, on_tick, x);
+	x->soon = event_new(loop, -1, 0, on_soon, x);
 	x->wake = event_new(loop, x->wake_fd, EV_READ | EV_PERSIST, on_wake, x);
 	if (x->wake_fd < 0 || !x->tick || !x->soon || !x->wake ||
 	    event_add(x->tick, &interval) < 0 || event_add(x->wake, NULL) < 0 ||
@@ -438,7 +461,8 @@ enum rates_known rates_exchange_know(struct rates_exchange *x, struct span key)
 	snprintf(tag, sizeof(tag), "{b%03u}r", bucket % 1000);
 	if (!e || redis_async_state(x->redis, span_of(tag)) == REDIS_ASYNC_AWAY)
 		return RATES_AWAY;
-	/* Somebody waits: when the loop comes around, with all who ask until then. */
+	/* when the loop comes around, with all who ask until then */
+	x->buckets[bucket].hurry = true;
 	event_active(x->soon, EV_TIMEOUT, 0);
 	return RATES_ASKED;
 }

@@ -1,9 +1,9 @@
 /*
  * rates_exchange - brings the windows of this process together with those of all others.
  *
- * Every 100 ms the keys that something happened to go to Redis, one call a bucket: what was
- * counted since, and back comes what all gateways have counted. So a hot sender costs one call a
- * tick and gateway, not one a message. Without Redis counting goes on here; when it is back, what
+ * Every tick the keys that something happened to go to Redis, one call a bucket: what was counted
+ * since, and back comes what all gateways have counted. So a hot sender costs one call a tick and
+ * process, not one a message; a key that somebody waits for goes with its bucket at once. Without Redis counting goes on here; when it is back, what
  * was counted meanwhile is told at its own time, and nothing counts twice (rates.lua).
  *
  * Slots are those of Redis' clock. This side goes by the monotonic clock and learns the difference
@@ -25,7 +25,8 @@ struct rates_exchange;
 __attribute__((warn_unused_result)) int rates_exchange_create(struct rates_exchange **x_r,
 							      struct rates *rates,
 							      const struct config *config,
-							      struct event_base *loop);
+							      struct event_base *loop,
+							      int64_t tick_us);
 void rates_exchange_free(struct rates_exchange *x); /* accepts NULL */
 
 /* Does this process know what the others counted for `key`, as of LIMIT_RATE_FRESH_US ago at most?

@@ -319,7 +319,7 @@ int main(int argc, char **argv)
 	    ruleset_load(&rules, &config, clock_now_us()) != 0)
 		return 1;
 	rates = rates_create(1000000);
-	if (!rates || rates_exchange_create(&exchange, rates, &config, loop) < 0 ||
+	if (!rates || rates_exchange_create(&exchange, rates, &config, loop, LIMIT_RATE_TICK_US) < 0 ||
 	    limiter_create(&limiter, &config, rules, loop) < 0 ||
 	    standing_create(&standings, &config, loop) < 0 ||
 	    history_create(&history, &config, loop) < 0 || policy_open(&policy, &config) < 0 ||
