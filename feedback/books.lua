@@ -127,8 +127,12 @@ local function window_add(book, name, minute)
 end
 
 local function window_write(key, minutes)
+	local new = false
 	for minute, n in pairs(minutes) do
-		redis.call('HINCRBY', key, minute, n)
+		new = redis.call('HINCRBY', key, minute, n) == n or new
+	end
+	if not new then -- this minute has seen to the rest
+		return
 	end
 	redis.call('EXPIRE', key, KEEP_WINDOW)
 	if redis.call('HLEN', key) <= 2 * WINDOW_MINUTES then
@@ -151,32 +155,40 @@ end
 local function write(book)
 	local p = book.prefix
 	for name, row in pairs(book.rows) do
-		local changed = false
+		local changed, new = false, false -- a new field: perhaps a new row
 		for field, delta in pairs(row) do
 			if delta ~= 0 then
-				redis.call('HINCRBY', p .. name, field, string.format('%d', delta))
+				new = redis.call('HINCRBY', p .. name, field,
+					string.format('%d', delta)) == delta or new
 				changed = true
 			end
 		end
 		local keep, total = KEEP[string.sub(name, 1, 1)], KEEP_TOTAL[string.sub(name, 3, 3)]
 		if not changed then -- nothing was made that could live for ever
 		elseif keep then
-			redis.call('EXPIRE', p .. name, keep, 'NX')
+			if new then
+				redis.call('EXPIRE', p .. name, keep, 'NX')
+			end
 		elseif total and string.sub(name, 4, 4) == ':' then
 			redis.call('EXPIRE', p .. name, total)
 		end
 	end
 	for key, names in pairs(book.names) do
+		local new = false
 		for name in pairs(names) do
-			redis.call('SADD', p .. key, name)
+			new = redis.call('SADD', p .. key, name) == 1 or new
 		end
-		redis.call('EXPIRE', p .. key, KEEP.D, 'NX')
+		if new then
+			redis.call('EXPIRE', p .. key, KEEP.D, 'NX')
+		end
 	end
-	local now = tonumber(redis.call('TIME')[1])
-	for sender in pairs(book.senders) do
-		redis.call('ZADD', p .. 'seen', now, sender)
+	if next(book.senders) then
+		local now = tonumber(redis.call('TIME')[1])
+		for sender in pairs(book.senders) do
+			redis.call('ZADD', p .. 'seen', now, sender)
+		end
+		redis.call('ZREMRANGEBYSCORE', p .. 'seen', '-inf', now - KEEP_SEEN)
 	end
-	redis.call('ZREMRANGEBYSCORE', p .. 'seen', '-inf', now - KEEP_SEEN)
 	for name, minutes in pairs(book.windows) do
 		window_write(p .. 'W:' .. name, minutes)
 	end

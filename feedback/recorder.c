@@ -17,7 +17,9 @@
 #include "base/log.h"
 #include "feedback/postings.h"
 
-#define TICK_MS 200     /* how long an event waits for the next batch at most */
+/* How long an event waits for the next batch at most: a batch is a call a bucket, and what many
+ * events count in the same row is added up before. */
+#define TICK_MS 500
 #define RETRY_MS 1000   /* between two looks whether Redis is back */
 #define CHECK_US 500000 /* between two looks whether the books were begun anew */
 #define TIDY_US (60 * US_PER_S) /* between two looks for segments that are old */
