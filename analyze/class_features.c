@@ -335,7 +335,7 @@ static void phrase_features(struct maker *k, const struct content *c)
 	uint32_t seen[PHRASE_KIND_COUNT] = {0};
 	if (c->unsub.n)
 		add_literal(k, "unsub-way");
-	for (int kind = 0; kind < PHRASE_KIND_COUNT; kind++) {
+	for (int kind = 0; kind < PHRASE_SENDER; kind++) { /* the rest says who, not what */
 		uint32_t n = c->shown.hits.count[kind] + c->other.hits.count[kind];
 		if (n && !seen[kind]++)
 			add_bucket(k, phrase_kind_name((enum phrase_kind)kind), n);

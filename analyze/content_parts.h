@@ -85,8 +85,12 @@ struct content {
 
 void unsub_find(struct unsub *u, struct reading *r);
 void unsub_facts(const struct content *c, const struct auth *auth, struct facts *f);
-/* The sender's name in what is shown; `address` is the postal address there, or empty. */
-struct text_range sender_name_find(struct content *c, struct text_range address);
+/* The text of a range of what is shown, and its place in its part. */
+struct found_text content_place(const struct content *c, struct text_range range);
+/* The sender's name in what is shown, else in what stands for pictures; `address` and `phone` are
+ * those there, or empty. */
+struct found_text sender_name_find(struct content *c, struct text_range address,
+				   struct text_range phone);
 void identity_find(struct content *c);
 void identity_facts(struct content *c, const struct txn *txn, struct facts *f);
 void class_facts(struct content *c, const struct txn *txn, struct facts *f);

@@ -19,45 +19,79 @@ struct text_range {
 
 struct text_range phone_find(struct span folded);
 struct text_range address_find(struct span folded, const struct phrase_hits *hits);
-/* For address_find(): of one line, in East Asian characters; behind a label that ends at `label`. */
+/* For address_find(), of one line that has digits: in East Asian characters; and of any line,
+ * behind a label that ends at `label`. */
 bool address_east(struct span line, struct text_range *place_r);
 bool address_labelled(struct span line, size_t label, struct text_range *place_r);
 struct text_range credit_code_find(struct span folded);
 struct text_range icp_find(struct span folded, const struct phrase_hits *hits);
 /* GB 32100 with its check digit; lower or upper case. */
 bool credit_code_valid(struct span code);
+/* The line of `at` is quoted from another mail: ">" in front of it, or "From:" and its like. */
+bool is_quoted(struct span s, size_t at);
 
-/* --- names: the best of what several finders offer ------------------------------------- */
+/* --- names: many are in a body, one is the sender's (identity_name.c) ------------------------ */
 
-/* Folded words of From's display name and domain. */
-#define NAME_HINTS 8
-struct name_hints {
-	struct span words[NAME_HINTS];
-	size_t n;
+/* What makes a piece of text a name. */
+enum name_how {
+	NAME_REGISTERED,    /* an East Asian legal form: ...有限公司, 株式会社... */
+	NAME_PAYER,	    /* "paid for by": who pays must be named */
+	NAME_BRAND,	    /* the word of From's domain, written as a name */
+	NAME_DISPLAY,	    /* From's whole display name */
+	NAME_OWNER,	    /* behind a copyright sign */
+	NAME_ADDRESSEE,	    /* before the postal address in its line */
+	NAME_ABOVE_ADDRESS, /* in the line above it */
+	NAME_FORM,	    /* a legal form in letters: "... Co., Ltd." */
+	NAME_WORDS,	    /* some words of From's display name */
+	NAME_SPEAKER,	    /* "... is proud to", ...敬上 */
+	NAME_SENDER,	    /* "sent by", "published by" */
+	NAME_SUBSCRIBED,    /* "subscribed to", "emails from" */
+	NAME_LINKED,	    /* the word of the domain that most links lead to */
+	NAME_ROLE,	    /* in a signature below a person's role */
+	NAME_SIGNATURE,	    /* below "Regards," */
+	NAME_HOUSE,	    /* a word for houses at its end: ...公司, ...工作室, ...学校 */
+	NAME_SITE,	    /* a word for sites at its end: ...网; a name before its URL */
+	NAME_HEADING,	    /* the first line, alone */
+	NAME_HOWS
 };
 
-/* The best range so far; score 0: none. */
-struct name_pick {
+struct name_candidate {
 	struct text_range range;
+	enum name_how how;
 	int score;
 };
 
-/* A Chinese legal name goes before the person that From shows; who pays must be named; a domain's
- * word or the whole display name in the body is the sender's; a legal form may be a partner's; what stands before the postal address or below "Regards," is
- * a name where nothing better is. Set by hand on the labels of tests/eval. */
-enum name_score {
-	NAME_SCORE_PAYER = 75, NAME_SCORE_BRAND = 74, NAME_SCORE_DISPLAY = 72,
-	NAME_SCORE_WIDE = 90, NAME_SCORE_COPYRIGHT = 60, NAME_SCORE_ADDRESSEE = 55,
-	NAME_SCORE_LEGAL = 50, NAME_SCORE_WORDS = 46, NAME_SCORE_BARE = 45,
-	NAME_SCORE_SUBSCRIBED = 40, NAME_SCORE_SIGNATURE = 35,
-	NAME_SCORE_HINT = 30, NAME_SCORE_PLACE = 10,
+/* Folded words of From's display name and domain. */
+#define NAME_HINTS 8
+#define NAME_CANDIDATES 8
+
+/* What the finders read, and the best that they have offered. */
+struct name_search {
+	struct span text, original; /* folded; as written */
+	const struct folded *map;   /* leads from folded to written */
+	const struct phrase_hits *hits;
+	struct span hints[NAME_HINTS];
+	size_t n_hints;
+	struct span subject;	   /* folded */
+	struct span brand, linked; /* letters of the domains' words, nothing between */
+	bool wide;		   /* East Asian characters are in it */
+	struct text_range address, phone;
+	struct name_candidate best[NAME_CANDIDATES];
+	size_t n_best;
 };
 
-/* Takes `r` of the folded text `s` when it is the best: `score`, more for a hint in it and for
- * its place. */
-void name_offer(struct name_pick *pick, const struct name_hints *hints, struct span s,
-		struct text_range r, int score);
-/* Companies by their legal forms ("... Co., Ltd.", ...有限公司), names behind copyright signs.
- * `original` is needed for its capital letters, `map` leads there. */
-void company_find(struct name_pick *pick, const struct name_hints *hints, struct span folded,
-		  struct span original, const struct folded *map, const struct phrase_hits *hits);
+/* Takes `r` among the best when it may be the sender's; `more` is what the finder adds. */
+void name_offer(struct name_search *n, struct text_range r, enum name_how how, int more);
+/* The one with the most evidence; none when all have little. */
+struct text_range name_choose(const struct name_search *n);
+/* The last place that writes `name` as words of its own and not in an address. */
+struct text_range name_written(struct span s, struct span name);
+/* The same of a domain's word; where it is not written whole, the first place that has its letters
+ * with blanks or signs between: "Blue-Widget Works" is "bluewidgetworks". */
+struct text_range name_spelled(struct span s, struct span letters);
+/* The letter there is a capital, or has no capitals. */
+bool name_capital(const struct name_search *n, size_t at);
+
+/* Names beside marks and legal forms: in letters, in East Asian characters. */
+void name_find_latin(struct name_search *n);
+void name_find_east(struct name_search *n);

@@ -110,6 +110,22 @@ static struct text_range clip(struct span s, size_t from, size_t to)
 	return (struct text_range){from, to};
 }
 
+/* "Postal address:" stands up to six lines above: what follows needs no street. */
+static size_t below_label(struct span s, size_t at)
+{
+	static const char *const words[] = {"postal address", "mailing address", "postanschrift",
+					    "adresse postale", NULL};
+	size_t from = at;
+	for (int lines = 0; lines < 6 && from > 0; lines++) {
+		size_t above = line_start(s, from - 1);
+		struct span line = span_sub(s, above, from - 1);
+		if (line.n > 60 || (lines && has_any(line, words)))
+			return line.n > 60 ? 0 : from;
+		from = above;
+	}
+	return 0;
+}
+
 /* "ny 10018", "ny, 10018-1405", "ontario m5v 2t6" that ends at digits [at, end). */
 static bool north_american(struct span s, size_t at, size_t end, struct text_range *place_r)
 {
@@ -128,9 +144,10 @@ static bool north_american(struct span s, size_t at, size_t end, struct text_ran
 	if (!is_street(line)) {
 		size_t above = with_street_above(s, from);
 		/* A town with state and code alone is an address if the line holds no more. */
-		if (above == from && (line.n > 45 || !memchr(s.p + from, ',', at - from)))
+		size_t label = above == from ? below_label(s, from) : 0;
+		if (above == from && !label && (line.n > 45 || !memchr(s.p + from, ',', at - from)))
 			return false;
-		from = above;
+		from = label ? label : above;
 	}
 	*place_r = clip(s, from, to);
 	return true;
@@ -156,22 +173,20 @@ static bool postcode_uk_ca(struct span s, size_t at)
 }
 
 static const char *const streets_eu[] = {
-	"strasse",   "str",   "weg",	"platz", "allee",  "gasse",   "rue",	"avenue",
-	"boulevard", "bd",    "place",	"quai",	 "calle",  "avenida", "avda",	"plaza",
-	"via",	     "viale", "piazza", "corso", "straat", "laan",    "gracht", "ul",
-	"rua",	     "av",    "ring",	"ufer",	 "damm",   "chemin",  "cours",
-	"paseo",     "largo", "travessa", "route", "ulica", "aleja",  "al",	NULL};
+	"strasse",   "str",	 "weg",	   "platz", "allee",  "gasse",	 "rue",	   "avenue",
+	"boulevard", "bd",	 "place",  "quai",  "calle",  "avenida", "avda",   "plaza",
+	"via",	     "viale",	 "piazza", "corso", "straat", "laan",	 "gracht", "ul",
+	"rua",	     "av",	 "ring",   "ufer",  "damm",   "chemin",	 "cours",  "paseo",
+	"largo",     "travessa", "route",  "ulica", "aleja",  "al",	 NULL};
 
 static bool ends_street_eu(struct span s)
 {
-	static const char *const parts[] = {"strasse ", "straat ", "str. ",  "weg ",
-					    "platz ",	"allee ",  "gasse ", "laan ",
-					    "gracht ",	"kade ",   "singel ", "vagen ",
-					    "gatan ",	"gade ",   "vej ",   "veien ",
-					    "gata ",	"katu ",   "tie ",   "damm ",
-					    "ring ",	"ufer ",   "markt ", "plein ",
-					    "ул. ",	"улица",   "проспект", "пр-т",
-					    "переулок",	"бульвар", "шоссе",  NULL};
+	static const char *const parts[] = {
+		"strasse ", "straat ", "str. ",	 "weg ",    "platz ", "allee ",	  "gasse ",
+		"laan ",    "gracht ", "kade ",	 "singel ", "vagen ", "gatan ",	  "gade ",
+		"vej ",	    "veien ",  "gata ",	 "katu ",   "tie ",   "damm ",	  "ring ",
+		"ufer ",    "markt ",  "plein ", "ул. ",    "улица",  "проспект", "пр-т",
+		"переулок", "бульвар", "шоссе",	 NULL};
 	return has_any(s, parts) || has_word(s, streets_eu);
 }
 
@@ -185,7 +200,8 @@ static size_t code_bytes(struct span s, size_t at)
 	char mark = at + n < s.n ? s.p[at + n] : ' ';
 	while (more < 5 && at + n + 1 + more < s.n && ascii_is_digit(s.p[at + n + 1 + more]))
 		more++;
-	if ((mark == '-' && ((n == 2 && more == 3) || (n == 4 && more == 3) || (n == 5 && more == 3))) ||
+	if ((mark == '-' &&
+	     ((n == 2 && more == 3) || (n == 4 && more == 3) || (n == 5 && more == 3))) ||
 	    (mark == ' ' && n == 3 && more == 2))
 		return n + 1 + more;
 	return n == 5 || n == 4 || n == 6 ? n : 0;
@@ -273,10 +289,11 @@ static bool latin_line(struct span s, struct span line, size_t base, struct text
 static bool numbered_street(struct span line)
 {
 	static const char *const words[] = {
-		"street", "st",  "avenue", "ave", "road",  "rd",      "blvd",  "boulevard", "drive",
-		"dr",     "lane", "ln",    "suite", "ste", "floor",   "parkway", "pkwy",    "highway",
-		"hwy",    "broadway", "building", "bldg", "bld", "terrace", "court", "ct",   "square",
-		"sq",     "place", "pl",   "crescent", "level", "tower", NULL};
+		"street",    "st",	"avenue",   "ave",     "road",	"rd",	    "blvd",
+		"boulevard", "drive",	"dr",	    "lane",    "ln",	"suite",    "ste",
+		"floor",     "parkway", "pkwy",	    "highway", "hwy",	"broadway", "building",
+		"bldg",	     "bld",	"terrace",  "court",   "ct",	"square",   "sq",
+		"place",     "pl",	"crescent", "level",   "tower", NULL};
 	size_t since_number = STREET_WORDS + 1, since_street = 2;
 	for (size_t i = 0; i < line.n;) {
 		if (!is_word_char(line.p[i])) {
@@ -317,9 +334,10 @@ static bool is_street_line(struct span line)
 static bool footer_line(struct span s, struct span line, size_t base, struct text_range *place_r)
 {
 	static const char *const states_au[] = {"nsw", "vic", "qld", "tas", NULL};
-	if (line.n > 140 || !has_digit(line) || !numbered_street(line))
+	const char *comma = line.n <= 140 ? memchr(line.p, ',', line.n) : NULL;
+	if (line.n > 140 || (!comma && !(line.n && ascii_is_digit(line.p[0]))) ||
+	    !has_digit(line) || !numbered_street(line))
 		return false;
-	const char *comma = memchr(line.p, ',', line.n);
 	if (comma) {
 		struct span rest = span_sub(line, (size_t)(comma - line.p), line.n);
 		size_t digits = 0, best = 0;
@@ -385,14 +403,47 @@ static struct text_range without_name(struct span s, struct text_range r)
 	struct span before = span_sub(text, 0, at);
 	for (const char *const *box = boxes; *box; box++) {
 		size_t found = span_find(before, span_of(*box));
-		if (found != SIZE_MAX && found > 0 && !has_word(span_sub(before, 0, found), streets_en))
+		if (found != SIZE_MAX && found > 0 &&
+		    !has_word(span_sub(before, 0, found), streets_en))
 			return (struct text_range){r.from + found, r.to};
 	}
-	bool named = span_find_char(span_trim(before), ' ') != SIZE_MAX &&
-		     !has_word(before, streets_en) && !has_word(before, streets_eu);
+	static const char *const parts[] = {"flat", "apartment", "level", "tower",  "block",
+					    "pier", "door",	 "gate",  "number", NULL};
+	for (size_t i = 0; i < before.n; i++)
+		if (memchr("=<>", before.p[i], 3))
+			return r;
+	bool named = span_trim(before).n >= 4 && !(before.p[0] & 0x80) &&
+		     !has_word(before, streets_en) && !ends_street_eu(before) &&
+		     !has_word(before, parts);
 	struct span rest = span_sub(text, at, text.n);
 	rest = span_sub(rest, 0, span_find_char(rest, '\n'));
 	return named && numbered_street(rest) ? (struct text_range){r.from + at, r.to} : r;
+}
+
+/* "Delivery address" stands in the line or in the two lines above: it is the reader's. */
+static bool is_readers(struct span s, size_t at)
+{
+	static const char *const words[] = {"delivery address",
+					    "shipping address",
+					    "billing address",
+					    "ship to:",
+					    "bill to:",
+					    "deliver to:",
+					    "lieferadresse",
+					    "rechnungsadresse",
+					    "adresse de livraison",
+					    "收货地址",
+					    "收件地址",
+					    "配送地址",
+					    "送货地址",
+					    "收貨地址",
+					    "お届け先",
+					    NULL};
+	size_t from = at;
+	for (int lines = 0; lines < 3 && from > 0; lines++)
+		from = line_start(s, from - 1);
+	from = at - from > 160 ? at - 160 : from;
+	return has_any(span_sub(s, from, at), words);
 }
 
 struct text_range address_find(struct span s, const struct phrase_hits *hits)
@@ -401,29 +452,32 @@ struct text_range address_find(struct span s, const struct phrase_hits *hits)
 	struct span rest = s, line;
 	size_t mark = next_mark(hits, 0);
 	while (span_next_line(&rest, &line)) {
-		size_t base = (size_t)(line.p - s.p), first = SIZE_MAX;
+		size_t base = (size_t)(line.p - s.p);
+		bool digits = false;
 		for (size_t i = 0; (i = span_find_digit(line, i)) < line.n; i++) {
+			digits = true;
 			if (i && is_word_char(line.p[i - 1]))
 				continue;
-			first = first < i ? first : i;
-			if (north_american(s, base + i, base + line.n, &place))
-				last = without_name(s, place);
-			else if (european(s, base + i, &place))
+			bool found = north_american(s, base + i, base + line.n, &place);
+			if (found)
+				place = without_name(s, place);
+			if ((found || european(s, base + i, &place)) && !is_readers(s, place.from))
 				last = place;
 		}
 		for (; mark < hits->n && hits->v[mark].from < base + line.n;
 		     mark = next_mark(hits, mark + 1))
 			if (hits->v[mark].from >= base &&
-			    marked(s, line, base, &hits->v[mark], &place))
+			    marked(s, line, base, &hits->v[mark], &place) &&
+			    !is_readers(s, place.from))
 				return place;
 		struct span head = span_sub(line, 0, 4000);
-		if (address_east(head, &place))
-			return (struct text_range){base + place.from, base + place.to};
-		if (first == SIZE_MAX && !has_digit(head))
+		if (!digits)
 			continue;
-		if (latin_line(s, head, base, &place))
+		if (address_east(head, &place) && !is_readers(s, base + place.from))
+			return (struct text_range){base + place.from, base + place.to};
+		if (latin_line(s, head, base, &place) && !is_readers(s, place.from))
 			last = place;
-		if (!footer.to && footer_line(s, head, base, &place))
+		if (!footer.to && footer_line(s, head, base, &place) && !is_readers(s, place.from))
 			footer = without_name(s, place);
 	}
 	return last.to ? last : footer;

@@ -1,5 +1,6 @@
 /*
- * identity_address_east - postal addresses in the characters of East Asia, and what follows a label.
+ * identity_address_east - postal addresses in the characters of East Asia, and what follows a
+ * label.
  *
  *   China    省 市 区 县 ... 路 街 道 ... 号 楼 室 大厦, at least two kinds, or behind 地址
  *   JP, KR   〒100-0001, 東京都…区…; 서울…구…로 12
@@ -37,11 +38,13 @@ static const char *const cn_street[] = {"路",	"街",	  "大道",   "巷",   "�
 static const char *const cn_number[] = {"号", "楼",   "室", "大厦", "层",   "座", "广场", "號",
 					"樓", "大廈", "栋", "宾馆", "中心", "幢", NULL};
 static const char *const cn_provinces[] = {
-	"广东", "浙江", "江苏", "山东", "河北", "河南", "湖北", "湖南", "福建", "四川", "安徽",
-	"江西", "辽宁", "吉林", "黑龙江", "陕西", "山西", "甘肃", "云南", "贵州", "广西", "海南",
-	"重庆", "天津", "内蒙", "新疆", "西藏", "宁夏", "青海", "台灣", "台湾", "臺灣", "九龍",
-	"guangdong", "zhejiang", "jiangsu", "shanghai", "beijing", "shenzhen", "guangzhou", "fujian",
-	"shandong", "sichuan", "hangzhou", "tianjin", "hong kong", "taipei", NULL};
+	"广东",	   "浙江",     "江苏",	  "山东",      "河北",	    "河南",	 "湖北",
+	"湖南",	   "福建",     "四川",	  "安徽",      "江西",	    "辽宁",	 "吉林",
+	"黑龙江",  "陕西",     "山西",	  "甘肃",      "云南",	    "贵州",	 "广西",
+	"海南",	   "重庆",     "天津",	  "内蒙",      "新疆",	    "西藏",	 "宁夏",
+	"青海",	   "台灣",     "台湾",	  "臺灣",      "九龍",	    "guangdong", "zhejiang",
+	"jiangsu", "shanghai", "beijing", "shenzhen",  "guangzhou", "fujian",	 "shandong",
+	"sichuan", "hangzhou", "tianjin", "hong kong", "taipei",    NULL};
 
 /* Where the piece around the number at `at` begins: behind the last mark or blank that leaves an
  * address whole. A blank behind "北京市" is inside of one. */
@@ -66,14 +69,12 @@ static size_t cn_piece_start(struct span line, size_t from, size_t at)
 /* Bytes of the address at `from`: up to the next thing that a footer says. */
 static size_t cn_length(struct span line, size_t from)
 {
-	static const char *const next[] = {"电话", "电 话", "手机", "手 机",  "邮编",  "邮 编",
-					   "传真", "传 真", "联系", "电邮",   "网址",  "業務",
-					   "业务", "联 系", "邮箱", "邮政",   "。",    "電話",
-					   "郵",   "tel",   "fax",  "e-mail", "email", "http",
-					   "www.", "qq",    "icp",  "客服",  "客户服",
-					   "客戶服", "热线", "熱線", "网站",  "網站",
-					   "主页", "微信",  "咨询电", "收件人", "营业时间",
-					   "乘车", "版权",  "备案", "退订",  "另有", NULL};
+	static const char *const next[] = {
+		"电话",	  "电 话",  "手机",	"手 机",  "邮编",  "邮 编", "传真", "传 真", "联系",
+		"电邮",	  "网址",   "業務",	"业务",	  "联 系", "邮箱",  "邮政", "。",    "電話",
+		"郵",	  "tel",    "fax",	"e-mail", "email", "http",  "www.", "qq",    "icp",
+		"客服",	  "客户服", "客戶服",	"热线",	  "熱線",  "网站",  "網站", "主页",  "微信",
+		"咨询电", "收件人", "营业时间", "乘车",	  "版权",  "备案",  "退订", "另有",  NULL};
 	struct span s = span_sub(line, from, from + 150);
 	size_t n = s.n;
 	for (const char *const *w = next; *w; w++) {
@@ -146,7 +147,8 @@ static bool japanese_or_korean(struct span line, struct text_range *place_r)
 	bool found = mark != SIZE_MAX && has_digit(span_sub(line, mark, mark + 12));
 	found |= has_any(line, jp) && has_any(line, jp_ward) && has_digit(line) &&
 		 (has_any(line, jp_block) || span_find_char(line, '-') != SIZE_MAX) && line.n < 160;
-	found |= has_any(line, kr_city) && has_any(line, kr_street) && has_digit(line) && line.n < 200;
+	found |= has_any(line, kr_city) && has_any(line, kr_street) && has_digit(line) &&
+		 line.n < 200;
 	size_t from = mark != SIZE_MAX ? mark : 0;
 	if (found)
 		*place_r = (struct text_range){from, line.n < from + 160 ? line.n : from + 160};

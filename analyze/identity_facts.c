@@ -12,7 +12,7 @@
 /* A longer local part is a token of one recipient, not an address to write to. */
 #define LOCAL_PART_BYTES 40
 
-static struct found_text at_place(const struct content *c, struct text_range p)
+struct found_text content_place(const struct content *c, struct text_range p)
 {
 	struct found_text t = {.text = SPAN_NONE};
 	if (p.to <= p.from)
@@ -205,16 +205,16 @@ void identity_find(struct content *c)
 {
 	struct span s = c->shown.text.text;
 	struct text_range address = address_find(s, &c->shown.hits);
-	c->identity.name = at_place(c, sender_name_find(c, address));
 	struct text_range phone = phone_find(s);
-	c->identity.phone = at_place(c, phone);
+	c->identity.name = sender_name_find(c, address, phone);
+	c->identity.phone = content_place(c, phone);
 	c->identity.phone_digits = c->identity.phone.text;
 	for (size_t i = 0; i < c->identity.phone.text.n; i++)
 		if (c->identity.phone.text.p[i] & 0x80)
 			c->identity.phone_digits = span_trim(span_sub(s, phone.from, phone.to));
-	c->identity.address = at_place(c, address);
-	c->identity.credit_code = at_place(c, credit_code_find(s));
-	c->identity.icp = at_place(c, icp_find(s, &c->shown.hits));
+	c->identity.address = content_place(c, address);
+	c->identity.credit_code = content_place(c, credit_code_find(s));
+	c->identity.icp = content_place(c, icp_find(s, &c->shown.hits));
 }
 
 static void set_found_as(const struct content *c, struct facts *f, enum fact_id id,

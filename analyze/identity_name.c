@@ -1,328 +1,297 @@
 /*
- * identity_name - the names of senders: by a legal form, behind a copyright sign.
+ * identity_name - which of the names in a body is the sender's: the one with the most evidence.
  *
- * A body names many companies: partners, owners of trade marks, photographers. Each finder offers
- * what it sees with a score (identity.h), and the best is taken; of two equal ones the later,
- * which is the footer's. A name that shares a word with From's display name or domain scores
- * more.
+ * A body names many: partners, owners of trade marks, photographers, the service that delivers.
+ * Each finder offers what it sees; how the body says a name is worth something alone, and what
+ * stands around adds to it: agreement with From, with the domain that the links lead to, the
+ * postal address or the telephone beside it, the footer, that it is said again. Of two equal ones
+ * the later is taken, which is the footer's.
+ *
+ * The first look is cheap and keeps a few; only those are weighed. Weights were set by hand on
+ * the labels of tests/eval.
  */
 #include "analyze/identity.h"
+#include "analyze/identity_words.h"
 
-void name_offer(struct name_pick *pick, const struct name_hints *hints, struct span s,
-		struct text_range r, int score)
+static const int worth[NAME_HOWS] = {
+	[NAME_REGISTERED] = 90,	   [NAME_PAYER] = 75,  [NAME_BRAND] = 74,
+	[NAME_DISPLAY] = 72,	   [NAME_OWNER] = 60,  [NAME_ADDRESSEE] = 55,
+	[NAME_ABOVE_ADDRESS] = 50, [NAME_FORM] = 46,   [NAME_WORDS] = 46,
+	[NAME_SPEAKER] = 45,	   [NAME_SENDER] = 45, [NAME_SUBSCRIBED] = 40,
+	[NAME_LINKED] = 40,	   [NAME_ROLE] = 42,   [NAME_SIGNATURE] = 35,
+	[NAME_HOUSE] = 25,	   [NAME_SITE] = 16,   [NAME_HEADING] = 20,
+};
+
+enum evidence {
+	EVIDENCE_FROM = 30,   /* a word of From's display name or domain is in it */
+	EVIDENCE_WORD = 15,   /* one word of these alone; or the domain of most links */
+	EVIDENCE_PLACE = 10,  /* at the end of the text; less above */
+	EVIDENCE_AGAIN = 8,   /* written more than once */
+	EVIDENCE_SUBJECT = 8, /* in the subject */
+	EVIDENCE_CONTACT = 5, /* the postal address or telephone is near */
+	EVIDENCE_LEAST = 35,  /* less is no name of the sender's */
+};
+
+/* --- places ---------------------------------------------------------------------------- */
+
+/* Longer lines are cut: what stands farther away says nothing about a name. */
+#define LINE_BACK_BYTES 300
+
+static struct span line_before(struct span s, size_t at)
 {
-	if (r.to <= r.from)
-		return;
-	struct span name = span_sub(s, r.from, r.to);
-	for (size_t i = 0; i < hints->n; i++)
-		if (span_find(name, hints->words[i]) != SIZE_MAX) {
-			score += NAME_SCORE_HINT;
-			break;
-		}
-	score += (int)(NAME_SCORE_PLACE * r.from / (s.n + 1));
-	if (score >= pick->score)
-		*pick = (struct name_pick){r, score};
+	size_t stop = at > LINE_BACK_BYTES ? at - LINE_BACK_BYTES : 0, from = at;
+	while (from > stop && s.p[from - 1] != '\n')
+		from--;
+	return span_sub(s, from, at);
 }
 
-#define NAME_BYTES 80
-
-static bool word_byte(char c)
+bool is_quoted(struct span s, size_t at)
 {
-	return ascii_is_alpha(c) || ascii_is_digit(c) || (c & 0x80) || c == '\'' || c == '&' ||
-	       c == '-' || c == '.';
-}
-
-/* Behind "©", "copyright", "paid for by" (who pays must be named), years and "by", up to the end
- * of the name. */
-static struct text_range behind_copyright(struct span s, size_t at)
-{
-	static const char *const skip[] = {"paid for by", "copyright", "(c)", "©",
-					   "by ",	  "the ",      NULL};
-	static const char *const stops[] = {"all rights",
-					    "rights reserved",
-					    " | ",
-					    ". ",
-					    " - ",
-					    ";",
-					    " · ",
-					    " unsubscribe",
-					    " privacy",
-					    " and not authorized",
-					    " not authorized",
-					    ", p.o.",
-					    ", po box",
-					    "(www",
-					    "<",
-					    " (http",
-					    " is a ",
-					    " and its ",
-					    "。",
-					    NULL};
-	bool more = true;
-	size_t stop_skip = at + NAME_BYTES < s.n ? at + NAME_BYTES : s.n;
-	while (at < stop_skip && more) {
-		struct span rest = span_sub(s, at, s.n);
-		more = false;
-		for (const char *const *w = skip; *w && !more; w++)
-			if (span_starts(rest, span_of(*w))) {
-				at += strlen(*w);
-				more = true;
-			}
-		if (!more && (ascii_is_digit(rest.p[0]) || memchr(" ,-:", rest.p[0], 4))) {
-			at++;
-			more = true;
-		}
-	}
-	struct span line = span_sub(s, at, at + NAME_BYTES);
-	size_t end = span_find_char(line, '\n');
-	end = end == SIZE_MAX ? line.n : end;
-	for (const char *const *w = stops; *w; w++) {
-		size_t stop = span_find(span_sub(line, 0, end), span_of(*w));
-		end = stop < end ? stop : end;
-	}
-	/* a street and its number: "Example, Inc., 12 Main St" */
-	for (size_t i = 0; i + 2 < end; i++)
-		if (line.p[i] == ',' && line.p[i + 1] == ' ' && ascii_is_digit(line.p[i + 2]))
-			end = i;
-	while (end > 0 && memchr(" .,|", line.p[end - 1], 4))
-		end--;
-	while (end > 0 && end < line.n && (line.p[end] & 0xc0) == 0x80)
-		end--;
-	return end >= 2 ? (struct text_range){at, at + end} : (struct text_range){0, 0};
-}
-
-/* --- East Asian forms --------------------------------------------------------------- */
-
-/* Bytes of the character that ends at `at`, when names have it: ideographs, kana, hangul, letters,
- * parentheses. */
-static size_t name_char_before(struct span s, size_t at)
-{
-	unsigned char c = at >= 3 ? (unsigned char)s.p[at - 3] : 0;
-	if ((c >= 0xe4 && c <= 0xed) || (c == 0xe3 && (unsigned char)s.p[at - 2] != 0x80))
-		return 3;
-	return at > 0 && (ascii_is_alpha(s.p[at - 1]) || ascii_is_digit(s.p[at - 1]) ||
-			  s.p[at - 1] == '(' || s.p[at - 1] == ')');
-}
-
-static size_t name_char_at(struct span s, size_t at)
-{
-	unsigned char c = at + 3 <= s.n ? (unsigned char)s.p[at] : 0;
-	if ((c >= 0xe4 && c <= 0xed) || (c == 0xe3 && (unsigned char)s.p[at + 1] != 0x80))
-		return 3;
-	return at < s.n && (ascii_is_alpha(s.p[at]) || ascii_is_digit(s.p[at]));
-}
-
-/* Where the name begins in "本公司是广州…有限公司", "我是…": behind the last word that no name
- * holds. */
-static size_t behind_sentence(struct span s, size_t from, size_t to)
-{
-	static const char *const words[] = {"是", "系", "由", "的", "我", "您", "你", "本",
-					    "贵", "请", "到", "为", "公司"};
-	struct span piece = span_sub(s, from, to);
-	for (size_t i = 0; i + 3 <= piece.n; i++)
-		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
-			if (span_starts(span_sub(piece, i, piece.n), span_of(words[k])))
-				from = (size_t)(piece.p - s.p) + i + strlen(words[k]);
-	return from;
-}
-
-/* "有个公司", "受多家公司": words of a sentence that long legal names may well hold. */
-static size_t behind_counting(struct span s, size_t from, size_t at)
-{
-	static const char *const words[] = {"个", "各", "从", "受", "如", "与", "在", "了", "有",
-					    "多", "家", "些", "等", "给", "让", "向"};
-	struct span piece = span_sub(s, from, at);
-	for (size_t i = 0; i + 3 <= piece.n; i++)
-		for (size_t k = 0; k < sizeof(words) / sizeof(words[0]); k++)
-			if (!memcmp(piece.p + i, words[k], 3))
-				from = (size_t)(piece.p - s.p) + i + 3;
-	return from;
-}
-
-#define WIDE_CHARS 20
-
-static struct text_range before_form(struct span s, size_t at, size_t form, size_t least)
-{
-	size_t from = at, n, chars = 0;
-	while (chars++ < WIDE_CHARS && (n = name_char_before(s, from)))
-		from -= n;
-	from = behind_sentence(s, from, at);
-	if (form == strlen("公司") && least > 6)
-		from = behind_counting(s, from, at);
-	while (from < at && (s.p[from] == ')' || ascii_is_digit(s.p[from])))
-		from++;
-	return at - from >= least && at - from <= 3 * WIDE_CHARS
-		       ? (struct text_range){from, at + form}
-		       : (struct text_range){0, 0};
-}
-
-/* "深圳市…公司", "北京…公司": with the region in front it is the registered name. */
-static bool has_region(struct span name)
-{
-	static const char *const regions[] = {"省", "市", "北京", "上海", "广州", "深圳", "天津",
-					      "重庆", "香港"};
-	for (size_t i = 0; i < sizeof(regions) / sizeof(regions[0]); i++) {
-		size_t at = span_find(span_sub(name, 0, 12), span_of(regions[i]));
-		if (at != SIZE_MAX && (at > 0 || strlen(regions[i]) > 3))
+	static const char *const fields[] = {
+		"from:", "to:",	    "cc:",     "reply-to:", "von:",    "an:",
+		"de :",	 "发件人:", "收件人:", "寄件者:",   "收件者:", NULL};
+	struct span line = line_before(s, at);
+	while (line.n && line.p[0] == ' ')
+		line = span_sub(line, 1, line.n);
+	if (line.n && (line.p[0] == '>' || (line.p[0] == ':' && line.n > 1 && line.p[1] == ' ')))
+		return true;
+	for (const char *const *f = fields; *f; f++)
+		if (span_starts(line, span_of(*f)))
 			return true;
-	}
 	return false;
 }
 
-static struct text_range behind_form(struct span s, size_t at, size_t form)
+/* Who delivers, pays for space or owns a mark is not who sends. */
+static bool is_helper(struct span s, size_t at)
 {
-	size_t to = at + form, n, chars = 0;
-	to += to < s.n && s.p[to] == ' ';
-	size_t first = to;
-	while (chars++ < WIDE_CHARS && (n = name_char_at(s, to)))
-		to += n;
-	return to - first >= 3 ? (struct text_range){at, to} : (struct text_range){0, 0};
+	static const char *const words[] = {"powered by",    "hosted by",	 "sent via",
+					    "sent with",     "sent through",	 "sent using",
+					    "delivered by",  "sponsored by",	 "trademark of",
+					    "trademarks of", "photo by",	 "photo",
+					    "courtesy of",   "created with",	 "maintained by",
+					    "designed by",   "partnership with", "sponsor",
+					    "技术支持",	     "程序开发",	 NULL};
+	struct span said = span_sub(s, at > 32 ? at - 32 : 0, at);
+	while (said.n && memchr(" :\"", said.p[said.n - 1], 3))
+		said.n--;
+	if (span_ends(said, SPAN(" the")))
+		said.n -= 4;
+	for (const char *const *w = words; *w; w++)
+		if (span_ends(said, span_of(*w)))
+			return true;
+	return false;
 }
 
-/* ...有限公司, ...集团; 株式会社... and 주식회사... stand on either side. */
-static struct text_range wide_company(struct span s, const struct phrase_hit *hit)
+bool name_capital(const struct name_search *n, size_t at)
 {
-	size_t form = hit->to - hit->from;
-	struct text_range r = {0, 0};
-	if (hit->kind == PHRASE_KAISHA)
-		r = behind_form(s, hit->from, form);
-	if (!r.to) /* bare 公司 needs a longer name */
-		r = before_form(s, hit->from, form, form == strlen("公司") ? 12 : 6);
+	size_t i = at < n->text.n ? fold_from(n->map, at) : n->original.n;
+	return i < n->original.n && ((n->original.p[i] >= 'A' && n->original.p[i] <= 'Z') ||
+				     ascii_is_digit(n->original.p[i]) || (n->original.p[i] & 0x80));
+}
+
+/* Where a text that begins at `at` ends when it has the letters of `name`; 0: it does not. */
+static size_t same_letters(struct span s, size_t at, struct span name)
+{
+	size_t i = at, k = 0;
+	while (k < name.n && i < s.n) {
+		if (s.p[i] == name.p[k]) {
+			i++;
+			k++;
+		} else if (k && memchr(" -*'&", s.p[i], 5) && !memchr(" -*'&", s.p[i - 1], 5)) {
+			i++;
+		} else {
+			return 0;
+		}
+	}
+	return k == name.n ? i : 0;
+}
+
+/* Whether [at, end) stands as words of their own, not in an address and not somebody else's. */
+static bool stands_alone(struct span s, size_t at, size_t end)
+{
+	bool wide = (s.p[at] & 0x80) != 0;
+	char before = at ? s.p[at - 1] : ' ', behind = end < s.n ? s.p[end] : ' ';
+	return (wide || (!is_word_char(before) && !is_word_char(behind))) &&
+	       !memchr("/@.-_", before, 5) && behind != '@' && behind != '-' && !is_helper(s, at) &&
+	       !is_quoted(s, at);
+}
+
+#define PLACES 50
+
+struct text_range name_written(struct span s, struct span name)
+{
+	struct text_range last = {0, 0};
+	for (size_t base = 0, n = 0; n < PLACES && name.n; n++) {
+		size_t at = span_find(span_sub(s, base, s.n), name);
+		if (at == SIZE_MAX)
+			break;
+		at += base;
+		base = at + name.n;
+		if (stands_alone(s, at, base))
+			last = (struct text_range){at, base};
+	}
+	return last;
+}
+
+struct text_range name_spelled(struct span s, struct span letters)
+{
+	struct text_range last = name_written(s, letters);
+	for (size_t at = 0, n = 0; n < PLACES && letters.n && !last.to; at++) {
+		const char *next = at < s.n ? memchr(s.p + at, letters.p[0], s.n - at) : NULL;
+		if (!next)
+			break;
+		at = (size_t)(next - s.p);
+		size_t end = at && is_word_char(s.p[at - 1]) ? 0 : same_letters(s, at, letters);
+		n += end != 0;
+		if (end && stands_alone(s, at, end))
+			last = (struct text_range){at, end};
+	}
+	return last;
+}
+
+/* --- weighing -------------------------------------------------------------------------- */
+
+/* Words that tell what stands beside them, in forms, footers and greetings; no name has them. */
+static bool is_label(struct span name)
+{
+	static const char *const words[] = {
+		"address",   "billing",	    "shipping", "delivery", "date",    "order",
+		"follow",    "click",	    "here",	"phone",    "fax",     "unsubscribe",
+		"privacy",   "copyright",   "browser",	"mailing",  "please",  "email",
+		"affiliate", "quantities",  "payment",	"invoice",  "limited", "total",
+		"subscribe", "information", "dear",	"hi",	    "hello",   "update",
+		"updates",   "welcome",	    "free",	"new",	    "view",    "introducing",
+		"sincerely", "regards",	    "thanks",	NULL};
+	struct span word, rest = name;
+	size_t n = 0;
+	bool label = false;
+	while (span_next_word(&rest, &word)) {
+		n++;
+		label |= is_one_of(word, words);
+	}
+	return label && n <= 4;
+}
+
+void name_offer(struct name_search *n, struct text_range r, enum name_how how, int more)
+{
+	if (r.to <= r.from || is_helper(n->text, r.from) || is_quoted(n->text, r.from))
+		return;
+	bool by_place = how == NAME_ADDRESSEE || how == NAME_ABOVE_ADDRESS ||
+			how == NAME_SIGNATURE || how == NAME_ROLE || how == NAME_HEADING;
+	if (by_place && is_label(span_sub(n->text, r.from, r.to)))
+		return;
+	struct name_candidate c = {r, how, worth[how] + more};
+	c.score += (int)(EVIDENCE_PLACE * r.from / (n->text.n + 1));
+	if (n->n_best < NAME_CANDIDATES) {
+		n->best[n->n_best++] = c;
+		return;
+	}
+	size_t least = 0;
+	for (size_t i = 1; i < n->n_best; i++)
+		if (n->best[i].score < n->best[least].score)
+			least = i;
+	if (c.score < n->best[least].score)
+		return;
+	/* in the order of their offers: of equal ones the later counts */
+	memmove(n->best + least, n->best + least + 1, (n->n_best - least - 1) * sizeof(c));
+	n->best[n->n_best - 1] = c;
+}
+
+/* Letters and digits of a name alone; at most `cap`. */
+static size_t squeeze(struct span name, char *out, size_t cap)
+{
+	size_t n = 0;
+	for (size_t i = 0; i < name.n && n < cap; i++)
+		if (is_word_char(name.p[i]))
+			out[n++] = name.p[i];
+	return n;
+}
+
+/* What the domain's word says of a name: the same letters, or some of the name's words, are more
+ * than one word of it, which may be a first name or a common one. */
+static int of_domain(struct span name, struct span domain)
+{
+	char letters[64];
+	struct span squeezed = {letters, squeeze(name, letters, sizeof(letters))};
+	if (!domain.n || squeezed.n < 4)
+		return 0;
+	if (span_find(squeezed, domain) != SIZE_MAX)
+		return EVIDENCE_FROM;
+	if (span_find(domain, squeezed) == SIZE_MAX)
+		return 0;
+	return span_find_char(name, ' ') == SIZE_MAX ? EVIDENCE_WORD : EVIDENCE_FROM;
+}
+
+static int of_from(const struct name_search *n, struct span name)
+{
+	int most = of_domain(name, n->brand);
+	bool alone = span_find_char(name, ' ') == SIZE_MAX && !(name.p[0] & 0x80);
+	for (size_t i = 0; !most && i < n->n_hints; i++)
+		if (span_find(name, n->hints[i]) != SIZE_MAX)
+			most = alone ? EVIDENCE_WORD : EVIDENCE_FROM;
+	return most;
+}
+
+static bool is_near(struct text_range a, struct text_range b)
+{
+	const size_t bytes = 120;
+	return b.to && (a.to <= b.from	 ? b.from - a.to
+			: b.to <= a.from ? a.from - b.to
+					 : 0) < bytes;
+}
+
+static bool is_again(const struct name_search *n, struct text_range r)
+{
+	struct span name = span_sub(n->text, r.from, r.to);
+	return name_written(span_sub(n->text, 0, r.from), name).to ||
+	       name_written(span_sub(n->text, r.to, n->text.n), name).to;
+}
+
+static int weigh(const struct name_search *n, const struct name_candidate *c)
+{
+	struct span name = span_sub(n->text, c->range.from, c->range.to);
+	int score = c->score;
+	if (c->how == NAME_BRAND || c->how == NAME_DISPLAY)
+		return score;	  /* From says it whole */
+	if (c->how == NAME_WORDS) /* they are From's own; the domain says more */
+		return score + of_domain(name, n->brand) * 2 / 3;
+	score += of_from(n, name);
+	if (c->how != NAME_LINKED && of_domain(name, n->linked))
+		score += EVIDENCE_WORD;
+	score += (span_find(n->subject, name) != SIZE_MAX) * EVIDENCE_SUBJECT;
+	score += (is_near(c->range, n->address) || is_near(c->range, n->phone)) * EVIDENCE_CONTACT;
+	return score + is_again(n, c->range) * EVIDENCE_AGAIN;
+}
+
+/* "Blue Widget" goes on in "Blue Widget Foundation". */
+static struct text_range with_kind(const struct name_search *n, struct text_range r)
+{
+	static const char *const kinds[] = {
+		"institute",	 "foundation",	"society",    "association", "university",
+		"college",	 "council",	"center",     "centre",	     "group",
+		"company",	 "corporation", "inc",	      "llc",	     "ltd",
+		"gmbh",		 "committee",	"federation", "trust",	     "bank",
+		"union",	 "magazine",	"systems",    "networks",    "technologies",
+		"international", NULL};
+	size_t at = r.to + 1, end = at;
+	while (end < n->text.n && ascii_is_alpha(n->text.p[end]))
+		end++;
+	if (r.to && at < n->text.n && n->text.p[r.to] == ' ' && name_capital(n, at) &&
+	    is_one_of(span_sub(n->text, at, end), kinds))
+		r.to = end;
 	return r;
 }
 
-/* --- forms in letters ------------------------------------------------------------------ */
-
-static bool capital(struct span original, size_t at)
+struct text_range name_choose(const struct name_search *n)
 {
-	return at < original.n && ((original.p[at] >= 'A' && original.p[at] <= 'Z') ||
-				   ascii_is_digit(original.p[at]) || (original.p[at] & 0x80));
-}
-
-/* Words with a capital before "Inc.", "Ltd", "GmbH" and their like. */
-static struct text_range latin_company(struct span s, struct span original,
-				       const struct folded *map,
-				       const struct phrase_hit *hit)
-{
-	struct text_range none = {0, 0};
-	size_t i = hit->from, from = i, words = 0;
-	if (!i || (s.p[i - 1] != ' ' && s.p[i - 1] != ',') || !capital(original, fold_from(map, i)))
-		return none;
-	/* two letters are a form in capitals alone: "Muster AG" */
-	size_t behind = (size_t)fold_from(map, i) + 1;
-	char second = behind < original.n ? original.p[behind] : ' ';
-	if (hit->to - i == 2 && !(second >= 'A' && second <= 'Z'))
-		return none;
-	if (hit->to < s.n && word_byte(s.p[hit->to]) && s.p[hit->to] != '.')
-		return none;
-	while (words < 6) {
-		size_t at = from;
-		while (at > 0 && (s.p[at - 1] == ' ' || s.p[at - 1] == ','))
-			at--;
-		size_t stop = at;
-		while (at > 0 && word_byte(s.p[at - 1]) && stop - at < 30)
-			at--;
-		struct span word = span_sub(s, at, stop);
-		bool joins = span_eq(word, SPAN("of")) || span_eq(word, SPAN("and")) ||
-			     span_eq(word, SPAN("&"));
-		if (at == stop || (!capital(original, fold_from(map, at)) && !joins) || s.p[stop - 1] == '.')
-			break;
-		from = at;
-		words++;
-	}
-	/* "and Example Ltd", "of Example, Inc." */
-	for (const char *const *joint = (const char *const[]){"and ", "of ", "& ", NULL}; *joint; joint++)
-		from += span_starts(span_sub(s, from, i), span_of(*joint)) ? strlen(*joint) : 0;
-	return words && from < i ? (struct text_range){from, hit->to} : none;
-}
-
-/* The end of a name at its legal form: "Example Inc., Springfield, USA". */
-static void cut_at_form(struct span s, const struct phrase_hits *hits, size_t k,
-			struct text_range *r)
-{
-	for (; k < hits->n && hits->v[k].from < r->to; k++) {
-		size_t end = hits->v[k].to;
-		if (hits->v[k].kind != PHRASE_FORM || hits->v[k].from <= r->from + 1)
-			continue;
-		bool dot = end < s.n && s.p[end] == '.';
-		if (end + dot < r->to && s.p[end + dot] == ',')
-			r->to = end;
-	}
-}
-
-/* Words that stand small inside of names. */
-static bool joins_name(struct span word)
-{
-	static const char *const words[] = {"of", "and", "&", "for", "the", "de", "der", "du", "la"};
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (span_eq(word, span_of(words[i])))
-			return true;
-	return false;
-}
-
-/* Words with capitals behind "subscribed to", "emails from": what the reader is subscribed to. */
-#define SUBSCRIBED_WORDS 6
-static struct text_range behind_subscribed(struct span s, struct span original,
-					   const struct folded *map, size_t at)
-{
-	while (at < s.n && (s.p[at] == ' ' || s.p[at] == '"'))
-		at++;
-	if (span_starts(span_sub(s, at, s.n), SPAN("the ")))
-		at += 4;
-	size_t from = at, to = at;
-	for (size_t words = 0; words < SUBSCRIBED_WORDS && at < s.n; words++) {
-		size_t first = at;
-		while (at < s.n && word_byte(s.p[at]) && at - first < 30)
-			at++;
-		struct span word = span_sub(s, first, at);
-		char begin = word.n ? original.p[fold_from(map, first)] : ' ';
-		bool big = begin >= 'A' && begin <= 'Z';
-		if (!big && (to == from || !joins_name(word)))
-			break;
-		if (big)
-			to = at;
-		if (at >= s.n || s.p[at] != ' ')
-			break;
-		at++;
-	}
-	while (to > from && memchr(".,-'", s.p[to - 1], 4))
-		to--;
-	return to - from >= 4 ? (struct text_range){from, to} : (struct text_range){0, 0};
-}
-
-void company_find(struct name_pick *pick, const struct name_hints *hints, struct span s,
-		  struct span original, const struct folded *map, const struct phrase_hits *hits)
-{
-	for (size_t i = 0; i < hits->n; i++) {
-		const struct phrase_hit *hit = &hits->v[i];
-		struct text_range r = {0, 0};
-		int score = 0;
-		switch ((enum phrase_kind)hit->kind) {
-		case PHRASE_PAYER:
-		case PHRASE_OWNER:
-			r = behind_copyright(s, hit->from);
-			cut_at_form(s, hits, i + 1, &r);
-			score = hit->kind == PHRASE_PAYER ? NAME_SCORE_PAYER : NAME_SCORE_COPYRIGHT;
-			break;
-		case PHRASE_COMPANY:
-		case PHRASE_KAISHA:
-		case PHRASE_HOUSE:
-			r = wide_company(s, hit);
-			score = hit->kind == PHRASE_HOUSE && !has_region(span_sub(s, r.from, r.to))
-					? NAME_SCORE_BARE
-					: NAME_SCORE_WIDE;
-			break;
-		case PHRASE_SUBSCRIBED:
-			r = behind_subscribed(s, original, map, hit->to);
-			score = NAME_SCORE_SUBSCRIBED;
-			break;
-		case PHRASE_FORM:
-			r = latin_company(s, original, map, hit);
-			score = NAME_SCORE_LEGAL;
-			break;
-		default:
-			continue;
+	struct text_range chosen = {0, 0};
+	int most = EVIDENCE_LEAST;
+	for (size_t i = 0; i < n->n_best; i++) {
+		int score = weigh(n, &n->best[i]);
+		if (score >= most) {
+			most = score;
+			chosen = n->best[i].range;
 		}
-		name_offer(pick, hints, s, r, score);
 	}
+	return with_kind(n, chosen);
 }

@@ -46,7 +46,8 @@ static struct candidate read_candidate(struct span s, size_t i)
 		if (ascii_is_digit(s.p[i])) {
 			if (separators || c.digits == 0) {
 				if (c.groups == GROUPS ||
-				    (c.digits >= 10 && digits_at(s, i) >= 7))
+				    (c.digits >= 10 && digits_at(s, i) >= 7) ||
+				    (c.digits == 11 && c.groups == 1))
 					break; /* another number: "010-85891055 85891286" */
 				c.groups++;
 			}
@@ -229,7 +230,7 @@ struct text_range phone_find(struct span s)
 		struct candidate k = read_candidate(s, i);
 		char behind = k.to < s.n ? s.p[k.to] : ' ';
 		touches |= ascii_is_alpha(behind) || memchr("=_@%&$", behind, 6) != NULL;
-		if (k.digits && !touches && is_phone(s, &k))
+		if (k.digits && !touches && is_phone(s, &k) && !is_quoted(s, k.from))
 			return (struct text_range){
 				k.from + (s.p[k.from] == '(' &&
 					  !memchr(s.p + k.from, ')', k.to - k.from)),

@@ -10,8 +10,9 @@ bool has_any(struct span s, const char *const *words)
 
 bool is_one_of(struct span word, const char *const *words)
 {
-	for (; *words && word.n; words++)
-		if (**words == word.p[0] && span_eq(word, span_of(*words)))
+	char first = word.n ? word.p[0] : ' ';
+	for (const char *w; (w = *words) != NULL; words++)
+		if (*w == first && span_eq(word, span_of(w)))
 			return true;
 	return false;
 }
@@ -30,4 +31,16 @@ bool has_word(struct span s, const char *const *words)
 			return true;
 	}
 	return false;
+}
+
+bool is_of_sentence(struct span word)
+{
+	static const char *const words[] = {
+		"a",   "an",   "be",   "is",   "are",	"was",	"for",	"to",  "in",
+		"on",  "very", "only", "this", "that",	"your", "you",	"it",  "will",
+		"not", "now",  "so",   "we",   "i",	"if",	"as",	"or",  "with",
+		"by",  "at",   "from", "no",   "all",	"more", "just", "our", "their",
+		"how", "what", "why",  "when", "where", "who",	"see",	"get", "up",
+		"has", "have", "can",  "do",   "my",	NULL};
+	return is_one_of(word, words);
 }

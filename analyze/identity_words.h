@@ -21,3 +21,5 @@ bool has_any(struct span s, const char *const *words);
 bool is_one_of(struct span word, const char *const *words);
 /* One of `words` as a word of its own. */
 bool has_word(struct span s, const char *const *words);
+/* A word that sentences are made of; in capitals it is shouted, and still in no name. */
+bool is_of_sentence(struct span word);

@@ -55,7 +55,11 @@
 	P(CLOSING, "closing", "above a signature") \
 	P(PLACE, "place", "before a postal address") \
 	P(POSTBOX, "postbox", "a box at a post office") \
-	P(FILING, "filing", "in an ICP filing number")
+	P(FILING, "filing", "in an ICP filing number") \
+	P(SENDER, "sender", "before the name of who sends") \
+	P(SPEAKER, "speaker", "behind the name of who speaks") \
+	P(GROUP, "group", "word behind the name of a workshop, school, shop and their like") \
+	P(SITE, "site", "word behind the name of a site or an institution, in sentences too")
 
 enum phrase_kind {
 #define P(id, name, meaning) PHRASE_##id,

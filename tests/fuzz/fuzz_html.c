@@ -35,10 +35,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	assert(p.from <= p.to && p.to <= f.text.n);
 	p = address_find(f.text, &hits);
 	assert(p.from <= p.to && p.to <= f.text.n);
-	struct name_pick pick = {.score = 0};
-	const struct name_hints hints = {.words = {SPAN("bank")}, .n = 1};
-	company_find(&pick, &hints, f.text, view_text(&v), &f, &hits);
-	assert(pick.range.from <= pick.range.to && pick.range.to <= f.text.n);
+	struct name_search names = {.text = f.text, .original = view_text(&v), .map = &f, .hits = &hits,
+				    .hints = {SPAN("bank")}, .n_hints = 1, .brand = SPAN("bank"),
+				    .linked = SPAN("shop"), .wide = true};
+	name_find_latin(&names);
+	name_find_east(&names);
+	p = name_choose(&names);
+	assert(p.from <= p.to && p.to <= f.text.n);
 	p = icp_find(f.text, &hits);
 	assert(p.from <= p.to && p.to <= f.text.n);
 	(void)credit_code_find(f.text);

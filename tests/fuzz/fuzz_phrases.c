@@ -32,10 +32,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 	check(address_find(f.text, &hits), f.text.n);
 	check(credit_code_find(f.text), f.text.n);
 	check(icp_find(f.text, &hits), f.text.n);
-	struct name_pick pick = {.score = 0};
-	const struct name_hints hints = {.words = {SPAN("bank")}, .n = 1};
-	company_find(&pick, &hints, f.text, text, &f, &hits);
-	check(pick.range, f.text.n);
+	struct name_search names = {.text = f.text, .original = text, .map = &f, .hits = &hits,
+				    .hints = {SPAN("bank")}, .n_hints = 1, .brand = SPAN("bank"),
+				    .linked = SPAN("shop"), .wide = true};
+	name_find_latin(&names);
+	name_find_east(&names);
+	check(name_choose(&names), f.text.n);
+	check(name_spelled(f.text, names.brand), f.text.n);
 	arena_free(&a);
 	return 0;
 }

@@ -183,7 +183,7 @@ static void test_identity(void **state)
 		{"我们在北京市海淀区中关村大街27号办公", F_IDENTITY_ADDRESS,
 		 "我们在北京市海淀区中关村大街27号办公"},
 		{"Acme, 123 Main Street, Springfield, IL 62701", F_IDENTITY_ADDRESS,
-		 "Acme, 123 Main Street, Springfield, IL 62701"},
+		 "123 Main Street, Springfield, IL 62701"},
 		{"801 G Street NW, Washington, D.C. 20001", F_IDENTITY_ADDRESS,
 		 "801 G Street NW, Washington, D.C. 20001"},
 		{"P.O. Box 12, Dover, DE 19901\nThanks", F_IDENTITY_ADDRESS,
@@ -278,6 +278,14 @@ static void test_identity(void **state)
 		{"Report abuse@example.com", F_IDENTITY_EMAIL, "abuse@example.com"},
 		{"This email is for you@elsewhere.test. Write to help@example.com", F_IDENTITY_EMAIL,
 		 "help@example.com"},
+		{"手机：13812345678   010-65529988", F_IDENTITY_PHONE, "13812345678"},
+		{"> Tel: 212-555-0123\nI agree", F_IDENTITY_PHONE, NULL},
+		{"Delivery Address\n12 Main Street\nDover, DE 19901", F_IDENTITY_ADDRESS, NULL},
+		{"收货地址：上海市浦东新区世纪大道100号", F_IDENTITY_ADDRESS, NULL},
+		{"Ship to:\n12 Main Street\nDover, DE 19901\nOakery 7 High Street, Dover, DE 19904",
+		 F_IDENTITY_ADDRESS, "7 High Street, Dover, DE 19904"},
+		{"Postal address:\nTall Oak Center\nThe Oak University\nDover DE 19901-1234\nU.S.A.",
+		 F_IDENTITY_ADDRESS, "Tall Oak Center\nThe Oak University\nDover DE 19901-1234"},
 	};
 	size_t right = 0;
 	(void)state;
@@ -287,6 +295,88 @@ static void test_identity(void **state)
 		if ((f->state == FACT_KNOWN) != (rows[i].want != NULL) ||
 		    (rows[i].want && !span_eq(f->text, span_of(rows[i].want))))
 			print_error("%s: state %d '%.*s'\n", rows[i].body, f->state,
+				    SPAN_ARG(f->state == FACT_KNOWN ? f->text : SPAN_NONE));
+		else
+			right++;
+	}
+	assert_int_equal(right, sizeof(rows) / sizeof(rows[0]));
+}
+
+/* Names by what else the mail says: From, the subject, where the links lead. */
+static void test_names(void **state)
+{
+	static const struct {
+		const char *from, *type, *body;
+		const char *want; /* NULL: absent */
+	} rows[] = {
+		/* the domain's word, its letters apart */
+		{"Offers <hi@bluewidgets.test>", "plain", "Blue Widgets has news.", "Blue Widgets"},
+		{"Offers <hi@bluewidgets.test>", "plain", "See www.bluewidgets.test", NULL},
+		{"Offers <hi@mail.test>", "html",
+		 "<h1>News</h1><p>How Green Lamp helps</p><a href='http://www.greenlamp.test/1'>a</a>"
+		 "<a href='http://greenlamp.test/2'>b</a>", "Green Lamp"},
+		{"Offers <hi@mail.test>", "html",
+		 "<p>I met North Green Lamp Users once</p><a href='http://www.greenlamp.test/1'>a</a>", NULL},
+		/* From's own */
+		{"Tall Oak <hi@talloak.test>", "plain", "Give to the Tall Oak Foundation today.",
+		 "Tall Oak Foundation"},
+		{"Cheap Lamps Online <x@a.test>", "plain", "All our lamps go.", NULL},
+		{"ABCnet Weekly <x@a.test>", "plain", "News by ABCnet for all.", "ABCnet"},
+		{"王小明 <w@a.test>", "plain", "联系人：王小明 电话：13812345678", NULL},
+		{"忆林 <w@a.test>", "plain", "忆林新到一批家具。", "忆林"},
+		{"A <a@b.test>", "plain", "From: A Tall Oak <a@b.test>\nfine", NULL},
+		/* marks */
+		{"x@a.test", "plain", "Tall Oak Laboratories is pleased to show you this.",
+		 "Tall Oak Laboratories"},
+		{"x@a.test", "plain", "Brought to you by Tall Oak Press and its readers",
+		 "Tall Oak Press"},
+		{"x@a.test", "plain", "You signed up at Tall Oak's sites.", "Tall Oak"},
+		{"x@a.test", "plain", "Paid for by Dr. Jane Oak for Senate", "Dr. Jane Oak for Senate"},
+		{"x@a.test", "plain", "The Old Copyright Act of 1709 was short.", NULL},
+		{"x@a.test", "plain", "THIS IS FOR A LIMITED TIME", NULL},
+		{"x@a.test", "plain", "This list is sponsored by: Tall Oak Inc", NULL},
+		{"x@a.test", "plain", "> we at Tall Oak Ltd sell\nI see", NULL},
+		/* places */
+		{"x@a.test", "plain", "Regards,\nDomain Administrator\nTall Oak Homes",
+		 "Tall Oak Homes"},
+		{"x@a.test", "plain", "Thanks for being with us!\nTall Oak Homes\nTall Oak Homes sells",
+		 "Tall Oak Homes"},
+		{"x@a.test", "plain", "Billing Address\n12 Main Street, Dover, DE 19901", NULL},
+		{"x@a.test", "plain", "Oakery 12 Main Street, Dover, DE 19901", "Oakery"},
+		{"Tall Oak <x@a.test>", "html", "<img alt='Tall Oak logo' src='cid:1'><p>Sale!",
+		 "Tall Oak logo"},
+		/* East Asian words behind names */
+		{"x@a.test", "plain", "欢迎来到城南小提琴培训班。", "城南小提琴培训班"},
+		{"x@a.test", "plain", "联系北河417网络工作室。", "北河417网络工作室"},
+		{"x@a.test", "plain", "这是全国最便宜的数码销售集团网站", NULL},
+		{"x@a.test", "plain", "东西由国际大型工艺品进出口公司负责运送", NULL},
+		{"x@a.test", "plain", "向您介绍城南示例网（http://www.a.test）。\n城南示例网全体员工敬上",
+		 "城南示例网"},
+		{"x@a.test", "plain", "城南示例网是好网站，城南示例网欢迎您。", "城南示例网"},
+		{"x@a.test", "plain", "这是我在城南示例网买的", NULL},
+		{"x@a.test", "plain", ": 发信站: 城南示例社区 (Sun Jul 10)\n好的", NULL},
+		{"x@a.test", "plain", "北京华为示例技术有限公司", "北京华为示例技术有限公司"},
+		{"x@a.test", "plain", "何小姐敬上", NULL},
+		{"x@a.test", "plain", "サンプル販売（株）", "サンプル販売（株）"},
+	};
+	size_t right = 0;
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct span octets = arena_printf(
+			&arena,
+			"From: %s\r\nTo: me@mbox.example\r\nSubject: x\r\nMIME-Version: 1.0\r\n"
+			"Content-Type: text/%s; charset=utf-8\r\n"
+			"Content-Transfer-Encoding: 8bit\r\n\r\n%s",
+			rows[i].from, rows[i].type, rows[i].body);
+		facts_init(&facts, &arena);
+		assert_int_equal(message_parse(&message, &arena, octets), 0);
+		struct content *c = content_read(&message, &arena);
+		assert_non_null(c);
+		content_facts(c, &message, NULL, NULL, &facts);
+		const struct fact *f = &facts.v[F_IDENTITY_NAME];
+		if ((f->state == FACT_KNOWN) != (rows[i].want != NULL) ||
+		    (rows[i].want && !span_eq(f->text, span_of(rows[i].want))))
+			print_error("%s | %s: state %d '%.*s'\n", rows[i].from, rows[i].body, f->state,
 				    SPAN_ARG(f->state == FACT_KNOWN ? f->text : SPAN_NONE));
 		else
 			right++;
@@ -614,6 +704,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unsubscribe, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_headers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_subject, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_consistency, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_class, setup, teardown),
