@@ -32,7 +32,8 @@ struct journal {
 static void say(struct journal *j, int r)
 {
 	if (r < 0 && j->trouble != -r)
-		log_error("log.away", "why=%s", strerror(-r));
+		log_error("log.away", "why=%s events wait in memory, and mail is accepted meanwhile",
+			  strerror(-r));
 	else if (r == 0 && j->trouble)
 		log_warn("log.back", "waiting=%zu lost=%llu", j->waiting,
 			 (unsigned long long)j->lost);
@@ -95,10 +96,15 @@ static bool keep(struct journal *j, struct span line, journal_written_fn *writte
 	return true;
 }
 
-void journal_write(struct journal *j, struct span line, journal_written_fn *written, void *arg)
+bool journal_try(struct journal *j, struct span line)
 {
 	/* what waits comes first: the log is in the order of the events */
-	if (!j->first && append(j, line) == 0) {
+	return !j->first && append(j, line) == 0;
+}
+
+void journal_write(struct journal *j, struct span line, journal_written_fn *written, void *arg)
+{
+	if (journal_try(j, line)) {
 		if (written)
 			written(arg);
 		return;

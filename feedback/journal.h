@@ -25,6 +25,8 @@ void journal_close(struct journal *j);
  * was lost or that journal_forget() was called for. */
 typedef void journal_written_fn(void *arg);
 void journal_write(struct journal *j, struct span line, journal_written_fn *written, void *arg);
+/* Written at once, or not at all: false, on a full disk or when others wait already. */
+bool journal_try(struct journal *j, struct span line);
 /* The caller does not wait any more; the line is written all the same. */
 void journal_forget(struct journal *j, void *arg);
 

@@ -72,8 +72,23 @@ static void on_written(void *arg)
 	finish(arg);
 }
 
+/* The log cannot be written, which is our failure: whoever waits for an answer goes on without one, and
+ * the event that is written later has none. */
+static void go_on_unlogged(struct ask *a, struct span event)
+{
+	struct judge *j = a->judge;
+	a->v.judged = false;
+	a->v.why = "log";
+	a->v.action = ACTION_ACCEPT;
+	a->v.reply = (struct txn_reply){0};
+	a->decide(a->arg, &a->v);
+	j->count.unlogged++;
+	journal_write(j->journal, event, NULL, NULL);
+	finish(a);
+}
+
 /* The last step of each: asks for our answer, writes the event, and done() when it is written, or
- * at once where the time is over. */
+ * at once where the time is over or an answer is waited for. */
 void judge_conclude(struct ask *a, struct span event, bool wait)
 {
 	struct judge *j = a->judge;
@@ -82,12 +97,18 @@ void judge_conclude(struct ask *a, struct span event, bool wait)
 	if (a->decide)
 		a->decide(a->arg, &a->v);
 	add_reply(&a->v.reply, event, &line);
+	struct span text = line.failed ? event : buf_span(&line);
 	a->writing = true;
 	ring_add(&j->writing, a, false);
-	journal_write(j->journal, line.failed ? event : buf_span(&line), wait ? on_written : NULL,
-		      wait ? a : NULL);
-	if (!wait)
+	if (a->decide && journal_try(j->journal, text)) {
 		finish(a);
+	} else if (a->decide) {
+		go_on_unlogged(a, event);
+	} else {
+		journal_write(j->journal, text, wait ? on_written : NULL, wait ? a : NULL);
+		if (!wait)
+			finish(a);
+	}
 	buf_free(&line);
 }
 
@@ -340,6 +361,7 @@ void judge_status(const struct judge *j, struct json *out)
 	json_int(out, "aside", (int64_t)j->count.aside);
 	json_int(out, "deadline", (int64_t)j->count.deadline);
 	json_int(out, "other", (int64_t)j->count.other);
+	json_int(out, "unlogged", (int64_t)j->count.unlogged);
 	json_int(out, "late", (int64_t)j->count.late);
 	json_close(out, '}');
 	journal_status(j->journal, out);

@@ -5,11 +5,13 @@
  * Every transaction given gets exactly one event, whatever happens. One whose worker died while it
  * was being judged is tried once more; when the second worker dies of it too, it is set aside in
  * STATE/aside with its reason, and its event says that it was not judged. The same event is
- * written when the deadline passes first; a verdict that comes later is dropped.
+ * written when the deadline passes first; a verdict that comes later is dropped. Where the log cannot
+ * be written (a full disk), who has a `decide` is answered at once all the same: with accept, and the
+ * event, which waits in memory, says so.
  *
  *     judge_submit(j, t, deadline, decide, done, arg)
  *        decide(arg, v)   the verdict is there, the event is not written: sets v->reply
- *        done(arg, v)     the event is in the log, or the deadline has passed
+ *        done(arg, v)     the event is in the log, or cannot be, or the deadline has passed
  *
  * Ownership: a judge belongs to a loop; the callbacks run on its thread and what they are given
  *            lives until they return. judge_submit() takes the transaction and may be called from

@@ -64,7 +64,7 @@ static struct link *link_choose(struct judge *j)
 	struct link *best = NULL;
 	for (unsigned i = 0; i < j->n_slots; i++) {
 		struct link *l = j->slots[i];
-		if (l && l->page && l->asked.n < LIMIT_WORKER_MESSAGES &&
+		if (l && l->page && !l->full && l->asked.n < LIMIT_WORKER_MESSAGES &&
 		    (!best || l->asked.n < best->asked.n))
 			best = l;
 	}
@@ -84,7 +84,10 @@ void judge_pump(struct judge *j)
 			/* an answer makes room; without one under way there is none to wait for */
 			if (!event_pending(j->connect, EV_TIMEOUT, NULL))
 				event_add(j->connect, &(struct timeval){.tv_usec = CONNECT_US});
-			return;
+			if (r != -EAGAIN) /* this process has too many files on their way */
+				return;
+			l->full = true;
+			continue;
 		}
 		if (r < 0) { /* the worker is gone; reading tells the rest */
 			j->slots[l->slot] = NULL;
@@ -109,10 +112,13 @@ static void connect_slots(struct judge *j)
 
 static void on_connect(evutil_socket_t fd, short what, void *arg)
 {
+	struct judge *j = arg;
 	(void)fd;
 	(void)what;
-	connect_slots(arg);
-	judge_pump(arg);
+	for (struct link *l = j->links; l; l = l->next)
+		l->full = false;
+	connect_slots(j);
+	judge_pump(j);
 }
 
 int judge_connect(struct judge *j)
@@ -241,6 +247,7 @@ static void on_link(evutil_socket_t fd, short what, void *arg)
 			link_died(l);
 			return;
 		}
+		l->full = false;
 		if (n >= (int)sizeof(kind))
 			memcpy(&kind, j->record.p, sizeof(kind));
 		if (kind == JUDGE_HELLO) {

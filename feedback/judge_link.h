@@ -51,6 +51,7 @@ struct link {
 	struct event *readable;
 	const struct judge_page *page; /* NULL until HELLO */
 	bool leaving;                  /* BYE came: answers only */
+	bool full;                     /* its socket takes no more now; others may have room */
 	struct list asked;
 };
 
@@ -73,7 +74,7 @@ struct judge {
 	_Atomic size_t waiting;
 	bool draining;
 	struct {
-		uint64_t submitted, judged, retried, aside, deadline, other, late;
+		uint64_t submitted, judged, retried, aside, deadline, other, unlogged, late;
 	} count;
 };
 

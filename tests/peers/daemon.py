@@ -23,6 +23,7 @@ import time
 
 ASSAY, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 sys.path.insert(0, SOURCE + "/tests/tools")
+import milter_client as mc  # noqa: E402
 from small_disk import SmallDisk  # noqa: E402
 KILLS = int(sys.argv[3]) if len(sys.argv) > 3 else 15
 results = []
@@ -283,6 +284,21 @@ def test_registry(g):
     check("mail goes on", known())
 
 
+def through_milter(path, octets):
+    """The answer to a message, and the seconds that it took."""
+    m = mc.Client("unix:" + path, 90)
+    m.negotiate()
+    m.connect("192.0.2.7")
+    m.helo("client.example")
+    m.mail("<news@shop.test>")
+    m.rcpt("<wang@mbox.example>")
+    begin = time.monotonic()
+    m.message(octets)
+    answer = m.end()[1][0]
+    m.quit()
+    return answer, time.monotonic() - begin
+
+
 def test_full_disk(folder):
     disk = os.path.join(folder, "disk")
     os.makedirs(disk)
@@ -296,18 +312,30 @@ def test_full_disk(folder):
         with open(g.conf) as f:
             text = f.read()
         with open(g.conf, "w") as f:
-            f.write(text.replace(folder + "/state", g.state))
+            f.write(text.replace(folder + "/state", g.state) +
+                    "listen milter unix:%s/m.sock { deadline 60s }\n" % folder)
+        with open(g.rules + "/local.rules", "w") as f:
+            f.write("levels { tag never defer never reject 0 }\n")
         check("it starts on a small disk", g.start(), g.stderr())
         g.put(MAIL, 5)
-        wait_for(lambda: len(g.events()) >= 5)
+        check("a milter's mail is refused", through_milter(folder + "/m.sock", MAIL)[0] == b"y")
+        wait_for(lambda: len(g.events()) >= 6)
         small.fill()
+        answer, seconds = through_milter(folder + "/m.sock", MAIL)
+        check("on a full disk it is accepted, and at once", answer in (b"a", b"c") and seconds < 20,
+              (answer, seconds))
+        check("and that is said", "log.away" in g.stderr() and g.role("milter")["judge"]["unlogged"] == 1,
+              (g.stderr()[-600:], g.role("milter")))
         g.put(MAIL, 40)
         time.sleep(1)
         waits = g.role("spool").get("log", {})
         small.room()
-        check("after a full disk no event is missing", wait_for(lambda: len(g.events()) >= 45, 30),
+        check("after a full disk no event is missing", wait_for(lambda: len(g.events()) >= 47, 30),
               (len(g.events()), waits, g.stderr()[-600:]))
-        check("once each", *once_each(g.events(), 45))
+        spooled = [e for e in g.events() if e["file"]]
+        check("once each", *once_each(spooled, 45))
+        replies = [e["reply"] and e["reply"]["code"] for e in g.events() if not e["file"]]
+        check("the log says what was answered", replies == [550, None], replies)
         check("it ends with 0", g.stop() == 0, g.stderr()[-800:])
     finally:
         if g.process and g.process.poll() is None:

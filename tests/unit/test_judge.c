@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -66,7 +67,8 @@ static void work(int fd, struct judge_page *page)
 	}
 }
 
-static pid_t start_worker(int listener)
+/* One that takes nothing off its socket is `stuck`. */
+static pid_t start(int listener, bool stuck)
 {
 	pid_t pid = fork();
 	if (pid != 0)
@@ -79,8 +81,15 @@ static pid_t start_worker(int listener)
 	    unix_send(fd, (struct span){(const char *)&hello, sizeof(hello)}, page) < 0)
 		_exit(4);
 	fcntl(fd, F_SETFL, O_NONBLOCK);
+	while (stuck)
+		pause();
 	work(fd, mmap(NULL, sizeof(struct judge_page), PROT_READ | PROT_WRITE, MAP_SHARED, page, 0));
 	_exit(0);
+}
+
+static pid_t start_worker(int listener)
+{
+	return start(listener, false);
 }
 
 struct fixture {
@@ -115,6 +124,8 @@ static void on_done(void *arg, const struct judgement *v)
 static void decide(void *arg, struct judgement *v)
 {
 	(void)arg;
+	if (!v->judged)
+		return;
 	v->reply = (struct txn_reply){550, SPAN("5.7.1"), SPAN("say \"no\"\nid=1")};
 }
 
@@ -296,6 +307,74 @@ static void test_no_worker(void **state)
 		_exit(0);
 }
 
+/* A worker whose socket is full does not keep mail from one that has room. */
+static void test_full_socket(void **state)
+{
+	enum { SLOW = 40, ALL = 50 };
+	struct fixture *f = *state;
+	struct outcome o[ALL] = {0};
+	char name[JUDGE_NAME_BYTES], path[96], *slow = malloc(50001), *good = malloc(50001);
+	assert_true(slow && good);
+	snprintf(path, sizeof(path), "%s/run", f->state);
+	judge_close(f->judge);
+	int folder = open(path, O_PATH);
+	int listener = unix_listen(folder, judge_slot_name(1, name), SOCK_SEQPACKET, 0600);
+	pid_t stuck = start(listener, true);
+	f->config.workers = 2;
+	assert_int_equal(judge_open(&f->judge, &f->config, f->loop), 0);
+	memset(slow, 'x', 50000);
+	slow[50000] = '\0';
+	memcpy(good, slow, 50001);
+	memcpy(slow, "silent", 6); /* as those that wait for the DNS */
+	for (int i = 0; i < SLOW; i++)
+		submit(f, slow, 15 * US_PER_S, NULL, &o[i]);
+	for (int i = SLOW; i < ALL; i++)
+		submit(f, good, 15 * US_PER_S, NULL, &o[i]);
+	turn(f, o + SLOW, ALL - SLOW);
+	for (int i = 0; i < ALL; i++)
+		assert_int_equal(o[i].judged, i >= SLOW);
+	kill(stuck, SIGKILL);
+	waitpid(stuck, NULL, 0);
+	close(listener);
+	close(folder);
+	judge_close(f->judge);
+	f->judge = NULL;
+	free(slow);
+	free(good);
+}
+
+/* On a full disk nobody waits for his deadline: accepted, and the log has it later. */
+static void test_full_disk(void **state)
+{
+	struct fixture *f = *state;
+	struct outcome o[3] = {0};
+	struct rlimit before, full;
+	submit(f, "good", 10 * US_PER_S, decide, &o[0]);
+	turn(f, o, 1);
+	assert_int_equal(o[0].reply, 550);
+	signal(SIGXFSZ, SIG_IGN);
+	assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+	full = before;
+	full.rlim_cur = log_of(f).n;
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+	submit(f, "good", 3600 * US_PER_S, decide, &o[1]);
+	submit(f, "good", 3600 * US_PER_S, NULL, &o[2]);
+	turn(f, o + 1, 1);
+	assert_false(o[1].judged);
+	assert_string_equal(o[1].why, "log");
+	assert_int_equal(o[1].action, ACTION_ACCEPT);
+	assert_int_equal(o[1].reply, 0);
+	assert_false(o[2].done); /* nobody waits for it: a spool's file stays until it is in the log */
+	assert_int_equal(lines(log_of(f)), 1);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+	turn(f, o + 2, 1);
+	assert_true(o[2].judged);
+	struct span log = log_of(f), line;
+	assert_int_equal(lines(log), 3);
+	assert_true(span_next_line(&log, &line));
+	assert_int_equal(span_find(log, SPAN("\"reply\":{")), SIZE_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -303,6 +382,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_deaths, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_deadlines, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_worker, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_full_socket, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
