@@ -106,6 +106,14 @@ static void recover(struct parser *p)
 	}
 }
 
+static struct place place_of(const struct parser *p, const char *word)
+{
+	size_t i = 0;
+	while (strcmp(config_statements[i].word, word) != 0)
+		i++;
+	return p->seen[i];
+}
+
 int config_parse(struct config *c, const char *file, struct span bytes, struct diag *diag)
 {
 	struct parser p = {.config = c, .diag = diag};
@@ -125,7 +133,7 @@ int config_parse(struct config *c, const char *file, struct span bytes, struct d
 		}
 	}
 	if (c->registry_copied && c->redis.kind == REDIS_SPAWN)
-		diag_error(diag, p.lexer.token.at,
+		diag_error(diag, place_of(&p, "registry"),
 			   "'registry redis' needs a Redis that gateways share: "
 			   "'redis ADDRESS'");
 	if (c->arena.overflowed)

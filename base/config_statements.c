@@ -60,6 +60,8 @@ static bool read_forwarders(struct parser *p)
 		struct ip ip;
 		if (ip_parse(span_of(list.v[n]), &ip))
 			continue;
+		at.line = list.at[n].line;
+		at.column = list.at[n].column;
 		diag_error(p->diag, at, "'%s' is no IP address", list.v[n]);
 		return false;
 	}

@@ -48,6 +48,21 @@ bool config_take_duration(struct parser *p, int64_t *us_r)
 	return false;
 }
 
+/* More words than this are not listed: their manual is. */
+#define CHOICES_TOLD 6
+
+static const char *all_of(struct parser *p, const char *const *words, size_t n)
+{
+	struct span text = SPAN("");
+	for (size_t i = 0; i < n; i++)
+		text = arena_printf(&p->config->arena, "%.*s%s%s", SPAN_ARG(text),
+				    i == 0      ? "; it is "
+				    : i + 1 < n ? ", "
+						: " or ",
+				    words[i]);
+	return text.p ? text.p : "";
+}
+
 bool config_unknown(struct parser *p, const struct token *t, const char *what,
 		    const char *const *known, size_t n)
 {
@@ -56,7 +71,8 @@ bool config_unknown(struct parser *p, const struct token *t, const char *what,
 		diag_guess_try(&guess, span_of(known[i]));
 	if (t->kind == TOKEN_WORD || t->kind == TOKEN_TEXT)
 		diag_error(p->diag, t->at, "unknown %s %s%s", what, token_name(t),
-			   diag_guess_text(&guess));
+			   guess.best.p || n > CHOICES_TOLD ? diag_guess_text(&guess)
+							    : all_of(p, known, n));
 	else if (t->kind != TOKEN_FAULT)
 		diag_error(p->diag, t->at, "expected a %s, not %s", what, token_name(t));
 	return false;

@@ -135,12 +135,19 @@ static void test_faults(void **state)
 		{"dmarc rfc7498", "c:1:7: error: unknown DMARC standard 'rfc7498' (did you mean "
 				  "'rfc7489'?)\n"},
 		{"listen smtp x", "c:1:8: error: unknown listener 'smtp' (did you mean 'http'?)\n"},
+		{"spool folder /a", "c:1:7: error: unknown kind of spool 'folder'; it is maildir or "
+				    "complaints\n"},
+		{"registry redis\nhost a", "c:1:1: error: 'registry redis' needs a Redis that "
+					   "gateways share: 'redis ADDRESS'\n"},
+		{"dns forward ::1\n 192.0.2.1 ns.test",
+		 "c:2:12: error: 'ns.test' is no IP address\n"},
 		{"listen http a:1\nlisten http a:2", "c:2:8: error: second 'listen http'\n"},
 		{"listen milter a:1 { mode 999 }",
 		 "c:1:26: error: '999' is no octal mode; write it like 0660\n"},
 		{"listen milter a:1 { header-results A:B }",
 		 "c:1:36: error: 'A:B' is no name of a header field\n"},
-		{"listen http a:1 { header-verdict X }", "c:1:19: error: unknown option 'header-verdict'\n"},
+		{"listen http a:1 { header-verdict X }", "c:1:19: error: unknown option 'header-verdict'; "
+							 "it is deadline, mode or group\n"},
 		{"capture interface e { ports 0 }",
 		 "c:1:29: error: 'ports' takes up to 16 numbers from 1 to 65535\n"},
 		{"capture interface e { ports }", "c:1:29: error: 'ports' needs a number\n"},
