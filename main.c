@@ -7,17 +7,18 @@
 #include <unistd.h>
 
 #include "analyze/commands.h"
+#include "base/diag.h"
 #include "capture/commands.h"
 #include "feedback/commands.h"
 
 static const struct command commands[] = {
-	{"scan", cmd_scan, "[--json [--facts] | --summary] [--dns ZONE] PATH...",
+	{"scan", cmd_scan, "[--json [--facts] | --summary] [--dns ZONE] [--record | --no-record] PATH...",
 	 "judge mails, mailboxes, folders, captures", "assay(1)"},
 	{"explain", cmd_explain, "[--json] [--dns ZONE] FILE | ID",
 	 "one mail, clause by clause, with evidence", "assay(1)"},
 	{"capture", cmd_capture, "[--json] [--eod MODE] [--no-hash] FILE... | -i INTERFACE",
 	 "the transactions in packets, not judged", "assay-capture(1)"},
-	{"auth", cmd_auth, "--ip IP --helo NAME --mail-from ADDR [--dns ZONE] [--header] [FILE]",
+	{"auth", cmd_auth, "--ip IP --helo NAME --mail-from ADDR [--dns ZONE] [--dmarc STANDARD] [--header] [FILE]",
 	 "SPF, DKIM, DMARC of one mail", "assay-auth(1)"},
 	{"run", cmd_run, "", "the daemon: everything that assay.conf names", "assay-run(1)"},
 	{"status", cmd_status, "[--json]", "what each role of the daemon does", "assay-run(1)"},
@@ -28,15 +29,15 @@ static const struct command commands[] = {
 	 "the tests inside the rules, each told", "assay(1)"},
 	{"show", cmd_show, "facts | clauses | rules [--json]", "vocabulary, specification, rules",
 	 "assay(1)"},
-	{"sender", cmd_sender, "file F | list | show KEY | review KEY | approve KEY ...",
+	{"sender", cmd_sender, "file F | list | show KEY | review KEY | approve KEY --by NAME | ...",
 	 "the registry of senders", "assay-sender(1)"},
-	{"complain", cmd_complain, "[--kind abuse|not-spam] [--rcpt ADDR] [--way WORD] FILE",
+	{"complain", cmd_complain, "[--kind abuse|not-spam] [--rcpt ADDR] [--way WORD] FILE | -",
 	 "take a complaint, tell the sender", "assay-complain(1)"},
-	{"bounce", cmd_bounce, "[--rcpt ADDR] FILE", "a mail that came back to a report's address",
+	{"bounce", cmd_bounce, "[--rcpt ADDR] FILE | -", "a mail that came back to a report's address",
 	 "assay-complain(1)"},
-	{"event", cmd_event, "open|click|unsubscribe MESSAGE-ID|FILE",
+	{"event", cmd_event, "open | click | unsubscribe [--rcpt ADDR] [--method WORD] [--status N] MESSAGE-ID | FILE | -",
 	 "what happened to a mail in its mailbox", "assay(1)"},
-	{"queue", cmd_queue, "list | addresses | retry [ID] | drop ID | resume ADDRESS | run",
+	{"queue", cmd_queue, "list [--json] | addresses [--json] | retry [ID] | drop ID | resume ADDRESS | run",
 	 "reports on their way to senders", "assay-complain(1)"},
 	{"report", cmd_report, "[SENDER] [--by WHAT] [--days N] [--recipient ADDRESS] [--json]",
 	 "what senders sent, returns, complaints", "assay-report(1)"},
@@ -51,6 +52,15 @@ static const struct command *find(const char *name)
 	while (c->name && strcmp(c->name, name) != 0)
 		c++;
 	return c->name ? c : NULL;
+}
+
+static int unknown_command(const char *word)
+{
+	struct diag_guess guess = diag_guess(span_of(word));
+	for (const struct command *c = commands; c->name; c++)
+		diag_guess_try(&guess, span_of(c->name));
+	return command_usage("assay", "unknown command '%s'%s; 'assay --help' lists them", word,
+			     diag_guess_text(&guess));
 }
 
 static int help(FILE *out)
@@ -137,11 +147,14 @@ int main(int argc, char **argv)
 		return help(stderr);
 	const struct command *c = find(operand);
 	if (!c && strcmp(operand, "help") == 0) {
-		c = o.at + 1 < argc ? find(argv[o.at + 1]) : NULL;
-		return end_output("assay", c ? help_one(c) : help(stdout));
+		if (o.at + 1 >= argc)
+			return end_output("assay", help(stdout));
+		operand = argv[o.at + 1];
+		if ((c = find(operand)))
+			return end_output("assay", help_one(c));
 	}
 	if (!c)
-		return command_usage("assay", "unknown command '%s'; 'assay --help' lists them", operand);
+		return unknown_command(operand);
 	if (wants_help(argc - o.at, argv + o.at))
 		return end_output("assay", help_one(c));
 	char program[64];

@@ -136,7 +136,7 @@ static void show_clauses(struct show *s)
 		buf_addf(&s->out, "%-9s %-7s %-15s %s\n%34s", c->number, level_name(c->level),
 			 observability_name(c->observability), zh ? c->title_zh : c->title, "");
 		ruleset_each(s->set, rules_of_clause, s);
-		buf_addf(&s->out, "%s\n", s->found ? "" : "(no rule)");
+		buf_addf(&s->out, "%s\n", s->found ? "" : zh ? "（无规则）" : "(no rule)");
 	}
 	if (s->man)
 		buf_adds(&s->out, ".El\n");
@@ -189,6 +189,8 @@ int cmd_show(struct command_context *context, int argc, char **argv)
 	bool facts = what && strcmp(what, "facts") == 0, rules = what && strcmp(what, "rules") == 0;
 	if (!facts && !rules && !(what && strcmp(what, "clauses") == 0))
 		return command_usage(context->program, "show facts, clauses or rules");
+	if (rules && s.man)
+		return command_usage(context->program, "--man goes with facts and clauses");
 	if (facts) {
 		show_facts(&s);
 	} else if (!rules && s.man) { /* made while building: no rules are looked at */

@@ -127,7 +127,7 @@ void print_verdict(const struct analysis *a, enum lang lang, struct buf *out)
 		const struct finding *f = &v->findings[i];
 		buf_addf(out, "    %-7s", f->clause);
 		print_cell(out, span_of(say(&level_words[f->level], lang)), 7);
-		buf_addf(out, "%5.1f  %-26s %s\n", f->score, f->rule,
+		buf_addf(out, "%5.1f  %-28s %s\n", f->score, f->rule,
 			 lang == LANG_ZH ? f->tell_zh : f->tell);
 	}
 }
@@ -231,7 +231,8 @@ static void add_auth(const struct analysis *a, enum lang lang, struct buf *out)
 	buf_addf(out, "%s\n",
 		 !auth->ptr.known	? "?"
 		 : auth->ptr.n == 0	? "none"
-		 : auth->ptr.confirmed	? " (confirmed)"
+		 : auth->ptr.confirmed	? lang == LANG_ZH ? " (正反向一致)" : " (confirmed)"
+		 : lang == LANG_ZH	? " (正反向不一致)"
 					: " (not confirmed)");
 }
 
@@ -241,6 +242,28 @@ static const struct finding *finding_of(const struct verdict *v, const char *rul
 		if (strcmp(v->findings[i].rule, rule) == 0)
 			return &v->findings[i];
 	return NULL;
+}
+
+/* A quotation of more than a line that stands in `out` already is not read a second time. */
+#define QUOTED_ONCE 90
+
+static void add_evidence(const struct evidence_item *item, enum lang lang, struct buf *out)
+{
+	struct buf line = BUF_INIT;
+	buf_addf(&line, "        > %.*s: ", SPAN_ARG(item->fact));
+	size_t before = line.n;
+	print_safe(&line, item->evidence.text, LIMIT_EVIDENCE_BYTES);
+	if (item->evidence.offset >= 0)
+		buf_addf(&line, " (%s %lld)", lang == LANG_ZH ? "偏移" : "at octet",
+			 (long long)item->evidence.offset);
+	buf_addc(&line, '\n');
+	if (line.n > QUOTED_ONCE && span_find(buf_span(out), buf_span(&line)) != SIZE_MAX) {
+		buf_add(out, span_sub(buf_span(&line), 0, before));
+		buf_adds(out, lang == LANG_ZH ? "同上\n" : "as above\n");
+	} else {
+		buf_add(out, buf_span(&line));
+	}
+	buf_free(&line);
 }
 
 static void add_rule(const struct analysis *a, const struct rule_info *rule,
@@ -258,15 +281,8 @@ static void add_rule(const struct analysis *a, const struct rule_info *rule,
 		return;
 	buf_addf(out, "        %s (%s, %.1f)\n", lang == LANG_ZH ? f->tell_zh : f->tell,
 		 say(&level_words[f->level], lang), f->score);
-	for (size_t i = 0; i < f->n_evidence; i++) {
-		const struct evidence_item *item = &f->evidence[i];
-		buf_addf(out, "        > %.*s: ", SPAN_ARG(item->fact));
-		print_safe(out, item->evidence.text, LIMIT_EVIDENCE_BYTES);
-		if (item->evidence.offset >= 0)
-			buf_addf(out, " (%s %lld)", lang == LANG_ZH ? "偏移" : "at octet",
-				 (long long)item->evidence.offset);
-		buf_addc(out, '\n');
-	}
+	for (size_t i = 0; i < f->n_evidence; i++)
+		add_evidence(&f->evidence[i], lang, out);
 }
 
 /* --- clause by clause ---------------------------------------------------------------- */

@@ -33,7 +33,7 @@ static void flush(struct printer *p)
 
 /* The keys of CONTRACT section 2 that only judging can fill. */
 static const char *const judged_keys[] = {"message_id", "from",	    "subject",	  "sender",
-					  "list",	"class",    "auth",	  "findings",
+					  "list",	"campaign", "class",    "auth",	  "findings",
 					  "unjudged",	"score",    "compliance", "action",
 					  "partial",	"ruleset"};
 

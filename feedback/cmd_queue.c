@@ -149,6 +149,9 @@ int cmd_queue(struct command_context *context, int argc, char **argv)
 		known |= strcmp(verb, verbs[i]) == 0;
 	if (!known)
 		return command_usage(context->program, "list, retry [ID], drop ID, addresses, resume ADDRESS or run is needed");
+	if (id && strcmp(verb, "retry") != 0 && strcmp(verb, "drop") != 0 &&
+	    strcmp(verb, "resume") != 0)
+		return command_usage(context->program, "%s takes no word, not '%s'", verb, id);
 	if (strcmp(verb, "drop") == 0 && !id)
 		return command_usage(context->program, "drop needs the id of a report");
 	if (strcmp(verb, "resume") == 0 && !id)

@@ -6,8 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "analyze/print.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/limits.h"
+#include "base/utf8.h"
 #include "feedback/books.h"
 #include "feedback/commands.h"
 #include "feedback/exit_code.h"
@@ -32,6 +35,7 @@ struct report {
 	enum by by;
 	bool json;
 	int days; /* 0: all that the books know */
+	int width; /* of the first column */
 	int64_t now_us;
 	struct buf out;
 };
@@ -79,9 +83,9 @@ static void write_json(struct report *r, struct span name, struct span what,
 
 static void write_heading(struct report *r)
 {
-	buf_addf(&r->out, "%-30s %8s %9s %9s %7s %7s %7s %7s %7s %9s %9s %8s %8s\n",
+	buf_addf(&r->out, "%-*s %8s %9s %9s %7s %7s %7s %10s %7s %9s %9s %9s %11s\n", r->width,
 		 by_names[r->by], "transact", "sent", "accepted", "hard", "soft", "pending",
-		 "compl", "reports", "in 1 h", "in 24 h", "returned", "complain");
+		 "complaints", "reports", "in 1 h", "in 24 h", "returned", "complained");
 }
 
 static void write_text(struct report *r, struct span name, const struct books_row *row)
@@ -91,9 +95,12 @@ static void write_text(struct report *r, struct span name, const struct books_ro
 		snprintf(hour, sizeof(hour), "%.0f", row->window.hour);
 		snprintf(day, sizeof(day), "%.0f", row->window.day);
 	}
+	size_t from = r->out.n;
+	print_safe(&r->out, name.n ? name : SPAN("(unknown)"), LIMIT_RATE_KEY_BYTES);
+	int wide = (int)utf8_width(span_sub(buf_span(&r->out), from, r->out.n));
 	buf_addf(&r->out,
-		 "%-30.*s %8llu %9llu %9llu %7llu %7llu %7llu %7llu %7llu %9s %9s %7.2f%% %7.3f%%\n",
-		 SPAN_ARG(name.n ? name : SPAN("(unknown)")), (unsigned long long)row->transactions,
+		 "%*s %8llu %9llu %9llu %7llu %7llu %7llu %10llu %7llu %9s %9s %8.2f%% %10.3f%%\n",
+		 wide < r->width ? r->width - wide : 0, "", (unsigned long long)row->transactions,
 		 (unsigned long long)row->sent, (unsigned long long)row->accepted,
 		 (unsigned long long)row->hard, (unsigned long long)row->soft,
 		 (unsigned long long)row->pending, (unsigned long long)row->complaints,
@@ -194,6 +201,7 @@ static int report(struct report *r, const struct config *config)
 	struct span one = span_of(r->sender), *names = &one;
 	size_t n = 1;
 	int result = 0;
+	r->width = r->by == BY_LIST || r->by == BY_CAMPAIGN ? 56 : 30;
 	if (!r->json)
 		write_heading(r);
 	if (r->by == BY_HOUR || r->by == BY_DAY)

@@ -51,25 +51,44 @@ static int ask(struct command_context *context, const char *word, int timeout_ms
 	return EX_OK;
 }
 
-static void print_value(const struct json_value *v, const char *key)
+/* Columns of a terminal, and where what a role says begins. */
+#define STATUS_WIDTH 100
+#define STATUS_INDENT 27
+
+/* What there is nothing of is left out: of a hundred counters the few that count are seen. */
+static void print_value(const struct json_value *v, const char *key, int *column)
 {
 	int64_t number;
+	double real;
+	char value[300] = "";
 	struct span text = json_in_text(v);
 	if (json_in_is_object(v)) {
 		const char *inner = NULL;
 		while ((inner = json_in_next_key(v, inner))) {
 			char name[128];
 			snprintf(name, sizeof(name), "%s.%s", key, inner);
-			print_value(json_in_get(v, inner), name);
+			print_value(json_in_get(v, inner), name, column);
 		}
-	} else if (text.p) {
-		printf("  %s=%.*s", key, SPAN_ARG(text));
-	} else if (json_in_int(v, &number)) {
-		printf("  %s=%lld", key, (long long)number);
+		return;
 	}
+	if (text.p)
+		snprintf(value, sizeof(value), "=%.*s", SPAN_ARG(text));
+	else if (json_in_int(v, &number) && number != 0)
+		snprintf(value, sizeof(value), "=%lld", (long long)number);
+	else if (!json_in_int(v, &number) && json_in_number(v, &real))
+		snprintf(value, sizeof(value), "=%.1f", real);
+	else if (!json_in_true(v))
+		return;
+	int width = (int)(strlen(key) + strlen(value)) + 2;
+	if (*column + width > STATUS_WIDTH && *column > STATUS_INDENT) {
+		printf("\n%*s", STATUS_INDENT, "");
+		*column = STATUS_INDENT;
+	}
+	printf("  %s%s", key, value);
+	*column += width;
 }
 
-/* A line a role: name, process, state, then what it says of itself. */
+/* A block a role: name, process, state, then what it says of itself. */
 static void print_status(const struct json_value *status)
 {
 	const struct json_value *roles = json_in_get(status, "roles");
@@ -82,6 +101,7 @@ static void print_status(const struct json_value *status)
 	for (size_t i = 0; i < json_in_count(roles); i++) {
 		const struct json_value *role = json_in_at(roles, i);
 		const char *key = NULL;
+		int column = STATUS_INDENT;
 		pid = 0;
 		json_in_int(json_in_get(role, "pid"), &pid);
 		printf("%-9.*s %7lld  %-8.*s", SPAN_ARG(json_in_text(json_in_get(role, "role"))),
@@ -89,7 +109,7 @@ static void print_status(const struct json_value *status)
 		while ((key = json_in_next_key(role, key)))
 			if (strcmp(key, "role") != 0 && strcmp(key, "pid") != 0 &&
 			    strcmp(key, "state") != 0)
-				print_value(json_in_get(role, key), key);
+				print_value(json_in_get(role, key), key, &column);
 		putchar('\n');
 	}
 }

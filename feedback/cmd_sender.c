@@ -436,7 +436,7 @@ static int take_word(struct request *q, const char *word)
 				q->verb = &verbs[i];
 		return q->verb ? EX_OK : command_usage(q->context->program, "unknown verb '%s'", word);
 	}
-	if (!q->operand)
+	if (!q->operand && q->verb->run != run_list)
 		q->operand = word;
 	else if (!q->second && q->verb->run == run_standing)
 		q->second = word;

@@ -17,8 +17,8 @@ import tempfile
 ASSAY, SOURCE = os.path.abspath(sys.argv[1]), sys.argv[2]
 SAMPLES = os.path.join(SOURCE, "samples", "pcap")
 GOLDEN = os.path.join(SOURCE, "tests", "golden", "pcap.json")
-JUDGED = ("message_id", "from", "subject", "sender", "list", "class", "auth", "findings", "unjudged",
-          "score", "compliance", "action", "partial", "ruleset")
+JUDGED = ("message_id", "from", "subject", "sender", "list", "campaign", "class", "auth", "findings",
+          "unjudged", "score", "compliance", "action", "partial", "ruleset")
 
 
 def events(path):
@@ -26,6 +26,9 @@ def events(path):
     sessions, out = {}, []
     for line in p.stdout.splitlines():
         event = json.loads(line)
+        # a key is never left out: what only judging fills is null
+        if event["event"] == "txn" and any(event.get(key, 0) is not None for key in JUDGED):
+            raise SystemExit("%s: not null: %s" % (path, event))
         event["session"] = sessions.setdefault(event["session"], len(sessions) + 1)
         for key in ("id", "file", "source") + JUDGED:
             event.pop(key, None)
