@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "analyze/commands.h"
-#include "base/diag.h"
 #include "capture/commands.h"
 #include "feedback/commands.h"
 
@@ -52,15 +51,6 @@ static const struct command *find(const char *name)
 	while (c->name && strcmp(c->name, name) != 0)
 		c++;
 	return c->name ? c : NULL;
-}
-
-static int unknown_command(const char *word)
-{
-	struct diag_guess guess = diag_guess(span_of(word));
-	for (const struct command *c = commands; c->name; c++)
-		diag_guess_try(&guess, span_of(c->name));
-	return command_usage("assay", "unknown command '%s'%s; 'assay --help' lists them", word,
-			     diag_guess_text(&guess));
 }
 
 static int help(FILE *out)
@@ -154,7 +144,7 @@ int main(int argc, char **argv)
 			return end_output("assay", help_one(c));
 	}
 	if (!c)
-		return unknown_command(operand);
+		return command_unknown("assay", operand, commands);
 	if (wants_help(argc - o.at, argv + o.at))
 		return end_output("assay", help_one(c));
 	char program[64];

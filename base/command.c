@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/diag.h"
+
 const char *options_next(struct options *o, const char **value_r)
 {
 	*value_r = NULL;
@@ -60,6 +62,15 @@ int command_usage(const char *program, const char *format, ...)
 	say(program, format, args);
 	va_end(args);
 	return EX_USAGE;
+}
+
+int command_unknown(const char *program, const char *word, const struct command *commands)
+{
+	struct diag_guess guess = diag_guess(span_of(word));
+	for (const struct command *c = commands; c->name; c++)
+		diag_guess_try(&guess, span_of(c->name));
+	return command_usage(program, "unknown command '%s'%s; '%s --help' lists them", word,
+			     diag_guess_text(&guess), program);
 }
 
 int command_fail(const char *program, int code, const char *format, ...)

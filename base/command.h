@@ -49,6 +49,8 @@ const char *options_value(struct options *o);
 /* "assay scan: message" on stderr. Returns EX_USAGE. */
 int command_usage(const char *program, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
+/* The same for a word that is none of `commands`, which end with a NULL name. */
+int command_unknown(const char *program, const char *word, const struct command *commands);
 /* The same for other troubles; returns `code`. */
 int command_fail(const char *program, int code, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
