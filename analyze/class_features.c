@@ -16,6 +16,31 @@ struct maker {
 	size_t group; /* where the open group began */
 };
 
+/* What an octet is to those who read all of a text. */
+enum {
+	WORD = 1,    /* inside a word of letters */
+	BEGINS = 2,  /* of such a word */
+	DIGIT = 4,
+	FIGURES = 8, /* figure_features() looks at it: digits, "!", the first of "you" and 您 */
+};
+static uint8_t octets[256];
+
+static void fill_octets(void)
+{
+	for (int c = 0; c < 256; c++) {
+		bool letter = ascii_is_alpha((char)c), digit = ascii_is_digit((char)c);
+		octets[c] = (uint8_t)((letter || c == '\'' || (c >= 0x80 && c <= 0xdf) ? WORD : 0) |
+				      (letter || (c >= 0xc3 && c <= 0xdf) ? BEGINS : 0) |
+				      (digit ? DIGIT | FIGURES : 0) |
+				      (c == '!' || c == 'y' || c == 0xe6 ? FIGURES : 0));
+	}
+}
+
+static inline bool is(char c, unsigned kinds)
+{
+	return octets[(unsigned char)c] & kinds;
+}
+
 /* FNV-1a: the hash of a text goes on where that of its beginning stopped. */
 #define HASH_START 14695981039346656037u
 
@@ -354,8 +379,7 @@ static void figure_features(struct maker *k, const struct content *c)
 	size_t prices = 0, percents = 0, codes = 0, long_numbers = 0, exclaims = 0, you = 0;
 	for (size_t i = 0; i < s.n; i++) {
 		char ch = s.p[i];
-		/* most letters are nothing here; 0xe6 begins the polite "you" */
-		if (ch != '!' && ch != 'y' && ch != '\xe6' && !ascii_is_digit(ch))
+		if (!is(ch, FIGURES)) /* most letters are nothing here */
 			continue;
 		exclaims += ch == '!';
 		you += ch == 'y' && i && !ascii_is_alpha(s.p[i - 1]) &&
@@ -392,12 +416,6 @@ static void figure_features(struct maker *k, const struct content *c)
 
 /* --- words ------------------------------------------------------------------------------ */
 
-static bool is_word_char(char c)
-{
-	unsigned char u = (unsigned char)c;
-	return ascii_is_alpha(c) || c == '\'' || (u >= 0x80 && u <= 0xdf);
-}
-
 /* Words of alphabets, pairs of words, pairs of ideographs: up to `max` of them. Digits count by
  * their length: "#4": an order number, not which one. `pairs` may be NULL. */
 static void word_features(struct maker *k, const char *prefix, const char *pairs, struct span s,
@@ -411,19 +429,21 @@ static void word_features(struct maker *k, const char *prefix, const char *pairs
 	for (size_t i = 0; i < s.n && k->f.n < stop;) {
 		unsigned char c = (unsigned char)s.p[i];
 		size_t from = i;
-		if (ascii_is_digit((char)c)) {
-			while (i < s.n && ascii_is_digit(s.p[i]))
+		if (is(s.p[i], DIGIT)) {
+			while (i < s.n && is(s.p[i], DIGIT))
 				i++;
 			add(k, prefix, span_of(digits[(i - from > 9 ? 9 : i - from) - 1]));
 			last = SIZE_MAX;
-		} else if (ascii_is_alpha((char)c) || (c >= 0xc3 && c <= 0xdf)) {
+		} else if (is(s.p[i], BEGINS)) {
 			/* the word, the pair that it ends and the one that it begins, at once */
 			uint64_t word = one, next = two;
-			for (; i < s.n && is_word_char(s.p[i]); i++) {
-				word = hash_byte(word, s.p[i]);
-				both = hash_byte(both, s.p[i]);
-				next = hash_byte(next, s.p[i]);
+			const char *p = s.p + i, *end = s.p + s.n;
+			for (; p < end && is(*p, WORD); p++) {
+				word = hash_byte(word, *p);
+				both = hash_byte(both, *p);
+				next = hash_byte(next, *p);
 			}
+			i = (size_t)(p - s.p);
 			if (i - from >= 2 && i - from <= 24)
 				add_hashed(k, word, span_sub(s, from, i));
 			if (pairs && last != SIZE_MAX && i - last <= 40)
@@ -456,6 +476,8 @@ struct class_features class_features(const struct content *c, const struct txn *
 	k.f.v = arena_room(c->arena, CLASS_FEATURES * sizeof(*k.f.v));
 	if (!k.f.v)
 		return k.f;
+	if (!octets['a'])
+		fill_octets();
 	if (headers)
 		header_features(&k, m, txn);
 	social_features(&k, c);

@@ -199,6 +199,11 @@ static void find_language(struct content *c)
 
 /* --- links -------------------------------------------------------------------------- */
 
+static inline bool ends_host(char c)
+{
+	return (unsigned char)c <= ' ' || c == '/' || c == '?' || c == '#' || c == ':' || c == '\\';
+}
+
 /* The host of an http URL, lower case; .p NULL: none. */
 static struct span link_host(struct arena *a, struct span url)
 {
@@ -209,7 +214,7 @@ static struct span link_host(struct arena *a, struct span url)
 	else if (span_case_starts(url, SPAN("www.")))
 		host = url;
 	size_t end = 0;
-	while (end < host.n && !strchr("/?#:\\", host.p[end]) && (unsigned char)host.p[end] > ' ')
+	while (end < host.n && !ends_host(host.p[end]))
 		end++;
 	host = span_sub(host, 0, end);
 	size_t at = span_rfind_char(host, '@');

@@ -53,11 +53,12 @@ static bool dead(struct span t)
 /* No cue is shorter. */
 #define CUE_LEAST 4
 
+/* Of four octets, letters in either case. */
 static unsigned first_hash(const char *p)
 {
 	uint32_t four;
 	memcpy(&four, p, sizeof(four));
-	return four * 0x9e3779b1u >> 18;
+	return (four | 0x20202020u) * 0x9e3779b1u >> 18;
 }
 
 static void mark_first(uint64_t *bits, const char *cue)
@@ -107,17 +108,14 @@ static bool target_says_it(struct span t)
 	if (!first[0])
 		for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
 			mark_first(first, cues[i]);
-	char lower[LINK_CUE_BYTES];
-	size_t n = t.n < sizeof(lower) ? t.n : sizeof(lower);
-	for (size_t i = 0; i < n; i++)
-		lower[i] = ascii_lower(t.p[i]);
-	for (size_t at = 0; at + CUE_LEAST <= n; at++) {
-		unsigned h = first_hash(lower + at);
+	t = span_sub(t, 0, LINK_CUE_BYTES);
+	for (size_t at = 0; at + CUE_LEAST <= t.n; at++) {
+		unsigned h = first_hash(t.p + at);
 		if (!(first[h / 64] >> h % 64 & 1))
 			continue;
-		struct span rest = {lower + at, n - at};
+		struct span rest = {t.p + at, t.n - at};
 		for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
-			if (span_starts(rest, span_of(cues[i])))
+			if (ascii_lower(*rest.p) == *cues[i] && span_case_starts(rest, span_of(cues[i])))
 				return true;
 	}
 	return false;
