@@ -32,8 +32,9 @@ struct row {
 	uint16_t progress; /* of phrases with gaps: which one is its own */
 };
 
-#define KEY_BYTES 4
-#define SLOTS 4096u
+#define KEY_BYTES 6
+#define SLOT_BITS 12
+#define MAYBE_BITS 15
 
 /* Of an octet: whether it is of a word in ASCII, and whether phrases that begin with it begin at
  * a word. */
@@ -51,7 +52,8 @@ static struct {
 	bool ready;
 	uint8_t kind[256];
 	uint8_t starts[256][256]; /* by two octets: which lengths of keys there are, a bit each */
-	uint16_t first[SLOTS];    /* piece by its key, index + 1 */
+	uint64_t maybe[(1u << MAYBE_BITS) / 64]; /* a bit for each key */
+	uint16_t first[1u << SLOT_BITS];         /* piece by its key, index + 1 */
 	struct piece *pieces;
 	size_t n_pieces, cap_pieces;
 	struct row *rows;
@@ -130,14 +132,15 @@ static uint64_t head_at(struct span s, size_t at)
 	return head ^ (ends >> 7) * ('\n' ^ ' ');
 }
 
-static uint32_t key_of(uint64_t head, size_t n)
+/* Of the first `n` octets of a head: its upper bits are a slot, and a bit of `maybe`. */
+static uint64_t key_hash(uint64_t head, size_t n)
 {
-	return (uint32_t)head & (0xffffffffu >> (32 - 8 * n));
+	return (head & UINT64_MAX >> (64 - 8 * n)) * 0x9e3779b97f4a7c15u;
 }
 
-static size_t slot_of(uint32_t key)
+static uint16_t *slot_of(uint64_t hash)
 {
-	return key * 0x9e3779b1u >> 20;
+	return &machine.first[hash >> (64 - SLOT_BITS)];
 }
 
 static void add_piece(struct span text, size_t row, size_t index, bool whole_end)
@@ -149,7 +152,8 @@ static void add_piece(struct span text, size_t row, size_t index, bool whole_end
 	size_t n = text.n < KEY_BYTES ? text.n : KEY_BYTES;
 	uint64_t mask = text.n < HEAD_BYTES ? (1ull << 8 * text.n) - 1 : UINT64_MAX;
 	uint64_t head = head_at(text, 0);
-	uint16_t *first = &machine.first[slot_of(key_of(head, n))];
+	uint64_t hash = key_hash(head, n);
+	uint16_t *first = slot_of(hash);
 	machine.pieces[machine.n_pieces] = (struct piece){.text = text.p,
 							  .head = head,
 							  .mask = mask,
@@ -160,6 +164,7 @@ static void add_piece(struct span text, size_t row, size_t index, bool whole_end
 							  .key = (uint8_t)n,
 							  .whole_end = whole_end};
 	*first = (uint16_t)++machine.n_pieces;
+	machine.maybe[hash >> (64 - MAYBE_BITS + 6)] |= 1ull << (hash >> (64 - MAYBE_BITS)) % 64;
 	/* Cyrillic is folded to U+0430..U+045F: lead bytes 0xd0 and 0xd1. */
 	unsigned char lead = (unsigned char)text.p[0];
 	if (is_letter(text.p[0]) || lead == 0xd0 || lead == 0xd1)
@@ -314,8 +319,10 @@ static void find_at(struct search *search, struct span s, size_t at, unsigned le
 	uint64_t head = head_at(s, at);
 	for (unsigned rest = lengths; rest; rest &= rest - 1) {
 		size_t n = (size_t)__builtin_ctz(rest) + 1;
-		uint16_t k = machine.first[slot_of(key_of(head, n))];
-		while (k) {
+		uint64_t hash = key_hash(head, n);
+		if (!(machine.maybe[hash >> (64 - MAYBE_BITS + 6)] >> (hash >> (64 - MAYBE_BITS)) % 64 & 1))
+			continue; /* nearly always */
+		for (uint16_t k = *slot_of(hash); k;) {
 			const struct piece *piece = &machine.pieces[k - 1];
 			if ((head & piece->mask) == piece->head && piece->key == n &&
 			    piece_stands(piece, s, at))
