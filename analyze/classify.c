@@ -17,25 +17,34 @@
 
 /* --- models --------------------------------------------------------------------------------- */
 
-static const struct class_table_head *table(const int8_t **weights_r)
+/* The weights of one bucket, or of one feature, in each model. */
+struct weights {
+	int8_t of[CLASS_MODELS];
+};
+
+static const struct class_table_head *table(const struct weights **weights_r)
 {
 	struct span t = table_class();
 	const struct class_table_head *head = (const struct class_table_head *)(const void *)t.p;
-	if (t.n != sizeof(*head) + CLASS_MODELS * (size_t)CLASS_BUCKETS ||
-	    head->magic != CLASS_MAGIC || head->buckets != CLASS_BUCKETS)
+	if (t.n != sizeof(*head) + CLASS_BUCKETS * sizeof(struct weights) || head->magic != CLASS_MAGIC ||
+	    head->buckets != CLASS_BUCKETS)
 		return NULL;
-	*weights_r = (const int8_t *)(head + 1);
+	*weights_r = (const struct weights *)(head + 1);
 	return head;
 }
 
-static double score(const struct class_table_head *head, const int8_t *weights,
-		    const struct class_features *f, enum class_model model)
+/* Both scores at once, and each feature's weights: looking into the table is what costs. */
+static void score(const struct class_table_head *head, const struct weights *all,
+		  const struct class_features *f, double sums[CLASS_MODELS], struct weights *own)
 {
-	double sum = head->bias[model];
-	const int8_t *w = weights + model * (size_t)CLASS_BUCKETS;
-	for (size_t i = 0; i < f->n; i++)
-		sum += (double)f->v[i].value * w[f->v[i].bucket] * (double)head->scale[model];
-	return sum;
+	for (int model = 0; model < CLASS_MODELS; model++)
+		sums[model] = head->bias[model];
+	for (size_t i = 0; i < f->n; i++) {
+		own[i] = all[f->v[i].bucket];
+		for (int model = 0; model < CLASS_MODELS; model++)
+			sums[model] += (double)f->v[i].value * own[i].of[model] *
+				       (double)head->scale[model];
+	}
 }
 
 static double probability(const struct class_table_head *head, double s, enum class_model model)
@@ -44,14 +53,14 @@ static double probability(const struct class_table_head *head, double s, enum cl
 }
 
 /* The features that speak loudest for the answer. */
-static void set_reasons(const struct content *c, const struct class_features *f, const int8_t *w,
-			int sign, struct facts *facts)
+static void set_reasons(const struct content *c, const struct class_features *f, const struct weights *w,
+			enum class_model model, int sign, struct facts *facts)
 {
 	struct span *list = ARENA_ARRAY(c->arena, struct span, REASONS);
 	float weight[REASONS];
 	size_t n = 0;
 	for (size_t i = 0; list && i < f->n; i++) {
-		float v = f->v[i].value * (float)(w[f->v[i].bucket] * sign);
+		float v = f->v[i].value * (float)(w[i].of[model] * sign);
 		if (v <= 0 || !f->v[i].text.n || (n == REASONS && v <= weight[REASONS - 1]))
 			continue;
 		bool twice = false;
@@ -138,8 +147,8 @@ static bool says_something(const struct content *c)
 void class_facts(struct content *c, const struct txn *txn, struct facts *f)
 {
 	static const struct span nothing[] = {{"no content", sizeof("no content") - 1}};
-	const int8_t *weights;
-	const struct class_table_head *head = table(&weights);
+	const struct weights *all;
+	const struct class_table_head *head = table(&all);
 	if (!head || !c->readable) {
 		facts_set_unknown(f, F_CLASS_MARKETING);
 		facts_set_unknown(f, F_CLASS_KIND);
@@ -150,8 +159,12 @@ void class_facts(struct content *c, const struct txn *txn, struct facts *f)
 		return;
 	}
 	struct class_features features = class_features(c, txn, true);
-	double marketing = probability(head, score(head, weights, &features, CLASS_MARKETING_MODEL),
-				       CLASS_MARKETING_MODEL);
+	struct weights *own = arena_room(c->arena, (features.n + 1) * sizeof(*own));
+	double scores[CLASS_MODELS];
+	if (!own)
+		return;
+	score(head, all, &features, scores, own);
+	double marketing = probability(head, scores[CLASS_MARKETING_MODEL], CLASS_MARKETING_MODEL);
 	if (marketing < SURE && marketing > 1 - SURE)
 		return; /* all unknown: it could be either */
 	bool is_marketing = marketing >= SURE;
@@ -160,19 +173,18 @@ void class_facts(struct content *c, const struct txn *txn, struct facts *f)
 		facts_set_absent(f, F_CLASS_KIND);
 		facts_set_absent(f, F_CLASS_SUB);
 		facts_set_number(f, F_CLASS_P, 1 - marketing);
-		set_reasons(c, &features, weights, -1, f);
+		set_reasons(c, &features, own, CLASS_MARKETING_MODEL, -1, f);
 		return;
 	}
-	double commercial = probability(head, score(head, weights, &features, CLASS_KIND_MODEL),
-					CLASS_KIND_MODEL);
+	double commercial = probability(head, scores[CLASS_KIND_MODEL], CLASS_KIND_MODEL);
 	bool is_commercial = commercial >= 0.5;
 	double p = is_commercial ? commercial : 1 - commercial;
 	if (p < SURE) {
-		set_reasons(c, &features, weights, 1, f);
+		set_reasons(c, &features, own, CLASS_MARKETING_MODEL, 1, f);
 		return;
 	}
 	facts_set_text(f, F_CLASS_KIND, is_commercial ? SPAN("commercial") : SPAN("transactional"));
 	facts_set_text(f, F_CLASS_SUB, span_of(sub_class(c, is_commercial)));
 	facts_set_number(f, F_CLASS_P, p * marketing);
-	set_reasons(c, &features, weights + (size_t)CLASS_BUCKETS, is_commercial ? 1 : -1, f);
+	set_reasons(c, &features, own, CLASS_KIND_MODEL, is_commercial ? 1 : -1, f);
 }

@@ -6,7 +6,7 @@
  * share the buckets: marketing or other, commercial or transactional. tests/eval/class_train
  * makes rules/tables/class.bin with the same functions.
  *
- * The file: struct class_table_head, then CLASS_BUCKETS signed bytes for each model.
+ * The file: struct class_table_head, then for each of CLASS_BUCKETS a signed byte of each model.
  */
 #pragma once
 
@@ -14,7 +14,7 @@
 
 #define CLASS_BUCKETS 131072u
 #define CLASS_FEATURES 3000 /* of one mail; the words of a long body stop there */
-#define CLASS_MAGIC 0x31534c43u /* "CLS1" */
+#define CLASS_MAGIC 0x32534c43u /* "CLS2" */
 
 enum class_model { CLASS_MARKETING_MODEL, CLASS_KIND_MODEL, CLASS_MODELS };
 

@@ -35,7 +35,6 @@ struct wanted {
 	uint64_t maybe[SUBJECT_MAYBE_BITS / 64];
 	struct {
 		uint32_t hash;
-		uint16_t count;
 		bool used;
 	} slot[WANTED];
 };
@@ -91,7 +90,8 @@ static const struct subject_table_head *table_head(struct span t)
 	return head;
 }
 
-/* What every subject is compared with: wanted in every body. Made for the table that is asked for. */
+/* What every subject is compared with: wanted in every body. Made for the table that is asked for.
+ * The n-grams of the subject that is judged are in it for a while (borrow(), give_back()). */
 static struct {
 	const struct subject_table_head *head;
 	struct wanted wanted;
@@ -109,6 +109,33 @@ static void cohort_make(const struct subject_table_head *head, const uint32_t *g
 				&cohort.wanted, grams[k * SUBJECT_COHORT_GRAMS + i]);
 }
 
+/* What the subject that is judged changed of the table, and what its body has. */
+struct borrowed {
+	uint16_t slots[SUBJECT_GRAMS]; /* of its n-grams */
+	bool new[SUBJECT_GRAMS];
+	uint64_t maybe[SUBJECT_GRAMS]; /* as it was */
+	uint16_t count[WANTED];
+};
+
+static void borrow(struct borrowed *b, const struct subject_gram *grams, size_t n)
+{
+	struct wanted *w = &cohort.wanted;
+	memset(b->count, 0, sizeof(b->count));
+	for (size_t i = 0; i < n; i++) {
+		b->new[i] = !w->slot[wanted_slot(w, grams[i].hash)].used;
+		b->maybe[i] = w->maybe[grams[i].hash >> 22];
+		b->slots[i] = (uint16_t)want(w, grams[i].hash);
+	}
+}
+
+static void give_back(const struct borrowed *b, const struct subject_gram *grams, size_t n)
+{
+	for (size_t i = n; i-- > 0;) {
+		cohort.wanted.maybe[grams[i].hash >> 22] = b->maybe[i];
+		cohort.wanted.slot[b->slots[i]].used = !b->new[i];
+	}
+}
+
 double subject_rarity(struct span table, uint32_t term)
 {
 	const struct subject_table_head *head = table_head(table);
@@ -122,7 +149,7 @@ struct judge {
 	const struct subject_table_head *head;
 	const uint8_t *logs, *rarity, *kept;
 	const uint32_t *cohort;
-	struct wanted *w;
+	struct borrowed *b;
 	float *m;
 };
 
@@ -136,36 +163,36 @@ static double log_length(double n, double unit)
 	return log(1 + n / unit);
 }
 
-static void count_grams(struct wanted *w, const struct subject_gram *grams, size_t n)
+static void count_grams(struct borrowed *b, const struct subject_gram *grams, size_t n)
 {
+	const struct wanted *w = &cohort.wanted;
 	for (size_t i = 0; i < n; i++) {
 		size_t slot = wanted_slot(w, grams[i].hash);
-		w->slot[slot].count += w->slot[slot].used && w->slot[slot].count < UINT16_MAX;
+		b->count[slot] += w->slot[slot].used && b->count[slot] < UINT16_MAX;
 	}
 }
 
 /* Those of a text up to some five less than `until`. */
-static void count_most(struct wanted *w, struct subject_walk *walk, size_t until)
+static void count_most(struct borrowed *b, struct subject_walk *walk, size_t until)
 {
 	struct subject_gram grams[PIECE_GRAMS];
 	size_t n;
 	do {
-		n = subject_next_wanted(walk, w->maybe, until, grams, PIECE_GRAMS);
-		count_grams(w, grams, n);
+		n = subject_next_wanted(walk, cohort.wanted.maybe, until, grams, PIECE_GRAMS);
+		count_grams(b, grams, n);
 	} while (n);
 }
 
 /* -log p of an n-gram that is seldom met: 1 in 13,000. */
 #define RARE_GRAM 9.5
 
-/* What the n-grams of the subject get from the first lines: `slots` of them in `w`, that has
- * counted no more than these. */
+/* What the n-grams of the subject get from the first lines: no more than these are counted yet. */
 static double early_model(const struct judge *j, const struct subject_gram *grams,
-			  const uint16_t *slots, size_t n_grams, double n)
+			  const struct borrowed *b, size_t n_grams, double n)
 {
 	double mu = (double)j->head->mu, missing = log(mu / (n + mu)), sum = 0;
 	for (size_t i = 0; i < n_grams; i++)
-		sum += gram_value(j->head, j->logs, grams[i].hash, j->w->slot[slots[i]].count, n,
+		sum += gram_value(j->head, j->logs, grams[i].hash, b->count[b->slots[i]], n,
 				  missing);
 	return sum / (double)n_grams;
 }
@@ -173,36 +200,34 @@ static double early_model(const struct judge *j, const struct subject_gram *gram
 static bool model_measures(struct judge *j, struct span bare, struct span body, bool *wide_r)
 {
 	struct subject_gram grams[SUBJECT_GRAMS];
-	uint16_t slots[SUBJECT_GRAMS];
+	struct borrowed *b = j->b;
 	const struct subject_table_head *head = j->head;
-	struct wanted *w = j->w;
 	unsigned rare = 0, rare_hits = 0;
 	size_t n_grams = subject_grams(bare, grams, SUBJECT_GRAMS), wide = 0, hits = 0;
 	if (n_grams < MIN_GRAMS)
 		return false;
 	if (cohort.head != head)
 		cohort_make(head, j->cohort);
-	*w = cohort.wanted;
-	for (size_t i = 0; i < n_grams; i++)
-		slots[i] = (uint16_t)want(w, grams[i].hash);
+	borrow(b, grams, n_grams);
 	struct subject_walk walk = subject_walk(body);
 	struct subject_gram piece[4 * SUBJECT_PIECE_LEAST];
-	count_most(w, &walk, EARLY_GRAMS);
+	count_most(b, &walk, EARLY_GRAMS);
 	size_t left = EARLY_GRAMS - walk.n, first = walk.n;
 	size_t in_piece = subject_next_grams(&walk, piece, 4 * SUBJECT_PIECE_LEAST);
 	left = left < in_piece ? left : in_piece;
-	count_grams(w, piece, left);
+	count_grams(b, piece, left);
 	first += left;
-	if (first < MIN_BODY_GRAMS)
-		return false;
-	double early = early_model(j, grams, slots, n_grams, (double)first);
-	count_grams(w, piece + left, in_piece - left);
-	count_most(w, &walk, SIZE_MAX);
+	double early = early_model(j, grams, b, n_grams, (double)first);
+	count_grams(b, piece + left, in_piece - left);
+	count_most(b, &walk, SIZE_MAX);
+	give_back(b, grams, n_grams);
 	size_t n = walk.n;
+	if (n < MIN_BODY_GRAMS)
+		return false;
 	double missing = log((double)head->mu / ((double)n + (double)head->mu));
 	double sum = 0, cohort_sum = 0, cohort_squares = 0;
 	for (size_t i = 0; i < n_grams; i++) {
-		unsigned count = w->slot[slots[i]].count;
+		unsigned count = b->count[b->slots[i]];
 		bool is_rare = (double)j->logs[grams[i].hash % head->buckets] *
 				       (double)SUBJECT_LOG_STEP > RARE_GRAM;
 		rare += is_rare;
@@ -216,7 +241,7 @@ static bool model_measures(struct judge *j, struct span bare, struct span body, 
 		size_t m = head->cohort_n[k] < SUBJECT_COHORT_GRAMS ? head->cohort_n[k] : SUBJECT_COHORT_GRAMS;
 		for (size_t i = 0; i < m; i++)
 			one += gram_value(head, j->logs, j->cohort[k * SUBJECT_COHORT_GRAMS + i],
-					  w->slot[cohort.slot[k][i]].count, (double)n, missing);
+					  b->count[cohort.slot[k][i]], (double)n, missing);
 		one /= m ? (double)m : 1;
 		cohort_sum += one;
 		cohort_squares += one * one;
@@ -522,9 +547,9 @@ struct subject_score subject_judge(struct arena *a, struct span table, struct sp
 	t.names = span_sub(t.names, 0, 600);
 	t.links = span_sub(t.links, 0, LINKS_BYTES);
 	struct judge j = {.head = table_head(table),
-			  .w = arena_room(a, sizeof(struct wanted)),
+			  .b = arena_room(a, sizeof(*j.b)),
 			  .m = s.measure};
-	if (!j.head || !j.w)
+	if (!j.head || !j.b)
 		return s;
 	j.logs = (const uint8_t *)(j.head + 1);
 	j.rarity = j.logs + SUBJECT_BUCKETS;

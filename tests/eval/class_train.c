@@ -245,13 +245,13 @@ static void balance(struct problem *p)
 		p->v[i].weight *= (float)((sum[0] + sum[1]) / 2 / sum[p->v[i].label > 0]);
 }
 
-static void quantise(const struct problem *p, int8_t *out, float *scale_r)
+static void quantise(const struct problem *p, int8_t (*out)[CLASS_MODELS], int model, float *scale_r)
 {
 	float max = 1e-6f;
 	for (size_t i = 0; i < CLASS_BUCKETS; i++)
 		max = fabsf(p->w[i]) > max ? fabsf(p->w[i]) : max;
 	for (size_t i = 0; i < CLASS_BUCKETS; i++)
-		out[i] = (int8_t)lrintf(p->w[i] / max * 127);
+		out[i][model] = (int8_t)lrintf(p->w[i] / max * 127);
 	*scale_r = max / 127;
 }
 
@@ -305,7 +305,7 @@ int main(int argc, char **argv)
 	static const char *const own[] = {"own", NULL};
 	static const char *const chinese[] = {"zh-normal", "zh-spam", NULL};
 	static struct problem problems[CLASS_MODELS];
-	static int8_t weights[CLASS_MODELS][CLASS_BUCKETS];
+	static int8_t weights[CLASS_BUCKETS][CLASS_MODELS];
 	struct class_table_head head = {.magic = CLASS_MAGIC, .buckets = CLASS_BUCKETS};
 	struct corpus corpus;
 	if (argc < 3 || corpus_load(&corpus, argv[1], argv[2]) < 0) {
@@ -333,7 +333,7 @@ int main(int argc, char **argv)
 		if (getenv("EVAL_ERRORS"))
 			list_errors(p, &corpus, a, b);
 		train(p, FOLDS);
-		quantise(p, weights[k], &head.scale[k]);
+		quantise(p, weights, k, &head.scale[k]);
 		head.bias[k] = p->bias;
 		head.a[k] = (float)a;
 		head.b[k] = (float)b;
