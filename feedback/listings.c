@@ -1,5 +1,6 @@
 #include "feedback/listings.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -93,7 +94,9 @@ static struct seen *seen_of(struct listings *l, const struct dnsbl_entry *e)
 static bool is_fresh(struct listings *l, const struct dnsbl_entry *e, int64_t now_us)
 {
 	const struct seen *s = seen_of(l, e);
+	/* a clock that was set back makes nothing be believed for longer */
 	return s->hash == hash_of(l, e) && now_us < s->until_us &&
+	       s->until_us - now_us <= LIMIT_LISTING_FRESH_US &&
 	       (s->since_us != 0) == (e->code.family != 0);
 }
 
@@ -152,14 +155,18 @@ void listings_look(struct listings *l, struct dnsbl_entry *v, size_t n, int64_t 
 		else if (v[i].code.family)
 			v[i].since_us = seen_of(l, &v[i])->since_us;
 	}
-	if (!asks || now_us < l->away_until_us || !connect_redis(l, 0, now_us))
+	bool left_alone = now_us < l->away_until_us && l->away_until_us - now_us <= l->retry_us;
+	if (!asks || left_alone || !connect_redis(l, 0, now_us))
 		return;
 	for (size_t i = 0; i < n; i++)
 		if (!is_fresh(l, &v[i], now_us)) {
 			queue_look(l, &v[i], now_us);
 			v[i].since_us = ASKED;
 		}
-	if (redis_exchange(l->redis) < 0) {
+	int r = redis_exchange(l->redis);
+	if (r == -ENOTCONN && !l->retry_us) /* it was there: it may have come back already */
+		r = redis_exchange(l->redis);
+	if (r < 0) {
 		for (size_t i = 0; i < n; i++)
 			if (v[i].since_us == ASKED)
 				v[i].since_us = 0;

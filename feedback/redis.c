@@ -91,8 +91,11 @@ static redisContext *connect_unix(struct redis *r)
 
 static redisContext *connect_tcp(const struct redis *r, const char *address)
 {
-	char host[REDIS_ADDRESS_BYTES];
+	char host[REDIS_ADDRESS_BYTES], known[REDIS_ADDRESS_BYTES];
 	int port;
+	/* in a sandbox; all others ask the system, which has the hosts of this moment */
+	if (r->hurry && redis_name_known(address, known))
+		address = known;
 	return redis_address_split(address, host, &port)
 		       ? redisConnectWithTimeout(host, port, timeout(r))
 		       : NULL;

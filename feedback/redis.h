@@ -27,7 +27,8 @@ enum redis_open_flags {
 	REDIS_MAY_START = 1, /* start the private server when nobody else has */
 	/* For who must not wait: LIMIT_REDIS_HURRY_US is all the time there is, a server that reads
 	 * its files counts as away, and one that is away is none of redis_open()'s trouble: each
-	 * exchange tries anew. Works in a sandbox without files, but for names of hosts. */
+	 * exchange tries anew. Works in a sandbox without files, with names of hosts where a
+	 * redis_async of the same process looks them up. */
 	REDIS_HURRY = 2,
 };
 

@@ -295,6 +295,7 @@ static void on_resolved(int error, struct evutil_addrinfo *found, void *arg)
 		char before[REDIS_ADDRESS_BYTES];
 		memcpy(before, address, sizeof(before));
 		address_text(found, port, address);
+		redis_name_found(c->name, address);
 		if (strcmp(before, address) != 0)
 			log_warn("redis.moved", "%s is at %s and was at %s", c->name, address, before);
 	}
@@ -440,6 +441,7 @@ static int add_nodes(struct redis_async *r)
 		if (!name)
 			continue;
 		c->name = addresses->v[i];
+		redis_name_found(c->name, address);
 		dns_open(r);
 	}
 	if (!tcp && redis_nodes_find(&r->nodes, "") == SIZE_MAX)

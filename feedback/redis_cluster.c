@@ -1,5 +1,6 @@
 #include "feedback/redis_cluster.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -153,6 +154,44 @@ enum redis_refusal redis_refusal_of(struct span error)
 	if (span_find(error, SPAN("access a non local key")) != SIZE_MAX)
 		return REDIS_LATER;
 	return REDIS_REFUSED;
+}
+
+static struct found {
+	struct found *next;
+	char name[REDIS_ADDRESS_BYTES], address[REDIS_ADDRESS_BYTES];
+} *found_names; /* as many as the configurations of a process have had */
+static pthread_mutex_t found_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static struct found *find_name(const char *name)
+{
+	struct found *f = found_names;
+	while (f && strcmp(f->name, name) != 0)
+		f = f->next;
+	return f;
+}
+
+void redis_name_found(const char *name, const char *address)
+{
+	pthread_mutex_lock(&found_lock);
+	struct found *f = find_name(name);
+	if (!f && (f = calloc(1, sizeof(*f)))) {
+		snprintf(f->name, sizeof(f->name), "%s", name);
+		f->next = found_names;
+		found_names = f;
+	}
+	if (f)
+		snprintf(f->address, sizeof(f->address), "%s", address);
+	pthread_mutex_unlock(&found_lock);
+}
+
+bool redis_name_known(const char *name, char address_r[REDIS_ADDRESS_BYTES])
+{
+	pthread_mutex_lock(&found_lock);
+	const struct found *f = find_name(name);
+	if (f)
+		memcpy(address_r, f->address, REDIS_ADDRESS_BYTES);
+	pthread_mutex_unlock(&found_lock);
+	return f != NULL;
 }
 
 bool redis_address_split(const char *address, char host[REDIS_ADDRESS_BYTES], int *port_r)

@@ -61,3 +61,8 @@ enum redis_refusal redis_refusal_of(struct span error);
 
 /* "[::1]:6379", "redis.example:6379", "redis.example". */
 bool redis_address_split(const char *address, char host[REDIS_ADDRESS_BYTES], int *port_r);
+
+/* Where a name of the configuration ("redis.example:6379") was found last, for all clients of this
+ * process: redis_async.c resolves without files, redis.c cannot. From any thread; false: nowhere. */
+void redis_name_found(const char *name, const char *address);
+bool redis_name_known(const char *name, char address_r[REDIS_ADDRESS_BYTES]);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """redis_name.py ASSAY SOURCE - a Redis that has a name in the DNS and comes back at another address: the
-workers in their sandbox, the milter and the recorder find it there.
+workers in their sandbox, with their rates and their memory of block lists, the milter and the recorder find
+it there.
 
 Makes network and mount namespaces with a resolver of its own; needs root, unshare, redis-server.
 Speaks TAP.
@@ -73,8 +74,10 @@ def main(folder):
     subprocess.run(["mount", "--bind", folder + "/resolv.conf", os.path.realpath("/etc/resolv.conf")], check=True)
     threading.Thread(target=dns, daemon=True).start()
     with open(folder + "/assay.conf", "w") as f:
-        f.write(f"state {folder}/state\nredis redis.test:6390\ndns zone {SOURCE}/samples/zone\nhost mx1.mbox.example\n"
+        f.write(f"state {folder}/state\nredis redis.test:6390\ndns zone {folder}/zone\ndnsbl ip ip.bl\nhost mx1.mbox.example\n"
                 f"rules {SOURCE}/rules\nlisten milter unix:{folder}/m.sock\n")
+    with open(SOURCE + "/samples/zone") as f, open(folder + "/zone", "w") as out:
+        out.write(f.read() + "2.0.0.127.ip.bl. A 127.0.0.2\n1.2.0.192.ip.bl. A 127.0.0.4\n2.2.0.192.ip.bl. A 127.0.0.4\n")
     os.makedirs(folder + "/state")
 
     def assay(*words):
@@ -90,10 +93,14 @@ def main(folder):
     def sent():
         return sum(json.loads(line)["transactions"] for line in assay("report", "--json").splitlines())
 
+    def listing_kept(n):
+        return subprocess.run(["redis-cli", "-h", where[0], "-p", "6390", "keys", f"*rbl:192.0.2.{n}"],
+                              capture_output=True, text=True).stdout.strip()
+
     def mail(n):
         m = mc.Client("unix:" + folder + "/m.sock")
         m.negotiate()
-        m.connect("192.0.2.7")
+        m.connect(f"192.0.2.{n}")
         m.helo("client.example")
         m.mail("<s@a.example>")
         m.rcpt("<r@mbox.example>")
@@ -110,6 +117,7 @@ def main(folder):
         told(until(lambda: status().get("ready")) and until(all_there), "Redis is found by its name", said())
         pids = sorted(r["pid"] for r in status()["roles"])
         told(mail(1) in (b"c", b"a") and until(lambda: sent() == 1), "a mail is in the books", said())
+        told(until(lambda: listing_kept(1), 5), "and since when its client is listed", said())
         server.kill()
         server.wait()
         told(until(lambda: not all_there()), "Redis is away", said())
@@ -117,6 +125,7 @@ def main(folder):
         server = redis(where[0], folder)
         told(until(all_there), "it is found at its new address", said())
         told(mail(2) in (b"c", b"a") and until(lambda: sent() == 2), "both mails are in its books", said())
+        told(until(lambda: listing_kept(2), 5), "and since when the second's client is listed", said())
         told(pids == sorted(r["pid"] for r in status()["roles"]), "by the same processes", said())
         run.terminate()
         told(run.wait(10) == 0, "it ends", said())
