@@ -149,15 +149,10 @@ static void add_folded(struct arena *a, struct buf *b, struct span s)
 	buf_adds(b, " ");
 }
 
-/* Links that tell the topic are near the top. */
-#define LINKS_READ 40
-#define LINK_BYTES 120
-
 struct subject_texts subject_texts(const struct content *c)
 {
 	const struct message *m = c->message;
-	const struct view *v = &c->shown.view;
-	struct buf names = BUF_INIT, links = BUF_INIT;
+	struct buf names = BUF_INIT;
 	struct subject_texts t = {.body = body_text(c), .title = title_text(c)};
 	for (size_t i = 0; i < m->from.n && i < 2; i++) {
 		add_folded(c->arena, &names, m->from.v[i].name);
@@ -167,12 +162,8 @@ struct subject_texts subject_texts(const struct content *c)
 		add_folded(c->arena, &names, m->to.v[i].name);
 		add_folded(c->arena, &names, m->to.v[i].addr);
 	}
-	for (size_t i = 0; i < v->n_links && i < LINKS_READ; i++)
-		add_folded(c->arena, &links, span_sub(v->links[i].target, 0, LINK_BYTES));
 	t.names = arena_copy(c->arena, buf_span(&names));
-	t.links = arena_copy(c->arena, buf_span(&links));
 	buf_free(&names);
-	buf_free(&links);
 	return t;
 }
 

@@ -5,10 +5,8 @@
 
 #define MIN_BODY_GRAMS 40 /* a shorter body covers nothing */
 #define MIN_GRAMS 4	  /* of the subject */
-#define LINKS_BYTES 4000
 #define COMMON_RARITY 1.6   /* "you", "for": one mail in five has it */
-#define EARLY_BYTES 900   /* headline and first lines */
-#define EARLY_GRAMS 900
+#define EARLY_GRAMS 900     /* headline and first lines */
 #define PIECE_GRAMS 1024 /* of a body at once */
 
 size_t subject_chance(double rarity, double terms, double mean_terms)
@@ -30,11 +28,12 @@ size_t subject_chance(double rarity, double terms, double mean_terms)
 
 /* Open addressing, a power of two with room. Few n-grams of a body are wanted, and `maybe` says
  * of most that they are not. */
-#define WANTED 2048u
+#define WANTED 512u
 struct wanted {
 	uint64_t maybe[SUBJECT_MAYBE_BITS / 64];
 	struct {
 		uint32_t hash;
+		uint16_t count;
 		bool used;
 	} slot[WANTED];
 };
@@ -65,8 +64,7 @@ static void fill_powers(void)
 		powers[b] = exp(-(double)b * (double)SUBJECT_LOG_STEP);
 }
 
-/* log((tf + mu p) / (n + mu) / p); most n-grams of the cohort have tf = 0, and then p cancels:
- * `missing`. */
+/* log((tf + mu p) / (n + mu) / p); with tf = 0 p cancels: `missing`. */
 static double gram_value(const struct subject_table_head *head, const uint8_t *logs, uint32_t hash,
 			 double tf, double n, double missing)
 {
@@ -81,59 +79,11 @@ static const struct subject_table_head *table_head(struct span t)
 {
 	const struct subject_table_head *head =
 		(const struct subject_table_head *)(const void *)t.p;
-	size_t grams = (size_t)SUBJECT_COHORT * SUBJECT_COHORT_GRAMS;
-	if (t.n != sizeof(*head) + SUBJECT_BUCKETS + 2 * SUBJECT_TERM_BUCKETS +
-			   grams * sizeof(uint32_t) ||
+	if (t.n != sizeof(*head) + SUBJECT_BUCKETS + 2 * SUBJECT_TERM_BUCKETS ||
 	    head->magic != SUBJECT_MAGIC || head->buckets != SUBJECT_BUCKETS ||
 	    head->measures != SUBJECT_MEASURES)
 		return NULL;
 	return head;
-}
-
-/* What every subject is compared with: wanted in every body. Made for the table that is asked for.
- * The n-grams of the subject that is judged are in it for a while (borrow(), give_back()). */
-static struct {
-	const struct subject_table_head *head;
-	struct wanted wanted;
-	uint16_t slot[SUBJECT_COHORT][SUBJECT_COHORT_GRAMS];
-} cohort;
-
-static void cohort_make(const struct subject_table_head *head, const uint32_t *grams)
-{
-	memset(&cohort, 0, sizeof(cohort));
-	cohort.head = head;
-	fill_powers();
-	for (size_t k = 0; k < SUBJECT_COHORT; k++)
-		for (size_t i = 0; i < head->cohort_n[k] && i < SUBJECT_COHORT_GRAMS; i++)
-			cohort.slot[k][i] = (uint16_t)want(
-				&cohort.wanted, grams[k * SUBJECT_COHORT_GRAMS + i]);
-}
-
-/* What the subject that is judged changed of the table, and what its body has. */
-struct borrowed {
-	uint16_t slots[SUBJECT_GRAMS]; /* of its n-grams */
-	bool new[SUBJECT_GRAMS];
-	uint64_t maybe[SUBJECT_GRAMS]; /* as it was */
-	uint16_t count[WANTED];
-};
-
-static void borrow(struct borrowed *b, const struct subject_gram *grams, size_t n)
-{
-	struct wanted *w = &cohort.wanted;
-	memset(b->count, 0, sizeof(b->count));
-	for (size_t i = 0; i < n; i++) {
-		b->new[i] = !w->slot[wanted_slot(w, grams[i].hash)].used;
-		b->maybe[i] = w->maybe[grams[i].hash >> 22];
-		b->slots[i] = (uint16_t)want(w, grams[i].hash);
-	}
-}
-
-static void give_back(const struct borrowed *b, const struct subject_gram *grams, size_t n)
-{
-	for (size_t i = n; i-- > 0;) {
-		cohort.wanted.maybe[grams[i].hash >> 22] = b->maybe[i];
-		cohort.wanted.slot[b->slots[i]].used = !b->new[i];
-	}
 }
 
 double subject_rarity(struct span table, uint32_t term)
@@ -148,8 +98,7 @@ double subject_rarity(struct span table, uint32_t term)
 struct judge {
 	const struct subject_table_head *head;
 	const uint8_t *logs, *rarity, *kept;
-	const uint32_t *cohort;
-	struct borrowed *b;
+	struct wanted *w;
 	float *m;
 };
 
@@ -163,112 +112,65 @@ static double log_length(double n, double unit)
 	return log(1 + n / unit);
 }
 
-static void count_grams(struct borrowed *b, const struct subject_gram *grams, size_t n)
+static void count_grams(struct wanted *w, const struct subject_gram *grams, size_t n)
 {
-	const struct wanted *w = &cohort.wanted;
 	for (size_t i = 0; i < n; i++) {
 		size_t slot = wanted_slot(w, grams[i].hash);
-		b->count[slot] += w->slot[slot].used && b->count[slot] < UINT16_MAX;
+		w->slot[slot].count += w->slot[slot].used && w->slot[slot].count < UINT16_MAX;
 	}
 }
 
 /* Those of a text up to some five less than `until`. */
-static void count_most(struct borrowed *b, struct subject_walk *walk, size_t until)
+static void count_most(struct wanted *w, struct subject_walk *walk, size_t until)
 {
 	struct subject_gram grams[PIECE_GRAMS];
 	size_t n;
 	do {
-		n = subject_next_wanted(walk, cohort.wanted.maybe, until, grams, PIECE_GRAMS);
-		count_grams(b, grams, n);
+		n = subject_next_wanted(walk, w->maybe, until, grams, PIECE_GRAMS);
+		count_grams(w, grams, n);
 	} while (n);
 }
 
-/* -log p of an n-gram that is seldom met: 1 in 13,000. */
-#define RARE_GRAM 9.5
-
-/* What the n-grams of the subject get from the first lines: no more than these are counted yet. */
-static double early_model(const struct judge *j, const struct subject_gram *grams,
-			  const struct borrowed *b, size_t n_grams, double n)
+/* The mean value of the subject's n-grams in a text of `n`: `slots` of them in the wanted, that
+ * have counted no more than this text. */
+static float model(const struct judge *j, const struct subject_gram *grams, const uint16_t *slots,
+		   size_t n_grams, size_t n)
 {
-	double mu = (double)j->head->mu, missing = log(mu / (n + mu)), sum = 0;
+	double mu = (double)j->head->mu, missing = log(mu / ((double)n + mu)), sum = 0;
 	for (size_t i = 0; i < n_grams; i++)
-		sum += gram_value(j->head, j->logs, grams[i].hash, b->count[b->slots[i]], n,
-				  missing);
-	return sum / (double)n_grams;
+		sum += gram_value(j->head, j->logs, grams[i].hash, j->w->slot[slots[i]].count,
+				  (double)n, missing);
+	return bounded(sum / (double)n_grams, -6, 6);
 }
 
 static bool model_measures(struct judge *j, struct span bare, struct span body, bool *wide_r)
 {
 	struct subject_gram grams[SUBJECT_GRAMS];
-	struct borrowed *b = j->b;
-	const struct subject_table_head *head = j->head;
-	unsigned rare = 0, rare_hits = 0;
-	size_t n_grams = subject_grams(bare, grams, SUBJECT_GRAMS), wide = 0, hits = 0;
+	uint16_t slots[SUBJECT_GRAMS];
+	struct wanted *w = j->w;
+	size_t n_grams = subject_grams(bare, grams, SUBJECT_GRAMS), wide = 0;
 	if (n_grams < MIN_GRAMS)
 		return false;
-	if (cohort.head != head)
-		cohort_make(head, j->cohort);
-	borrow(b, grams, n_grams);
-	struct subject_walk walk = subject_walk(body);
-	struct subject_gram piece[4 * SUBJECT_PIECE_LEAST];
-	count_most(b, &walk, EARLY_GRAMS);
-	size_t left = EARLY_GRAMS - walk.n, first = walk.n;
-	size_t in_piece = subject_next_grams(&walk, piece, 4 * SUBJECT_PIECE_LEAST);
-	left = left < in_piece ? left : in_piece;
-	count_grams(b, piece, left);
-	first += left;
-	double early = early_model(j, grams, b, n_grams, (double)first);
-	count_grams(b, piece + left, in_piece - left);
-	count_most(b, &walk, SIZE_MAX);
-	give_back(b, grams, n_grams);
-	size_t n = walk.n;
-	if (n < MIN_BODY_GRAMS)
-		return false;
-	double missing = log((double)head->mu / ((double)n + (double)head->mu));
-	double sum = 0, cohort_sum = 0, cohort_squares = 0;
+	memset(w, 0, sizeof(*w));
 	for (size_t i = 0; i < n_grams; i++) {
-		unsigned count = b->count[b->slots[i]];
-		bool is_rare = (double)j->logs[grams[i].hash % head->buckets] *
-				       (double)SUBJECT_LOG_STEP > RARE_GRAM;
-		rare += is_rare;
-		rare_hits += is_rare && count;
-		sum += gram_value(head, j->logs, grams[i].hash, count, (double)n, missing);
-		hits += count > 0;
+		slots[i] = (uint16_t)want(w, grams[i].hash);
 		wide += grams[i].wide;
 	}
-	for (size_t k = 0; k < SUBJECT_COHORT; k++) {
-		double one = 0;
-		size_t m = head->cohort_n[k] < SUBJECT_COHORT_GRAMS ? head->cohort_n[k] : SUBJECT_COHORT_GRAMS;
-		for (size_t i = 0; i < m; i++)
-			one += gram_value(head, j->logs, j->cohort[k * SUBJECT_COHORT_GRAMS + i],
-					  b->count[cohort.slot[k][i]], (double)n, missing);
-		one /= m ? (double)m : 1;
-		cohort_sum += one;
-		cohort_squares += one * one;
-	}
-	double mean = cohort_sum / SUBJECT_COHORT;
-	double variance = cohort_squares / SUBJECT_COHORT - mean * mean;
-	double raw = sum / (double)n_grams;
-	/* Half of the way to the cohort's scale: its deviation is itself uncertain. */
-	double z = (raw - mean) / (0.5 + 0.5 * sqrt(variance > 0 ? variance : 0));
-	double lengths = log_length((double)n, 400);
+	struct subject_walk walk = subject_walk(body);
+	count_most(w, &walk, EARLY_GRAMS);
+	if (walk.n < MIN_BODY_GRAMS)
+		return false;
+	j->m[SUBJECT_MODEL_EARLY] = model(j, grams, slots, n_grams, walk.n);
+	count_most(w, &walk, SIZE_MAX);
 	j->m[SUBJECT_BIAS] = 1;
-	j->m[SUBJECT_MODEL] = bounded(z, -3, 9);
-	j->m[SUBJECT_MODEL_RAW] = bounded(raw, -6, 6);
-	j->m[SUBJECT_MODEL_EARLY] = bounded(early, -6, 6);
-	j->m[SUBJECT_HITS] = (float)hits / (float)n_grams;
-	j->m[SUBJECT_RARE_HITS] = (float)rare_hits / ((float)rare + 3);
-	j->m[SUBJECT_LENGTH] = (float)log_length((double)n_grams, 10);
-	j->m[SUBJECT_BODY_LENGTH] = (float)lengths;
-	j->m[SUBJECT_MODEL_AND_LENGTH] = (float)(bounded(z, -3, 9) * (lengths - 1.5));
+	j->m[SUBJECT_MODEL] = model(j, grams, slots, n_grams, walk.n);
+	j->m[SUBJECT_BODY_LENGTH] = (float)log_length((double)walk.n, 400);
 	*wide_r = wide * 2 > n_grams;
-	double share = (double)wide / (double)n_grams, shares = (double)walk.n_wides / (double)n;
-	j->m[SUBJECT_SCRIPTS_DIFFER] = (float)fabs(share - shares);
 	return true;
 }
 
 /* Where a term or pair stands. */
-enum place { IN_BODY = 1, EARLY = 2, IN_TITLE = 4, IN_NAMES = 8, IN_LINKS = 16 };
+enum place { IN_BODY = 1, IN_TITLE = 2, IN_NAMES = 4 };
 
 #define SLOTS 512u
 struct places {
@@ -292,8 +194,7 @@ static uint32_t pair_hash(uint32_t a, uint32_t b)
 	return (uint32_t)(h >> 32) ^ (uint32_t)h;
 }
 
-/* A pair can be one of the subject's only where both its terms are. The body's first lines are
- * EARLY. Returns the text's terms. */
+/* A pair can be one of the subject's only where both its terms are. Returns the text's terms. */
 static size_t mark(struct places *p, struct span text, unsigned bit)
 {
 	struct subject_gram term;
@@ -304,8 +205,6 @@ static size_t mark(struct places *p, struct span text, unsigned bit)
 	for (; subject_next_term(text, &at, &term, &word); n++) {
 		size_t slot = place_slot(p, term.hash);
 		bool wanted = p->used[slot];
-		if (at > EARLY_BYTES)
-			bit &= ~(unsigned)EARLY;
 		if (wanted) {
 			p->at[slot] |= (uint8_t)bit;
 			p->times[slot] += bit & IN_BODY && p->times[slot] < UINT16_MAX;
@@ -321,8 +220,7 @@ static size_t mark(struct places *p, struct span text, unsigned bit)
 	return n;
 }
 
-/* Terms of a body's first lines, of a title, of what stands around the body. */
-#define EARLY_TERMS 150
+/* Terms of a title, of what stands around the body. */
 #define TITLE_TERMS 6
 #define OTHER_TERMS 200
 
@@ -343,49 +241,31 @@ static double term_odds(const struct judge *j, const struct subject_gram *term, 
 	return odds < -2.5 ? -2.5 : odds > 5 ? 5 : odds;
 }
 
-struct odds {
-	double sum, good, bad, most, least;
-	size_t n;
-};
-
-static void odds_add(struct odds *o, double v)
-{
-	o->sum += v;
-	o->good += v > 0 ? v : 0;
-	o->bad -= v < 0 ? v : 0;
-	o->most = v > o->most ? v : o->most;
-	o->least = v < o->least ? v : o->least;
-	o->n++;
-}
-
-static void odds_measures(const struct odds *o, float *m)
-{
-	double n = (double)o->n + 1;
-	m[SUBJECT_ODDS] = (float)(o->sum / 4);
-	m[SUBJECT_ODDS_MEAN] = (float)(o->sum / n);
-	m[SUBJECT_ODDS_ROOT] = (float)(o->sum / sqrt(n));
-	m[SUBJECT_ODDS_FOR] = (float)log_length(o->good, 1);
-	m[SUBJECT_ODDS_AGAINST] = (float)log_length(o->bad, 1);
-	m[SUBJECT_ODDS_MOST] = (float)(o->most / 4);
-	m[SUBJECT_ODDS_LEAST] = (float)o->least;
-}
-
 /* Term `i` stands nowhere. Of pairs of ideographs only what no neighbour covers is missed, and
  * those that follow each other become one word again. */
 static void add_missed(struct subject_score *s, const struct span *texts, const bool *hit,
 		       const bool *wide, size_t n, size_t i)
 {
 	struct span word = texts[i], *last = s->n_missed ? &s->missed[s->n_missed - 1] : NULL;
-	if (wide[i] && i && wide[i - 1] && hit[i - 1] && texts[i - 1].p + 3 == word.p)
+	if (wide[i] && i && wide[i - 1] && hit[i - 1] &&
+	    texts[i - 1].p + texts[i - 1].n == word.p + 3)
 		word = span_sub(word, 3, word.n);
 	if (wide[i] && i + 1 < n && wide[i + 1] && hit[i + 1] && word.p + word.n == texts[i + 1].p + 3)
 		word = span_sub(word, 0, word.n - 3);
+	word = span_trim(word);
 	if (!word.n || (!wide[i] && word.n < 3))
 		return;
 	if (last && word.p <= last->p + last->n && wide[i])
 		last->n = (size_t)(word.p + word.n - last->p);
 	else if (s->n_missed < SUBJECT_MISSED)
 		s->missed[s->n_missed++] = word;
+}
+
+/* A number that tells one subject from others: of more than one digit, long, a price. */
+static size_t figure_weight(struct span text, struct span bare)
+{
+	bool price = text.p > bare.p && text.p[-1] == '$';
+	return text.n > 1 ? 1u + price + (text.n > 3) : 0;
 }
 
 static void term_measures(struct judge *j, struct span bare, const struct subject_texts *t,
@@ -395,14 +275,10 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 	struct span texts[SUBJECT_TERMS];
 	bool hit[SUBJECT_TERMS], wide[SUBJECT_TERMS], common[SUBJECT_TERMS];
 	bool again[SUBJECT_TERMS];
-	struct odds odds = {0};
 	struct places p = {.used = {false}};
-	size_t n = 0, end = 0, pairs = 0, numbers[2] = {0, 0}, figures[2] = {0, 0};
-	double anywhere = 0, early = 0, in_title = 0, pairs_rarity = 0, times = 0;
-	double last = 0;
+	size_t n = 0, end = 0, pairs = 0, numbers = 0, figures[2] = {0, 0};
 	while (n < SUBJECT_TERMS && subject_next_term(bare, &end, &terms[n], &texts[n]))
 		n++;
-	double all = 0, covered[5] = {0}, any = 0, rarest[2] = {0, 0};
 	for (size_t i = 0; i < n; i++) {
 		size_t slot = place_slot(&p, terms[i].hash);
 		again[i] = p.used[slot];
@@ -415,79 +291,60 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 			p.used[slot] = true;
 		}
 	}
-	size_t body_terms = mark(&p, t->body, IN_BODY | EARLY);
-	size_t early_terms = body_terms < EARLY_TERMS ? body_terms : EARLY_TERMS;
+	size_t body_terms = mark(&p, t->body, IN_BODY);
 	mark(&p, t->title, IN_TITLE);
 	mark(&p, t->names, IN_NAMES);
-	mark(&p, t->links, IN_LINKS);
+	bool titled = t->title.n > 3;
+	double all = 0, any = 0, names = 0, times = 0;
+	double most = 0, least = 0, anywhere = 0, in_title = 0;
 	for (size_t i = 0; i < n; i++) {
-		size_t slot = place_slot(&p, terms[i].hash);
+		const struct subject_gram *g = &terms[i];
+		size_t slot = place_slot(&p, g->hash);
 		unsigned at = p.at[slot];
-		double r = (double)j->rarity[terms[i].hash % SUBJECT_TERM_BUCKETS] *
+		double r = (double)j->rarity[g->hash % SUBJECT_TERM_BUCKETS] *
 			   (double)SUBJECT_LOG_STEP;
 		times += p.times[slot] ? log(1 + p.times[slot]) : 0;
-		if (!again[i] && !(terms[i].hash & SUBJECT_NUMBER)) {
-			const struct subject_gram *g = &terms[i];
-			odds_add(&odds, term_odds(j, g, r, body_terms, at & IN_BODY));
+		if (g->hash & SUBJECT_NUMBER) {
+			numbers += at != 0;
+			figures[(at & (IN_BODY | IN_TITLE)) != 0] += figure_weight(texts[i], bare);
+			r *= 0.3; /* dates and versions: see the base rates of numbers */
+		} else if (!again[i]) {
+			double odds = term_odds(j, g, r, body_terms, at & IN_BODY);
+			most = odds > most ? odds : most;
+			least = odds < least ? odds : least;
 			anywhere += term_odds(j, g, r, body_terms + OTHER_TERMS, at != 0);
-			early += term_odds(j, g, r, early_terms, at & (EARLY | IN_TITLE));
-			if (t->title.n > 3)
+			if (titled)
 				in_title += term_odds(j, g, r, TITLE_TERMS, at & IN_TITLE);
 		}
-		if (terms[i].hash & SUBJECT_NUMBER) {
-			bool price = texts[i].p > bare.p && texts[i].p[-1] == '$';
-			numbers[at != 0]++;
-			if (texts[i].n > 1)
-				figures[(at & (IN_BODY | IN_TITLE)) != 0] +=
-					1 + price + (texts[i].n > 3);
-			r *= 0.3; /* dates and versions: see the base rates of numbers */
-		}
 		hit[i] = at != 0;
-		wide[i] = terms[i].wide;
+		wide[i] = g->wide;
 		common[i] = !wide[i] && r < COMMON_RARITY;
 		all += r;
 		any += at ? r : 0;
-		for (unsigned k = 0; k < 5; k++)
-			covered[k] += at >> k & 1 ? r : 0;
-		bool in = at & (IN_BODY | EARLY);
-		rarest[in] = r > rarest[in] ? r : rarest[in];
-		if (i && p.at[place_slot(&p, pair_hash(terms[i - 1].hash, terms[i].hash))]) {
-			pairs++;
-			pairs_rarity += r + last;
-		}
-		last = r;
+		names += at & IN_NAMES ? r : 0;
+		pairs += i && p.at[place_slot(&p, pair_hash(terms[i - 1].hash, g->hash))];
 	}
 	for (size_t i = 0; i < n; i++)
 		if (!hit[i] && !common[i])
 			add_missed(score, texts, hit, wide, n, i);
 	float *m = j->m;
 	double whole = all + 1.0; /* a subject of common words has little to cover */
-	m[SUBJECT_COVERED] = (float)(covered[0] / whole);
-	m[SUBJECT_COVERED_EARLY] = (float)(covered[1] / whole);
-	m[SUBJECT_COVERED_TITLE] = (float)(covered[2] / whole);
-	m[SUBJECT_COVERED_NAMES] = (float)(covered[3] / whole);
-	m[SUBJECT_COVERED_LINKS] = (float)(covered[4] / whole);
-	m[SUBJECT_COVERED_ANY] = (float)(any / whole);
-	m[SUBJECT_COVERED_SQUARE] = m[SUBJECT_COVERED_ANY] * m[SUBJECT_COVERED_ANY];
-	m[SUBJECT_HAS_TITLE] = t->title.n > 3;
-	m[SUBJECT_COVERED_TITLE_MISSED] = t->title.n > 3 && covered[2] <= 0;
+	double covered = any / whole;
+	m[SUBJECT_COVERED] = (float)(covered * covered);
+	m[SUBJECT_COVERED_AND_LENGTH] = (float)covered * (m[SUBJECT_BODY_LENGTH] - 1.5f);
+	m[SUBJECT_COVERED_NAMES] = (float)(names / whole);
+	m[SUBJECT_HAS_TITLE] = titled;
 	m[SUBJECT_PAIRS] = (float)log_length((double)pairs, 1);
-	m[SUBJECT_PAIRS_NONE] = pairs == 0;
-	m[SUBJECT_RAREST_COVERED] = (float)(rarest[1] / 4);
-	m[SUBJECT_RAREST_MISSED] = (float)(rarest[0] / 4);
 	m[SUBJECT_SUM_COVERED] = (float)log_length(any, 2);
 	m[SUBJECT_SUM_MISSED] = (float)log_length(all - any, 2);
-	m[SUBJECT_NUMBERS_COVERED] = (float)log_length((double)numbers[1], 1);
-	m[SUBJECT_NUMBERS_MISSED] = (float)log_length((double)numbers[0], 1);
-	odds_measures(&odds, m);
 	m[SUBJECT_TIMES] = (float)(times / ((double)n + 1));
-	m[SUBJECT_PAIRS_RARITY] = (float)log_length(pairs_rarity, 4);
-	m[SUBJECT_ODDS_ANYWHERE] = (float)(anywhere / 4);
-	m[SUBJECT_ODDS_EARLY] = (float)(early / 4);
-	m[SUBJECT_ODDS_TITLE] = (float)(in_title / 4);
+	m[SUBJECT_NUMBERS_COVERED] = (float)log_length((double)numbers, 1);
 	m[SUBJECT_FIGURES_COVERED] = (float)log_length((double)figures[1], 1);
 	m[SUBJECT_FIGURES_MISSED] = (float)log_length((double)figures[0], 1);
-	m[SUBJECT_COVERED_AND_LENGTH] = m[SUBJECT_COVERED_ANY] * (m[SUBJECT_BODY_LENGTH] - 1.5f);
+	m[SUBJECT_ODDS_MOST] = (float)(most / 4);
+	m[SUBJECT_ODDS_LEAST] = (float)least;
+	m[SUBJECT_ODDS_ANYWHERE] = (float)(anywhere / 4);
+	m[SUBJECT_ODDS_TITLE] = (float)(in_title / 4);
 }
 
 /* Mean -log p of the 4-grams of a word that is none, like "lrmjq"; names have less. */
@@ -545,16 +402,16 @@ struct subject_score subject_judge(struct arena *a, struct span table, struct sp
 	t.body = span_sub(t.body, 0, SUBJECT_BODY_BYTES);
 	t.title = span_sub(t.title, 0, 400);
 	t.names = span_sub(t.names, 0, 600);
-	t.links = span_sub(t.links, 0, LINKS_BYTES);
 	struct judge j = {.head = table_head(table),
-			  .b = arena_room(a, sizeof(*j.b)),
+			  .w = arena_room(a, sizeof(struct wanted)),
 			  .m = s.measure};
-	if (!j.head || !j.b)
+	if (!j.head || !j.w)
 		return s;
+	if (powers[0] == 0)
+		fill_powers();
 	j.logs = (const uint8_t *)(j.head + 1);
 	j.rarity = j.logs + SUBJECT_BUCKETS;
 	j.kept = j.rarity + SUBJECT_TERM_BUCKETS;
-	j.cohort = (const uint32_t *)(const void *)(j.kept + SUBJECT_TERM_BUCKETS);
 	bare = without_tail(&j, bare, t.body);
 	if (!model_measures(&j, bare, t.body, &s.wide))
 		return s;

@@ -42,6 +42,12 @@ static inline bool is_wide(struct span s, size_t i)
 	       !(c == 0xe3 && (unsigned char)s.p[i + 1] == 0x80);
 }
 
+/* A blank or line end between ideographs: words are spaced out and broken over lines. */
+static inline bool joins_wide(struct span s, size_t i)
+{
+	return i + 1 < s.n && (s.p[i] == ' ' || s.p[i] == '\n') && is_wide(s, i + 1);
+}
+
 static uint64_t wide_char(struct span s, size_t i)
 {
 	return (uint64_t)(unsigned char)s.p[i] << 16 | (uint64_t)(unsigned char)s.p[i + 1] << 8 |
@@ -105,9 +111,9 @@ static size_t walk_wide(struct subject_walk *w, struct subject_gram *out, const 
 		uint64_t last = w->wide & ((1ull << 16 * i) - 1);
 		k += add(out + k, maybe, last * 0x9e3779b97f4a7c15u + i, true);
 		w->n++;
-		w->n_wides++;
 	}
 	w->at += 3;
+	w->at += joins_wide(w->text, w->at);
 	return k;
 }
 
@@ -270,6 +276,7 @@ bool subject_next_term(struct span s, size_t *at, struct subject_gram *term_r, s
 		}
 		if (kind & MORE && is_wide(s, i)) {
 			i += 3;
+			i += joins_wide(s, i);
 			if (i >= s.n || !is_wide(s, i))
 				continue;
 			uint64_t h = (wide_char(s, from) << 24 | wide_char(s, i)) *

@@ -5,8 +5,8 @@
  *
  * True pairs are the mails as they are, one for each distinct subject; a swapped pair has the
  * subject of another mail of the same set: any (random, RANDOM_ROUNDS for each mail), that of the
- * nearest body (hard), or one of the same source. Sources are in FOLDS folds; background, odds,
- * cohort and weights that judge a pair come from the folds that hold neither its body nor its
+ * nearest body (hard), or one of the same source. Sources are in FOLDS folds; background, odds
+ * and weights that judge a pair come from the folds that hold neither its body nor its
  * subject. Mails whose bodies are alike (cosine over 0.6) or whose subjects share a quarter of
  * their n-grams are no swap. AUC with its 95 % interval (Hanley and McNeil, 1982), and the share
  * of swaps found at 1 % false alarms.
@@ -77,7 +77,6 @@ static void load(const struct corpus *c)
 			t.body = arena_copy(&keep, span_sub(t.body, 0, SUBJECT_BODY_BYTES));
 			t.title = arena_copy(&keep, t.title);
 			t.names = arena_copy(&keep, t.names);
-			t.links = arena_copy(&keep, t.links);
 			if (bare.n >= 4 && !known_subject(subject, c->v[i].set))
 				pairs[n_pairs++] = (struct pair){.bare = arena_copy(&keep, bare),
 								 .texts = t,
@@ -200,16 +199,13 @@ static void make_odds(unsigned out, const struct term_counts *c, struct subject_
 
 static struct span make_table(unsigned out)
 {
-	size_t grams = (size_t)SUBJECT_COHORT * SUBJECT_COHORT_GRAMS;
 	size_t bytes =
-		sizeof(struct subject_table_head) + SUBJECT_BUCKETS + 2 * SUBJECT_TERM_BUCKETS +
-		grams * sizeof(uint32_t);
+		sizeof(struct subject_table_head) + SUBJECT_BUCKETS + 2 * SUBJECT_TERM_BUCKETS;
 	char *table = arena_alloc(&keep, bytes);
 	struct subject_table_head *head = (struct subject_table_head *)(void *)table;
 	uint8_t *logs = (uint8_t *)(head + 1);
 	uint8_t *rarity = logs + SUBJECT_BUCKETS;
 	uint8_t *kept = rarity + SUBJECT_TERM_BUCKETS;
-	uint32_t *cohort = (uint32_t *)(void *)(kept + SUBJECT_TERM_BUCKETS);
 	uint32_t *count = calloc(SUBJECT_BUCKETS, sizeof(*count));
 	struct subject_gram *g = calloc(2 * SUBJECT_BODY_BYTES + 8, sizeof(*g));
 	double total = 0;
@@ -219,8 +215,6 @@ static struct span make_table(unsigned out)
 					    .buckets = SUBJECT_BUCKETS,
 					    .term_buckets = SUBJECT_TERM_BUCKETS,
 					    .measures = SUBJECT_MEASURES,
-					    .cohort = SUBJECT_COHORT,
-					    .cohort_grams = SUBJECT_COHORT_GRAMS,
 					    .mu = MU};
 	for (size_t i = 0; i < n_pairs; i++) {
 		if (is_out(&pairs[i], out))
@@ -240,21 +234,6 @@ static struct span make_table(unsigned out)
 		rarity[i] = (uint8_t)(rarity_of(&terms, i, false) / (double)SUBJECT_LOG_STEP);
 	make_odds(out, &terms, g, head, kept);
 	free(terms.mails);
-	for (size_t k = 0; k < SUBJECT_COHORT; k++) {
-		/* as many Chinese ones as others, so that each kind of body meets its own */
-		bool chinese = k % 2;
-		for (size_t tries = 0; tries < 100000; tries++) {
-			const struct pair *p = &pairs[next_random() % n_pairs];
-			size_t n = subject_grams(p->bare, g, SUBJECT_COHORT_GRAMS + 4);
-			if (is_out(p, out) || n < 8 || g[0].wide != chinese)
-				continue;
-			head->cohort_n[k] =
-				n < SUBJECT_COHORT_GRAMS ? (uint32_t)n : SUBJECT_COHORT_GRAMS;
-			for (size_t i = 0; i < head->cohort_n[k]; i++)
-				cohort[k * SUBJECT_COHORT_GRAMS + i] = g[i].hash;
-			break;
-		}
-	}
 	free(count);
 	free(g);
 	return (struct span){table, bytes};

@@ -455,6 +455,15 @@ static void test_consistency(void **state)
 	}
 	judge("Subject: Winter jackets, thirty percent less\r\n", "plain", SPAN("Hi!"), NULL);
 	assert_int_equal(facts.v[F_SUBJECT_CONSISTENCY].state, FACT_UNKNOWN);
+	/* Chinese words spaced out, or broken over lines */
+	body = SPAN("尊敬的顾客: 本店新到一批苏州丝\n绸围\n巾, 全部手工制作, 花色三十余种, "
+		    "欢迎来店选购。地址在人民路十二号, 每天九点开门。");
+	judge("Subject: 苏州丝绸围巾新到\r\n", "plain", body, NULL);
+	right = facts.v[F_SUBJECT_CONSISTENCY].number;
+	assert_int_equal(facts.v[F_SUBJECT_UNCOVERED].list.n, 0);
+	judge("Subject: 苏 州 丝 绸 围 巾 新 到\r\n", "plain", body, NULL);
+	assert_true(fabs(facts.v[F_SUBJECT_CONSISTENCY].number - right) < 0.001);
+	assert_int_equal(facts.v[F_SUBJECT_UNCOVERED].list.n, 0);
 }
 
 static struct topic topic_of_body(const char *subject, const char *body)
