@@ -30,6 +30,7 @@ struct spf_result {
 	struct span explanation; /* RFC 7208 section 6.2; .p NULL: none */
 	const char *why;         /* permerror, temperror: what is wrong */
 	unsigned lookups;        /* terms that cost a look-up */
+	bool unknown;            /* the source does not tell this identity: "none" says nothing */
 };
 
 #define DKIM_SIGNATURES_JUDGED 10 /* RFC 6376 section 6.1 lets a verifier set its limit */

@@ -44,7 +44,13 @@ static void spf_facts(struct facts *f, const struct auth *auth)
 	set_result(f, F_AUTH_SPF, spf->result, spf_words(f, spf));
 	set_result(f, F_AUTH_SPF_HELO, auth->spf_helo.result, spf_words(f, &auth->spf_helo));
 	facts_set_text(f, F_AUTH_SPF_DOMAIN, spf->domain);
-	if (spf->result == AUTH_TEMPERROR) {
+	if (spf->unknown) {
+		facts_set_unknown(f, F_AUTH_SPF);
+		facts_set_unknown(f, F_AUTH_SPF_DOMAIN);
+	}
+	if (auth->spf_helo.unknown)
+		facts_set_unknown(f, F_AUTH_SPF_HELO);
+	if (spf->unknown || spf->result == AUTH_TEMPERROR) {
 		facts_set_unknown(f, F_AUTH_SPF_MECHANISM);
 		facts_set_unknown(f, F_AUTH_SPF_EXPLANATION);
 	} else {

@@ -279,6 +279,8 @@ static enum aligned counts(enum auth_result result, enum aligned a)
 static enum aligned spf_aligned(struct dmarc_run *run, const struct auth *auth,
 				struct span author, const struct dmarc_org *org, bool strict)
 {
+	if (auth->spf.unknown)
+		return ALIGNED_UNKNOWN;
 	if (counts(auth->spf.result, ALIGNED_YES) == ALIGNED_NO)
 		return ALIGNED_NO;
 	return counts(auth->spf.result, aligned(run, auth->spf.domain, author, org, strict));

@@ -429,5 +429,7 @@ enum step spf_check(struct spf_result *mail_from, struct spf_result *helo,
 	/* Both, so that both have asked before we wait. */
 	bool done = check_identity(helo, SPAN_NONE, q->helo, q, dns, arena);
 	done &= check_identity(mail_from, local, domain, q, dns, arena);
+	helo->unknown = !q->helo.p;
+	mail_from->unknown = !domain.p;
 	return done ? STEP_DONE : STEP_WAIT;
 }

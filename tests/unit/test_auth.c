@@ -95,6 +95,18 @@ static void facts_of_trouble(void **state)
 	       {F_AUTH_DKIM_APPENDED, "no"});
 }
 
+/* A mail folder without Return-Path: that SPF had nothing to check is no fault of the sender's. */
+static void facts_without_envelope(void **state)
+{
+	struct auth auth = {.spf = {.result = AUTH_NONE, .unknown = true},
+			    .spf_helo = {.result = AUTH_NONE, .unknown = true}};
+	(void)state;
+	EXPECT("nobody knows the envelope", &auth, {F_AUTH_SPF, "?"}, {F_AUTH_SPF_DOMAIN, "?"},
+	       {F_AUTH_SPF_HELO, "?"}, {F_AUTH_SPF_MECHANISM, "?"});
+	auth.spf.unknown = auth.spf_helo.unknown = false;
+	EXPECT("there is no domain in it", &auth, {F_AUTH_SPF, "none"}, {F_AUTH_SPF_HELO, "none"});
+}
+
 static void facts_of_results(void **state)
 {
 	struct dkim_result signatures[] = {
@@ -254,6 +266,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(facts_of_trouble), cmocka_unit_test(facts_of_results),
+		cmocka_unit_test(facts_without_envelope),
 		cmocka_unit_test(json_of_nothing), cmocka_unit_test(list_vectors),
 		cmocka_unit_test(list_alignment)};
 	memory_reset();

@@ -165,6 +165,8 @@ static void run_row(const struct row *row)
 	same(row->name, "result", row->result, span_of(auth_result_name(mail_from.result)));
 	same(row->name, "domain", row->domain, mail_from.domain);
 	same(row->name, "mechanism", row->mechanism, mail_from.mechanism);
+	assert_int_equal(mail_from.unknown, !row->mail_from || (!*row->mail_from && !row->helo));
+	assert_int_equal(helo.unknown, !row->helo);
 	same(row->name, "HELO", row->helo_result, span_of(auth_result_name(helo.result)));
 	arena_free(&arena);
 }
