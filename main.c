@@ -13,7 +13,7 @@
 static const struct command commands[] = {
 	{"scan", cmd_scan, "[--json [--facts] | --summary] [--dns ZONE] [--record | --no-record] PATH...",
 	 "judge mails, mailboxes, folders, captures", "assay(1)"},
-	{"explain", cmd_explain, "[--json] [--dns ZONE] FILE | ID",
+	{"explain", cmd_explain, "[--json] [--dns ZONE] FILE | - | ID",
 	 "one mail, clause by clause, with evidence", "assay(1)"},
 	{"capture", cmd_capture, "[--json] [--eod MODE] [--no-hash] FILE... | -i INTERFACE",
 	 "the transactions in packets, not judged", "assay-capture(1)"},

@@ -92,7 +92,7 @@ static int make_query(struct auth_command *c)
 static int read_file(struct auth_command *c)
 {
 	struct file_view view;
-	int r = file_view_open(c->file, LIMIT_MESSAGE_BYTES, &view);
+	int r = file_view_input(c->file, LIMIT_MESSAGE_BYTES, &view);
 	if (r < 0)
 		return command_fail(c->context->program, EX_NOINPUT, "%s: %s", c->file,
 				    strerror(-r));

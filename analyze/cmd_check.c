@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
+#include <unistd.h>
 
 #include "analyze/analyze.h"
 #include "analyze/commands.h"
@@ -88,6 +90,30 @@ static void told(void *arg, const char *rule, const char *file, unsigned line, b
 		printf("ok %s: %s\n", rule, what);
 }
 
+static void warn_of_file(const struct config *config, const char *what, const char *path)
+{
+	if (path && access(path, R_OK) < 0)
+		fprintf(stderr, "%s: warning: %s: %s: %s\n", config->file, what, path,
+			strerror(errno));
+}
+
+/* Files that `run` will want. They may be another machine's, or come later: no fault. */
+static void warn_of_files(const struct config *config)
+{
+	if (!config->file)
+		return;
+	warn_of_file(config, "dns zone", config->dns.source == DNS_ZONE ? config->dns.zone : NULL);
+	for (size_t i = 0; i < config->spool_maildirs.n; i++)
+		warn_of_file(config, "spool maildir", config->spool_maildirs.v[i]);
+	for (size_t i = 0; i < config->spool_complaints.n; i++)
+		warn_of_file(config, "spool complaints", config->spool_complaints.v[i]);
+	warn_of_file(config, "report dkim", config->report.dkim_key_file);
+	warn_of_file(config, "webhook ca", config->webhook.ca);
+	if (config->report.from && config->report.via == REPORT_VIA_NONE)
+		fprintf(stderr, "%s: warning: report has no 'via': reports wait in the queue\n",
+			config->file);
+}
+
 static int run(struct command_context *context, int argc, char **argv, bool verbose)
 {
 	struct checker c = {.context = context, .verbose = verbose};
@@ -117,6 +143,8 @@ static int run(struct command_context *context, int argc, char **argv, bool verb
 				     : command_usage(context->program, "unknown option '%s'", option);
 		}
 	}
+	if (!verbose)
+		warn_of_files(config);
 	if (n)
 		config->rules = (struct config_texts){.v = folders, .n = n};
 	char zone[4200];

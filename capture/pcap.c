@@ -1,8 +1,11 @@
 #include "capture/pcap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include <pcap/pcap.h>
 #include <zlib.h>
 
@@ -54,17 +57,21 @@ static int gzip_close(void *cookie)
 static FILE *open_stream(const char *path, char *buffer, int *error_r)
 {
 	unsigned char magic[2] = {0};
-	FILE *file = fopen(path, "rbe");
+	bool piped = strcmp(path, "-") == 0; /* cannot go back; zlib passes on what is no gzip */
+	FILE *file = piped ? NULL : fopen(path, "rbe");
 	*error_r = -errno;
-	if (!file)
+	if (!file && !piped)
 		return NULL;
-	setvbuf(file, buffer, _IOFBF, FILE_BUFFER);
-	bool gzip = fread(magic, 1, 2, file) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
-	rewind(file);
-	if (!gzip)
-		return file;
-	fclose(file);
-	gzFile compressed = gzopen(path, "rb");
+	if (file) {
+		setvbuf(file, buffer, _IOFBF, FILE_BUFFER);
+		bool gzip = fread(magic, 1, 2, file) == 2 && magic[0] == 0x1f && magic[1] == 0x8b;
+		rewind(file);
+		if (!gzip)
+			return file;
+		fclose(file);
+	}
+	int fd = piped ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0) : -1;
+	gzFile compressed = piped ? gzdopen(fd, "rb") : gzopen(path, "rb");
 	*error_r = compressed ? 0 : -errno;
 	if (!compressed)
 		return NULL;

@@ -155,7 +155,7 @@ static int explain_id(struct command_context *context, struct span id, bool json
 	struct buf out = BUF_INIT;
 	int r = receipts_find(context->config, SPAN_NONE, SPAN_NONE, id, &receipt);
 	if (r == RECEIPT_NEVER || (r == 0 && !receipt.event))
-		return command_fail(context->program, EX_NOINPUT, "%.*s: no such event in %s/log",
+		return command_fail(context->program, EX_NOINPUT, "%.*s: no mail of that id in %s/log",
 				    SPAN_ARG(id), context->config->state);
 	if (r < 0)
 		return command_fail(context->program, exit_code(r), "%s/log: %s",
@@ -200,7 +200,7 @@ int cmd_explain(struct command_context *context, int argc, char **argv)
 		return command_usage(context->program, "which mail? name its file, or the id of its event");
 	if (id_valid(span_of(path)) && access(path, F_OK) < 0)
 		return explain_id(context, span_of(path), json);
-	if (access(path, F_OK) < 0 && errno == ENOENT && !strchr(path, '/'))
+	if (strcmp(path, "-") != 0 && access(path, F_OK) < 0 && errno == ENOENT && !strchr(path, '/'))
 		return command_fail(context->program, EX_NOINPUT,
 				    "'%s' is neither a file here nor the id of an event", path);
 	return explain(context, path, json);
