@@ -118,6 +118,11 @@ size_t html_reference(struct span *rest, char out[8])
 	struct span s = *rest;
 	size_t taken = 0;
 	uint32_t code = 0;
+	if (span_starts(s, SPAN("&nbsp;"))) { /* most of them */
+		memcpy(out, "\xc2\xa0", 2);
+		*rest = span_sub(s, 6, s.n);
+		return 2;
+	}
 	if (s.n > 2 && s.p[1] == '#') {
 		code = numeric(s, &taken);
 	} else {

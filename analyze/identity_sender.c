@@ -191,8 +191,11 @@ static struct span host_of(struct span url)
 		return SPAN_NONE;
 	struct span host = span_sub(url, slashes + 3, url.n);
 	size_t end = 0;
-	while (end < host.n && !memchr("/?#:", host.p[end], 4))
-		end++;
+	for (; end < host.n; end++) {
+		char c = host.p[end];
+		if (c == '/' || c == '?' || c == '#' || c == ':')
+			break;
+	}
 	return span_sub(host, 0, end);
 }
 

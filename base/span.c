@@ -67,9 +67,14 @@ static inline size_t find(struct span s, struct span needle, bool any_case)
 /* Where the needle has an octet that few texts have often; SIZE_MAX: nowhere. */
 static size_t rare_octet(struct span needle)
 {
-	static const char rare[] = "bfgjkqvwxyz/*<>:;=@&#\"()[]";
+	static const bool rare[256] = {
+		['b'] = true, ['f'] = true, ['g'] = true, ['j'] = true, ['k'] = true, ['q'] = true,
+		['v'] = true, ['w'] = true, ['x'] = true, ['y'] = true, ['z'] = true, ['/'] = true,
+		['*'] = true, ['<'] = true, ['>'] = true, [':'] = true, [';'] = true, ['='] = true,
+		['@'] = true, ['&'] = true, ['#'] = true, ['"'] = true, ['('] = true, [')'] = true,
+		['['] = true, [']'] = true};
 	for (size_t i = 0; i < needle.n; i++)
-		if (memchr(rare, needle.p[i], sizeof(rare) - 1))
+		if (rare[(unsigned char)needle.p[i]])
 			return i;
 	return SIZE_MAX;
 }
