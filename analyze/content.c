@@ -167,8 +167,10 @@ static const char *latin_language(struct span folded)
 	if (!word_table.ready)
 		make_word_table();
 	folded = span_sub(folded, 0, 1200); /* some 200 words tell */
-	struct span word;
-	while (span_next_word(&folded, &word)) {
+	for (size_t from = 0, to; from < folded.n; from = to + 1) {
+		for (to = from; to < folded.n && !ascii_is_space(folded.p[to]);)
+			to++;
+		struct span word = span_sub(folded, from, to);
 		if (word.n < 2 || word.n > 7)
 			continue;
 		words++;

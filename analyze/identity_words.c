@@ -8,11 +8,41 @@ bool has_any(struct span s, const char *const *words)
 	return false;
 }
 
+/* A number below 256 from the ends and the length of a word. */
+static unsigned outline(struct span word)
+{
+	return ((unsigned char)word.p[0] * 31u + (unsigned char)word.p[word.n - 1] * 7u +
+		(unsigned)word.n) % 256;
+}
+
+/* Whether a word may be of the list, by its outline: most words fail at that. Lists live for ever, so
+ * that their address tells which one it is. */
+static bool may_be_one_of(struct span word, const char *const *words)
+{
+	static struct {
+		const char *const *words;
+		uint64_t outlines[256 / 64];
+	} known[16];
+	size_t slot = (uintptr_t)words / sizeof(*words) % 16;
+	uint64_t *outlines = known[slot].outlines;
+	if (known[slot].words != words) {
+		known[slot].words = words;
+		memset(outlines, 0, sizeof(known[slot].outlines));
+		for (const char *const *w = words; *w; w++) {
+			unsigned o = outline(span_of(*w));
+			outlines[o / 64] |= 1ull << o % 64;
+		}
+	}
+	unsigned o = outline(word);
+	return outlines[o / 64] >> o % 64 & 1;
+}
+
 bool is_one_of(struct span word, const char *const *words)
 {
-	char first = word.n ? word.p[0] : ' ';
+	if (!word.n || !may_be_one_of(word, words))
+		return false;
 	for (const char *w; (w = *words) != NULL; words++)
-		if (*w == first && span_eq(word, span_of(w)))
+		if (*w == word.p[0] && span_eq(word, span_of(w)))
 			return true;
 	return false;
 }

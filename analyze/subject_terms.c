@@ -237,28 +237,32 @@ static uint32_t digits_hash(struct span s, size_t *at)
 }
 
 /* A word by its first letters, and by all that stands behind a digit in it. */
-static uint32_t word_hash(struct span s, size_t *at)
+static inline uint32_t word_hash(struct span s, size_t *at)
 {
-	size_t i = *at, stem = i + STEM_LETTERS < s.n ? i + STEM_LETTERS : s.n;
+	const unsigned char *from = (const unsigned char *)s.p + *at, *p = from;
+	const unsigned char *end = (const unsigned char *)s.p + s.n;
+	const unsigned char *stem = end - from > STEM_LETTERS ? from + STEM_LETTERS : end;
 	uint64_t h = HASH_START, before = h;
 	bool digit = false;
-	for (; i < stem && octets.kind[(unsigned char)s.p[i]] == LETTER; i++) {
+	do {
 		before = h;
-		h = hash_on(h, s.p[i]);
-	}
-	if (i == *at + STEM_LETTERS)
-		while (i < s.n && octets.kind[(unsigned char)s.p[i]] == LETTER)
-			i++;
-	for (; goes_on(s, i); i++) {
-		digit |= octets.kind[(unsigned char)s.p[i]] == DIGIT;
-		before = h;
-		if (i - *at < STEM_LETTERS || digit)
-			h = hash_on(h, s.p[i]);
-	}
+		h = hash_on(h, (char)*p++);
+	} while (p < stem && octets.kind[*p] == LETTER);
+	if (p == stem)
+		while (p < end && octets.kind[*p] == LETTER)
+			p++;
+	if (p < end && octets.kind[*p]) /* more than letters of ASCII */
+		for (size_t i = (size_t)(p - from) + *at; goes_on(s, i); i++, p++) {
+			digit |= octets.kind[*p] == DIGIT;
+			before = h;
+			if (p < stem || digit)
+				h = hash_on(h, (char)*p);
+		}
 	/* the plural of a short word */
-	if (!digit && i - *at >= 4 && i - *at <= STEM_LETTERS && s.p[i - 1] == 's')
+	size_t n = (size_t)(p - from);
+	if (!digit && n >= 4 && n <= STEM_LETTERS && p[-1] == 's')
 		h = before;
-	*at = i;
+	*at += n;
 	return mix(h) & ~SUBJECT_NUMBER;
 }
 
@@ -267,14 +271,14 @@ bool subject_next_term(struct span s, size_t *at, struct subject_gram *term_r, s
 	size_t i = *at;
 	if (!octets.ready)
 		fill_octets();
-	while (i < s.n) {
-		size_t from = i;
-		unsigned kind = octets.kind[(unsigned char)s.p[i]];
-		if (!kind) {
+	for (;;) {
+		while (i < s.n && !octets.kind[(unsigned char)s.p[i]])
 			i++;
-			continue;
-		}
-		if (kind & MORE && is_wide(s, i)) {
+		size_t from = i;
+		if (i >= s.n)
+			break;
+		unsigned kind = octets.kind[(unsigned char)s.p[i]];
+		if (kind == MORE && is_wide(s, i)) {
 			i += 3;
 			i += joins_wide(s, i);
 			if (i >= s.n || !is_wide(s, i))
@@ -286,7 +290,7 @@ bool subject_next_term(struct span s, size_t *at, struct subject_gram *term_r, s
 			*at = i;
 			return true;
 		}
-		if (kind & MORE && is_mark(s, i)) {
+		if (kind == MORE && is_mark(s, i)) {
 			i += 3;
 			continue;
 		}
@@ -294,7 +298,7 @@ bool subject_next_term(struct span s, size_t *at, struct subject_gram *term_r, s
 		if (i - from < 2 && kind != DIGIT)
 			continue;
 		*term_r = (struct subject_gram){hash, false};
-		*text_r = span_sub(s, from, i);
+		*text_r = (struct span){s.p + from, i - from};
 		*at = i;
 		return true;
 	}
