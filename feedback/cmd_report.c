@@ -195,6 +195,18 @@ static int report_recipient(struct report *r, const struct config *config)
 	return result;
 }
 
+/* Have the books anything of the sender that was named? 1: yes. */
+static int sender_is_known(struct report *r)
+{
+	struct books_row row;
+	char name[LIMIT_RATE_KEY_BYTES + 3];
+	snprintf(name, sizeof(name), "s:%s", r->sender);
+	struct span one = span_of(name);
+	int result = books_read(r->redis, &one, 1, r->now_us, 0, &row);
+	return result < 0 ? result
+			  : row.transactions || row.sent || row.complaints || row.reports;
+}
+
 static int report(struct report *r, const struct config *config)
 {
 	struct arena arena;
@@ -295,7 +307,12 @@ int cmd_report(struct command_context *context, int argc, char **argv)
 	    recorder_behind(context->config, r->redis, &behind) == 0 && behind > BEHIND_OCTETS)
 		fprintf(stderr, "%s: the books have not all of the log: %llu MB are still to come\n",
 			context->program, (unsigned long long)(behind >> 20));
-	if ((result = report(r, context->config)))
+	if (r->sender && (result = sender_is_known(r)) == 0) {
+		redis_close(r->redis);
+		return command_fail(context->program, EX_NOUSER, "the books have nothing of a sender '%s'",
+				    r->sender);
+	}
+	if (result < 0 || (result = report(r, context->config)))
 		code = command_fail(context->program, EX_TEMPFAIL, "%s",
 				    result == -ENOMEM ? strerror(ENOMEM) : books_trouble());
 	else

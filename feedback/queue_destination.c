@@ -89,7 +89,7 @@ int destination_end(struct queue *q, struct span to, enum delivery result, struc
 int queue_count(struct queue *q, int64_t now_us, struct queue_counts *counts_r)
 {
 	*counts_r = (struct queue_counts){0};
-	struct db_query *s = db_query(q->db, "SELECT state, count(*) FROM report GROUP BY state");
+	struct db_query *s = db_query(q->db, "SELECT state, n FROM report_count");
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
 		static const char *const names[] = {"queued", "sent", "failed", "suppressed"};

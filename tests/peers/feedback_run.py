@@ -199,6 +199,14 @@ def concurrency(daemon, place, hop):
     check("451 waits, 554 has failed", wait(lambda: states().get("never") == "failed", 30) and
           states().get("later") == "queued", states())
 
+    def counted():
+        lines = dict(x.rsplit(" ", 1) for x in daemon.get("/metrics")[1].decode().splitlines())
+        rows = collections.Counter(q["state"] for q in place.queue())
+        return {s: (int(lines["assay_feedback_" + s]), rows[s])
+                for s in ("queued", "sent", "failed", "suppressed")}
+    check("HTTP: metrics count what the queue has", wait(lambda: all(a == b for a, b in counted().values()), 10),
+          counted())
+
 
 def killed(daemon, place, hop, n):
     before = len(hop.mails["good"])
