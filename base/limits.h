@@ -217,6 +217,9 @@
 /* Connections that wait to be accepted: a burst of a busy gateway's smtpd processes. */
 #define LIMIT_MILTER_BACKLOG 1024
 
+/* A thread's stack: ten times what a message takes of it, sanitizers included. */
+#define LIMIT_MILTER_STACK_BYTES ((size_t)512 << 10)
+
 /* Read ahead of libmilter, on the stack of its thread: the envelope, the fields and the text of most
  * mails in one system call; twice as much saves little more. */
 #define LIMIT_MILTER_AHEAD_BYTES ((size_t)16 << 10)
