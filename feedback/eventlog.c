@@ -29,6 +29,7 @@ struct eventlog {
 	int fd;     /* the segment that is being written, or -1 */
 	off_t end;  /* of the segment behind our last line; 0: look for a torn one */
 	char segment[EVENTLOG_NAME_BYTES];
+	int64_t begun_us; /* of the segment, from its name */
 	uid_t uid; /* of the state folder: what root makes there belongs to it */
 	gid_t gid;
 };
@@ -262,6 +263,7 @@ static int segment_begin(struct eventlog *log, const char *last)
 	if (last[0] && time_of_name(last) >= now)
 		now = time_of_name(last) + 1;
 	name_of_time(now, log->segment);
+	log->begun_us = now;
 	log->fd = openat(log->folder, log->segment,
 			 O_RDWR | O_APPEND | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	if (log->fd < 0)
@@ -292,6 +294,7 @@ static int segment_newest(struct eventlog *log)
 			return -errno;
 		if (log->fd >= 0 && st.st_mode & S_IWUSR) {
 			memcpy(log->segment, last, sizeof(last));
+			log->begun_us = time_of_name(last);
 			return 0;
 		}
 		/* finished by somebody who died before he began the next one */
@@ -340,7 +343,7 @@ static int segment_ready(struct eventlog *log, off_t *size_r)
 	int r = st.st_size == log->end ? 0 : cut_torn_line(log->fd, &st.st_size);
 	if (r < 0)
 		return r;
-	int64_t age = clock_now_us() - time_of_name(log->segment);
+	int64_t age = clock_now_us() - log->begun_us;
 	if (st.st_size > 0 && (st.st_size >= LIMIT_LOG_SEGMENT_BYTES ||
 			       age >= LIMIT_LOG_SEGMENT_US)) {
 		char last[EVENTLOG_NAME_BYTES];
