@@ -47,7 +47,8 @@ struct subject_table_head {
 	uint32_t magic, buckets, term_buckets, measures;
 	float mu;
 	float weight[2][SUBJECT_MEASURES]; /* of subjects in letters, in ideographs */
-	float mean_terms;		   /* of a body */
+	float mean_terms[2];		   /* of a body */
+	float script_rarity[2];		   /* log(mails / mails in that script) */
 	/* For each step of chance, in letters and in ideographs: how often a subject's own body
 	 * has the term, how often another's. */
 	float own[2][SUBJECT_CHANCES], other[2][SUBJECT_CHANCES];

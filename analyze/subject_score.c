@@ -227,12 +227,21 @@ static size_t mark(struct places *p, struct span text, unsigned bit)
 /* So many observations of a term weigh as much as what is known of all terms. */
 #define PRIOR 3
 
+/* Among the mails in the term's own script. */
+static double rarity_in_script(const struct judge *j, const struct subject_gram *term)
+{
+	double r = (double)j->rarity[term->hash % SUBJECT_TERM_BUCKETS] * (double)SUBJECT_LOG_STEP -
+		   (double)j->head->script_rarity[term->wide];
+	return r > 0 ? r : 0;
+}
+
 /* log(P(a text of so many terms has the term or not | own) / P(... | another's)). */
 static double term_odds(const struct judge *j, const struct subject_gram *term, double rarity,
 			size_t text_terms, bool in_text)
 {
 	const struct subject_table_head *head = j->head;
-	size_t step = subject_chance(rarity, (double)text_terms, (double)head->mean_terms);
+	size_t step = subject_chance(rarity, (double)text_terms,
+				     (double)head->mean_terms[term->wide]);
 	unsigned seen = j->kept[term->hash % SUBJECT_TERM_BUCKETS], hits = seen >> 4;
 	double other = (double)head->other[term->wide][step];
 	double own = (hits + PRIOR * (double)head->own[term->wide][step]) /
@@ -301,8 +310,7 @@ static void term_measures(struct judge *j, struct span bare, const struct subjec
 		const struct subject_gram *g = &terms[i];
 		size_t slot = place_slot(&p, g->hash);
 		unsigned at = p.at[slot];
-		double r = (double)j->rarity[g->hash % SUBJECT_TERM_BUCKETS] *
-			   (double)SUBJECT_LOG_STEP;
+		double r = rarity_in_script(j, g);
 		times += p.times[slot] ? log(1 + p.times[slot]) : 0;
 		if (g->hash & SUBJECT_NUMBER) {
 			numbers += at != 0;

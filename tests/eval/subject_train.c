@@ -100,24 +100,31 @@ static bool is_out(const struct pair *p, unsigned out)
 /* What is counted of terms in the bodies that a table is made of. */
 struct term_counts {
 	uint32_t *mails; /* that hold a term of that bucket */
-	double n, terms; /* mails, terms of them all */
+	double n;	 /* mails */
+	struct {
+		double n, terms; /* mails in letters, in ideographs; terms of them all */
+	} script[2];
 };
 
 static void count_terms(unsigned out, struct subject_gram *g, struct term_counts *c)
 {
 	size_t *last = calloc(SUBJECT_TERM_BUCKETS, sizeof(*last));
-	*c = (struct term_counts){calloc(SUBJECT_TERM_BUCKETS, sizeof(*c->mails)), 0, 0};
+	*c = (struct term_counts){.mails = calloc(SUBJECT_TERM_BUCKETS, sizeof(*c->mails))};
 	for (size_t i = 0; i < n_pairs; i++) {
 		if (is_out(&pairs[i], out))
 			continue;
 		size_t n = subject_terms(pairs[i].texts.body, g, 2 * SUBJECT_BODY_BYTES + 8);
-		c->n++;
-		c->terms += (double)n;
+		size_t wides = 0;
 		for (size_t k = 0; k < n; k++) {
 			size_t bucket = g[k].hash % SUBJECT_TERM_BUCKETS;
 			c->mails[bucket] += last[bucket] != i + 1;
 			last[bucket] = i + 1;
+			wides += g[k].wide;
 		}
+		bool wide = wides * 2 > n;
+		c->n++;
+		c->script[wide].n++;
+		c->script[wide].terms += (double)n;
 	}
 	free(last);
 }
@@ -156,7 +163,11 @@ static void make_odds(unsigned out, const struct term_counts *c, struct subject_
 	enum { OTHERS = 3 };
 	double seen[2][2][SUBJECT_CHANCES] = {{{0}}}, hits[2][2][SUBJECT_CHANCES] = {{{0}}};
 	struct subject_gram terms[SUBJECT_TERMS];
-	head->mean_terms = (float)(c->terms / c->n);
+	for (size_t wide = 0; wide < 2; wide++) {
+		double mails = c->script[wide].n;
+		head->mean_terms[wide] = (float)(c->script[wide].terms / mails);
+		head->script_rarity[wide] = (float)log(c->n / mails);
+	}
 	for (size_t i = 0; i < n_pairs; i++) {
 		if (is_out(&pairs[i], out))
 			continue;
@@ -175,8 +186,10 @@ static void make_odds(unsigned out, const struct term_counts *c, struct subject_
 				bool hit = in_body(terms[k].hash), wide = terms[k].wide;
 				/* an own body without the term has not been counted for it */
 				bool less = c->mails[bucket] && (!own || hit);
-				size_t step = subject_chance(rarity_of(c, bucket, less), (double)n,
-							     (double)head->mean_terms);
+				double rarity = rarity_of(c, bucket, less) -
+						(double)head->script_rarity[wide];
+				size_t step = subject_chance(fmax(rarity, 0), (double)n,
+							     (double)head->mean_terms[wide]);
 				seen[own][wide][step]++;
 				hits[own][wide][step] += hit;
 				unsigned high = kept[bucket] >> 4, low = kept[bucket] & 15;
