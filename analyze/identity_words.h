@@ -17,7 +17,7 @@ static inline bool has_digit(struct span s)
 
 /* One of `words` anywhere, also inside of other words: what ideographs need. */
 bool has_any(struct span s, const char *const *words);
-/* `word` is one of `words`. */
+/* `word` is one of `words`: a static list, for what is known of it is found by its address. */
 bool is_one_of(struct span word, const char *const *words);
 /* One of `words` as a word of its own. */
 bool has_word(struct span s, const char *const *words);

@@ -81,12 +81,14 @@ static size_t rare_octet(struct span needle)
 
 size_t span_find(struct span s, struct span needle)
 {
+	if (s.n < needle.n)
+		return SIZE_MAX;
 	if (needle.n > SHORT_NEEDLE) {
 		const char *hit = memmem(s.p, s.n, needle.p, needle.n);
 		return hit ? (size_t)(hit - s.p) : SIZE_MAX;
 	}
 	size_t rare = s.n >= 32 ? rare_octet(needle) : SIZE_MAX;
-	if (rare == SIZE_MAX || s.n < needle.n)
+	if (rare == SIZE_MAX)
 		return find(s, needle, false);
 	const char *p = s.p + rare, *end = s.p + s.n - (needle.n - rare) + 1;
 	while (p < end && (p = memchr(p, needle.p[rare], (size_t)(end - p)))) {
