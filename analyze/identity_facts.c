@@ -111,7 +111,7 @@ static bool called_yours(const struct view *v, const struct view_link *l)
 {
 	static const char *const words[] = {
 		"sent to", "sent to:", "is for", "is for:", "subscribed as", "subscription is", "hi",
-		"hello", "dear", "subscribed to as", "you are", "your address", "your e-mail address",
+		"hi,", "hello", "hello,", "dear", "subscribed to as", "you are", "your address", "your e-mail address",
 		"your email address", "your email", "intended for", "delivered to", "to:", "you,",
 		"subscribed with", "registered as", "gesendet an", "gerichtet an", "envoye a",
 		"enviado a", "enviado para", "inviata a", "发送至", "发送到", "发给", "寄給", "您的邮箱",
@@ -128,12 +128,19 @@ static bool called_yours(const struct view *v, const struct view_link *l)
 	return false;
 }
 
-/* The link is one of the ways to unsubscribe. */
-static bool is_way(const struct content *c, const struct view_link *l)
+/* The link is one of the ways to unsubscribe, or says again where one that has a subject writes to.
+ * A bare address may serve for both. */
+static bool is_way(const struct content *c, const struct view_link *l, struct span addr)
 {
-	for (size_t i = 0; i < c->unsub.n; i++)
-		if (l->target.p && c->unsub.ways[i].target.p == l->target.p)
+	for (size_t i = 0; i < c->unsub.n; i++) {
+		struct span target = c->unsub.ways[i].target;
+		bool made = span_find_char(target, '?') != SIZE_MAX;
+		if (l->target.p && target.p == l->target.p)
 			return true;
+		if (made && (span_find_char(l->target, '?') == SIZE_MAX ? span_case_eq(address_in(target), addr)
+									: span_case_eq(target, l->target)))
+			return true;
+	}
 	return false;
 }
 
@@ -144,7 +151,7 @@ static struct span senders(const struct content *c, const struct txn *txn,
 	struct span addr = l->kind == LINK_FORM ? SPAN_NONE : address_in(l->target);
 	size_t at = span_find_char(addr, '@');
 	if (!addr.n || for_unsubscribing(addr) || is_recipient(c->message, txn, addr) ||
-	    is_way(c, l) || called_yours(&c->shown.view, l) ||
+	    is_way(c, l, addr) || called_yours(&c->shown.view, l) ||
 	    span_case_starts(span_sub(addr, at + 1, addr.n), SPAN("lists.")))
 		return SPAN_NONE;
 	return addr;

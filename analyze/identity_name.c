@@ -112,8 +112,8 @@ static bool stands_alone(struct span s, size_t at, size_t end)
 	bool wide = (s.p[at] & 0x80) != 0;
 	char before = at ? s.p[at - 1] : ' ', behind = end < s.n ? s.p[end] : ' ';
 	return (wide || (!is_word_char(before) && !is_word_char(behind))) &&
-	       !memchr("/@.-_", before, 5) && behind != '@' && behind != '-' && !is_helper(s, at) &&
-	       !is_quoted(s, at);
+	       !memchr("/@.-_&", before, 6) && behind != '@' && behind != '-' &&
+	       !is_helper(s, at) && !is_quoted(s, at);
 }
 
 #define PLACES 50
@@ -151,7 +151,8 @@ struct text_range name_spelled(struct span s, struct span letters)
 
 /* --- weighing -------------------------------------------------------------------------- */
 
-/* Words that tell what stands beside them, in forms, footers and greetings; no name has them. */
+/* Sentences, and words that tell what stands beside them in forms, footers and greetings: no names.
+ */
 static bool is_label(struct span name)
 {
 	static const char *const words[] = {
@@ -161,15 +162,17 @@ static bool is_label(struct span name)
 		"affiliate", "quantities",  "payment",	"invoice",  "limited", "total",
 		"subscribe", "information", "dear",	"hi",	    "hello",   "update",
 		"updates",   "welcome",	    "free",	"new",	    "view",    "introducing",
-		"sincerely", "regards",	    "thanks",	NULL};
+		"sincerely", "regards",	    "thanks",	"pmb",	    "id",      "attn",
+		"attention", "manager",	    NULL};
 	struct span word, rest = name;
 	size_t n = 0;
-	bool label = false;
+	bool label = false, sentence = false;
 	while (span_next_word(&rest, &word)) {
 		n++;
 		label |= is_one_of(word, words);
+		sentence |= is_of_sentence(word) && !span_eq(word, SPAN("for"));
 	}
-	return label && n <= 4;
+	return (label && n <= 4) || sentence;
 }
 
 void name_offer(struct name_search *n, struct text_range r, enum name_how how, int more)

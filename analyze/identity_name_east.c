@@ -51,18 +51,18 @@ static size_t word_bytes(struct span s, const char *const *words)
 /* Words that no name holds: what stands right before names, the rest of sentences; and longer ones
  * that have their characters and may. */
 static const char *const before_names[] = {"是",   "到",   "由",   "联系人", "联系", "欢迎", "访问",
-					   "登陆", "登录", "光临", "关于",   "来自", NULL};
+					   "登陆", "登录", "光临", "关于",   "来自", "经理", NULL};
 static const char *const of_sentences[] = {"系", "的", "我", "您",   "你",   "们", "本",
 					   "贵", "请", "为", "公司", "招聘", NULL};
-static const char *const kept_whole[] = {"系统", "系列", "华为", "日本", "资本", "基本",
-					 "自由", "本草", "本田", "到家", NULL};
+static const char *const kept_whole[] = {"系统", "系列", "华为", "日本", "资本",   "基本",
+					 "自由", "本草", "本田", "到家", "经理人", NULL};
 /* Words of descriptions that legal names may well hold: "有个公司", "受多家公司", "大型进出口公司".
  */
 static const char *const of_descriptions[] = {
-	"个",	"各", "从", "受", "如", "与",	"在",	"了",	"有",	"多",	"家",
-	"些",	"等", "给", "让", "向", "大型", "著名", "知名", "专业", "專業", "某",
-	"一名", "别", "不", "没", "后", "去",	"就",	"也",	"很",	"整个", "所有",
-	"全部", "每", "该", "或", "对", "而",	"以",	"包括", "做",	NULL};
+	"个", "各", "从", "受", "如",	"与",	"在",	"了",	"有",	"多",	"家",	"些",
+	"等", "给", "让", "向", "大型", "著名", "知名", "专业", "專業", "某",	"一名", "别",
+	"不", "没", "后", "去", "就",	"也",	"很",	"整个", "所有", "全部", "每",	"该",
+	"或", "对", "而", "以", "包括", "此",	"接入", "协助", "适逢", "帮",	"做",	NULL};
 
 /* Where the name begins that ends at `at`: behind the last word that none holds. *cut_r: it is the
  * rest of a sentence, and has no edge there. */
@@ -129,9 +129,10 @@ static bool is_person(struct span name)
 /* Who speaks, by no name. */
 static bool is_general(struct span name)
 {
-	static const char *const words[] = {"因特", "局域", "电信", "宽带", "移动", "软件", "产品",
-					    "演示", "更多", "详细", "加盟", "注册", "留言", "详情",
-					    "下载", "广告", "服务", "交友", "聊天", NULL};
+	static const char *const words[] = {"因特", "局域", "电信",	"宽带", "移动", "软件",
+					    "产品", "演示", "更多",	"详细", "加盟", "注册",
+					    "留言", "详情", "下载",	"广告", "服务", "交友",
+					    "社区", "免费", "免费加盟", "聊天", NULL};
 	return is_one_of(name, words) || span_ends(name, SPAN("联")) || span_ends(name, SPAN("上"));
 }
 

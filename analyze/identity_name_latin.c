@@ -187,10 +187,12 @@ static struct text_range before_form(const struct name_search *n, const struct p
 	size_t i = hit->from;
 	if (!i || (s.p[i - 1] != ' ' && s.p[i - 1] != ',') || !name_capital(n, i))
 		return none;
-	/* two letters are a form in capitals alone: "Muster AG" */
+	/* two letters are a form in capitals alone, "Muster AG"; behind a comma a state, "Reno, NV"
+	 */
 	size_t second = (size_t)fold_from(n->map, i) + 1;
-	if (hit->to - i == 2 && !(second < n->original.n && n->original.p[second] >= 'A' &&
-				  n->original.p[second] <= 'Z'))
+	if (hit->to - i == 2 && (!(second < n->original.n && n->original.p[second] >= 'A' &&
+				   n->original.p[second] <= 'Z') ||
+				 s.p[i - 1] == ',' || (i > 1 && s.p[i - 2] == ',')))
 		return none;
 	if (hit->to < s.n && word_byte(s.p[hit->to]) && s.p[hit->to] != '.')
 		return none;
@@ -221,7 +223,9 @@ void name_find_latin(struct name_search *n)
 		case PHRASE_OWNER:
 			r = behind_owner(n->text, hit->from);
 			cut_at_form(n->text, hits, i + 1, &r);
-			name_offer(n, r, hit->kind == PHRASE_PAYER ? NAME_PAYER : NAME_OWNER, 0);
+			/* "© example.com" is a name when From or the links say so too */
+			name_offer(n, r, hit->kind == PHRASE_PAYER ? NAME_PAYER : NAME_OWNER,
+				   r.to && !name_capital(n, r.from) ? -30 : 0);
 			break;
 		case PHRASE_SUBSCRIBED:
 			name_offer(n, run_behind(n, hit->to), NAME_SUBSCRIBED, 0);

@@ -44,7 +44,8 @@ static bool is_common(struct span word)
 		"contest",   "new",	  "product", "products",   "software",	  "special",
 		"network",   "mailing",	  "lists",   "us",	   "客服",	  "客服部",
 		"客户服务",  "管理员",	  "业务部",  "市场部",	   "财务部",	  "技术部",
-		"编辑部",    "网站",	  "会员",    NULL};
+		"编辑部",    "网站",	  "会员",    "北京",	   "上海",	  "广州",
+		"深圳",	     NULL};
 	return is_one_of(word, words);
 }
 
@@ -138,8 +139,8 @@ static void offer_words(struct name_search *n, struct span display)
 			    to - from == n_words || all_common(words + from, to - from))
 				continue;
 			struct text_range r = name_written(n->text, run);
-			if (r.to &&
-			    (!alone || (name_capital(n, r.from) && (domain || is_marked(n, r)))))
+			if (r.to && name_capital(n, r.from) &&
+			    (!alone || domain || is_marked(n, r)))
 				name_offer(n, r, NAME_WORDS, alone ? -10 : 5 * (int)(to - from));
 		}
 }
@@ -175,7 +176,8 @@ static void offer_from(struct name_search *n, struct span display)
 	for (struct span rest = display; next_name_word(&rest, &word);)
 		add_hint(n, word);
 	struct text_range r = name_written(n->text, display);
-	if (!is_common(display) && r.to && (name_capital(n, r.from) || n->brand.n))
+	if (!is_common(display) && r.to &&
+	    (name_capital(n, r.from) || span_find(n->brand, display) != SIZE_MAX))
 		name_offer(n, r, NAME_DISPLAY, 0);
 	else
 		offer_words(n, display);
@@ -346,11 +348,8 @@ static void offer_heading(struct name_search *n)
 		to++;
 	while (to > from && memchr(" .,", n->text.p[to - 1], 3))
 		to--;
-	struct span rest = span_sub(n->text, from, to), word;
-	bool named = looks_named(n, from, to) && span_find_char(rest, '.') == SIZE_MAX;
-	while (named && span_next_word(&rest, &word))
-		named = !is_of_sentence(word) || span_eq(word, SPAN("for"));
-	if (named)
+	if (looks_named(n, from, to) &&
+	    span_find_char(span_sub(n->text, from, to), '.') == SIZE_MAX)
 		name_offer(n, (struct text_range){from, to}, NAME_HEADING, 0);
 }
 
