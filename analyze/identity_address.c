@@ -420,8 +420,9 @@ static struct text_range without_name(struct span s, struct text_range r)
 	return named && numbered_street(rest) ? (struct text_range){r.from + at, r.to} : r;
 }
 
-/* "Delivery address" stands in the line or in the two lines above: it is the reader's. */
-static bool is_readers(struct span s, size_t at)
+/* "Delivery address" stands in the line or in the two lines above: it is the reader's. *labels:
+ * whether the text has such words at all; negative: not known yet. */
+static bool is_readers(struct span s, size_t at, int *labels)
 {
 	static const char *const words[] = {"delivery address",
 					    "shipping address",
@@ -439,11 +440,12 @@ static bool is_readers(struct span s, size_t at)
 					    "收貨地址",
 					    "お届け先",
 					    NULL};
+	if (*labels < 0)
+		*labels = has_any(s, words);
 	size_t from = at;
-	for (int lines = 0; lines < 3 && from > 0; lines++)
+	for (int lines = 0; *labels && lines < 3 && from > 0; lines++)
 		from = line_start(s, from - 1);
-	from = at - from > 160 ? at - 160 : from;
-	return has_any(span_sub(s, from, at), words);
+	return *labels && has_any(span_sub(s, at - from > 160 ? at - 160 : from, at), words);
 }
 
 struct text_range address_find(struct span s, const struct phrase_hits *hits)
@@ -451,6 +453,7 @@ struct text_range address_find(struct span s, const struct phrase_hits *hits)
 	struct text_range place = {0, 0}, footer = {0, 0}, last = {0, 0};
 	struct span rest = s, line;
 	size_t mark = next_mark(hits, 0);
+	int labels = -1;
 	while (span_next_line(&rest, &line)) {
 		size_t base = (size_t)(line.p - s.p);
 		bool digits = false;
@@ -461,23 +464,25 @@ struct text_range address_find(struct span s, const struct phrase_hits *hits)
 			bool found = north_american(s, base + i, base + line.n, &place);
 			if (found)
 				place = without_name(s, place);
-			if ((found || european(s, base + i, &place)) && !is_readers(s, place.from))
+			if ((found || european(s, base + i, &place)) &&
+			    !is_readers(s, place.from, &labels))
 				last = place;
 		}
 		for (; mark < hits->n && hits->v[mark].from < base + line.n;
 		     mark = next_mark(hits, mark + 1))
 			if (hits->v[mark].from >= base &&
 			    marked(s, line, base, &hits->v[mark], &place) &&
-			    !is_readers(s, place.from))
+			    !is_readers(s, place.from, &labels))
 				return place;
 		struct span head = span_sub(line, 0, 4000);
 		if (!digits)
 			continue;
-		if (address_east(head, &place) && !is_readers(s, base + place.from))
+		if (address_east(head, &place) && !is_readers(s, base + place.from, &labels))
 			return (struct text_range){base + place.from, base + place.to};
-		if (latin_line(s, head, base, &place) && !is_readers(s, place.from))
+		if (latin_line(s, head, base, &place) && !is_readers(s, place.from, &labels))
 			last = place;
-		if (!footer.to && footer_line(s, head, base, &place) && !is_readers(s, place.from))
+		if (!footer.to && footer_line(s, head, base, &place) &&
+		    !is_readers(s, place.from, &labels))
 			footer = without_name(s, place);
 	}
 	return last.to ? last : footer;

@@ -99,8 +99,9 @@ static size_t cn_length(struct span line, size_t from)
 bool address_labelled(struct span line, size_t label, struct text_range *place_r)
 {
 	struct span tail = span_sub(line, label, label + 150);
+	static const char *const codes[] = {"邮编", "邮政编码", "郵編", "郵遞區號", NULL};
 	if (count(tail, cn_admin) + count(tail, cn_street) + count(tail, cn_number) < 2 &&
-	    !has_any(span_sub(tail, 0, 80), cn_provinces))
+	    !has_any(span_sub(tail, 0, 80), cn_provinces) && !has_any(tail, codes))
 		return false;
 	size_t from = label;
 	while (from < line.n && (line.p[from] == ':' || line.p[from] == ' '))

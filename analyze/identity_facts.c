@@ -150,7 +150,7 @@ static struct span senders(const struct content *c, const struct txn *txn,
 {
 	struct span addr = l->kind == LINK_FORM ? SPAN_NONE : address_in(l->target);
 	size_t at = span_find_char(addr, '@');
-	if (!addr.n || for_unsubscribing(addr) || is_recipient(c->message, txn, addr) ||
+	if (!addr.n || is_quoted(view_text(&c->shown.view), l->from) || for_unsubscribing(addr) || is_recipient(c->message, txn, addr) ||
 	    is_way(c, l, addr) || called_yours(&c->shown.view, l) ||
 	    span_case_starts(span_sub(addr, at + 1, addr.n), SPAN("lists.")))
 		return SPAN_NONE;
@@ -183,8 +183,9 @@ static void find_email(struct content *c, const struct txn *txn)
 		bool written = span_case_find(shown, addr.n ? addr : SPAN("@")) != SIZE_MAX;
 		if (!addr.n)
 			continue;
+		bool asked = m->reply_to.n && span_case_eq(addr, m->reply_to.v[0].addr);
 		int rank = for_complaints(addr) ? 1
-						: 2 + written * 2 +
+						: 2 + written * 2 + asked * 3 +
 							  (own.n && span_case_ends(addr, own) ? 4 : 0);
 		if (rank > best) {
 			best = rank;

@@ -56,7 +56,7 @@ bool is_quoted(struct span s, size_t at)
 	if (line.n && (line.p[0] == '>' || (line.p[0] == ':' && line.n > 1 && line.p[1] == ' ')))
 		return true;
 	for (const char *const *f = fields; *f; f++)
-		if (span_starts(line, span_of(*f)))
+		if (span_case_starts(line, span_of(*f)))
 			return true;
 	return false;
 }

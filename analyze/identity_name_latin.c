@@ -122,8 +122,8 @@ static struct text_range run_behind(const struct name_search *n, size_t at)
 	struct span s = n->text;
 	while (at < s.n && (s.p[at] == ' ' || s.p[at] == '"'))
 		at++;
-	if (span_starts(span_sub(s, at, s.n), SPAN("the ")))
-		at += 4;
+	for (const char *const *w = (const char *const[]){"one of ", "the ", NULL}; *w; w++)
+		at += span_starts(span_sub(s, at, s.n), span_of(*w)) ? strlen(*w) : 0;
 	size_t from = at, to = at;
 	for (size_t words = 0; words < RUN_WORDS && at < s.n; words++) {
 		size_t first = at;

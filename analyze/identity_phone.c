@@ -45,9 +45,10 @@ static struct candidate read_candidate(struct span s, size_t i)
 	for (i += c.plus || c.parenthesis; i < s.n; i++) {
 		if (ascii_is_digit(s.p[i])) {
 			if (separators || c.digits == 0) {
-				if (c.groups == GROUPS ||
-				    (c.digits >= 10 && digits_at(s, i) >= 7) ||
-				    (c.digits == 11 && c.groups == 1))
+				size_t next = digits_at(s, i);
+				if (c.groups == GROUPS || (c.digits >= 10 && next >= 7) ||
+				    (c.digits == 11 && c.groups == 1) ||
+				    (c.groups == 1 && c.digits >= 7 && next == c.digits))
 					break; /* another number: "010-85891055 85891286" */
 				c.groups++;
 			}
@@ -95,8 +96,10 @@ static bool north_america(const struct candidate *c)
 	size_t first = c->digits == 11 && c->first[0] == '1' && c->group[0] == 1;
 	if (c->digits != 10 + first || c->groups != 3 + first)
 		return false;
-	return c->group[first] == 3 && c->group[first + 1] == 3 && c->first[first] >= '2' &&
-	       c->first[first + 3] >= '2';
+	if (c->group[first] != 3 || c->group[first + 1] != 3)
+		return false;
+	/* "(123) 456-7890" is written as nothing else is, though no exchange has it */
+	return c->parenthesis || (c->first[first] >= '2' && c->first[first + 3] >= '2');
 }
 
 /* National forms with groups: free and shared-cost numbers by their codes, ten and eleven digits
@@ -192,6 +195,8 @@ static bool is_phone(struct span s, const struct candidate *c)
 		return false; /* an IPv4 address */
 	if (china(c) || north_america(c) || national(c))
 		return true;
+	if (c->plus && c->group[0] == 4 && c->groups > 2 && c->digits < 10)
+		return false; /* a time zone and a date: "+1000 8/11/02" */
 	if (c->plus)
 		return c->digits >= 8 && c->digits <= 15 && c->first[0] != '0';
 	return called_phone(s, c->from) && c->digits <= 15 && !is_date(c);

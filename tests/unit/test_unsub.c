@@ -204,6 +204,7 @@ static void test_not_there(void **state)
 		"请回复本邮件，我们将尽快与您联系。\n",
 		"欢迎回复此邮件咨询，或致电客服。\n",
 		"> To unsubscribe visit https://x.test/1\n\nI agree. See you on Monday.\n",
+		"There is no need to answer if you do not wish to receive more mail.\n",
 		P "If you did not sign up, you can ignore this mail. " A "Confirm</a>",
 	};
 	(void)state;
