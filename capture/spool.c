@@ -349,6 +349,16 @@ static bool is_envelope(const char *path)
 	return span_ends(span_of(path), SPAN(".eml.envelope"));
 }
 
+/* A shell's * names it too; its message stands beside it. */
+static bool is_envelope_of(const char *path)
+{
+	char message[4200];
+	struct stat st;
+	int n = (int)strlen(path) - (int)strlen(".envelope");
+	return is_envelope(path) && snprintf(message, sizeof(message), "%.*s", n, path) == n &&
+	       stat(message, &st) == 0;
+}
+
 static bool has_folder(const char *path, const char *name)
 {
 	char whole[4200];
@@ -387,7 +397,8 @@ static int next_of_walk(struct spool *s, struct txn **txn_r)
 		}
 		return open_file(s, e->fts_accpath, true, false, txn_r);
 	case FTS_F:
-		if (e->fts_level > 0 && (is_envelope(e->fts_path) || e->fts_name[0] == '.'))
+		if (e->fts_level > 0 ? is_envelope(e->fts_path) || e->fts_name[0] == '.'
+				     : is_envelope_of(e->fts_accpath))
 			return 0;
 		return open_file(s, e->fts_accpath, e->fts_level == 0, in_maildir(e), txn_r);
 	case FTS_SL:

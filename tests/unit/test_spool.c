@@ -210,10 +210,12 @@ static void test_walk(void **state)
 	put(folder, "empty", "");
 	char missing[64];
 	snprintf(missing, sizeof(missing), "%s/missing", folder);
-	const char *paths[] = {folder, missing};
+	char named[80]; /* as a shell's * names it */
+	snprintf(named, sizeof(named), "%s/a.eml.envelope", folder);
+	const char *paths[] = {folder, missing, named};
 	struct seen seen = {0};
 	struct spool *s;
-	assert_int_equal(spool_open(&s, paths, 2, count_trouble, &seen), 0);
+	assert_int_equal(spool_open(&s, paths, 3, count_trouble, &seen), 0);
 	struct txn *t;
 	unsigned by_source[5] = {0};
 	bool sidecar = false;
@@ -228,6 +230,7 @@ static void test_walk(void **state)
 	assert_int_equal(by_source[TXN_MAILDIR], 2);
 	assert_int_equal(seen.notices, 2);
 	assert_int_equal(seen.no_input, 1);
+	assert_int_equal(seen.no_mail, 0);
 	assert_true(sidecar);
 	snprintf(command, sizeof(command), "rm -rf %s", folder);
 	assert_int_equal(system(command), 0);
