@@ -34,6 +34,18 @@ static const struct words prov_words[] = {
 	[PROV_SEEN] = {{"seen", "实测"}},
 };
 
+const char *print_word(struct span english, enum lang lang)
+{
+	const struct words *const tables[] = {level_words, action_words};
+	const size_t n[] = {sizeof(level_words) / sizeof(level_words[0]),
+			    sizeof(action_words) / sizeof(action_words[0])};
+	for (size_t t = 0; t < 2; t++)
+		for (size_t i = 0; i < n[t]; i++)
+			if (span_eq(span_of(tables[t][i].text[LANG_EN]), english))
+				return say(&tables[t][i], lang);
+	return "-";
+}
+
 /* --- text that came from mail --------------------------------------------------- */
 
 void print_safe(struct buf *out, struct span s, size_t bytes)

@@ -28,3 +28,5 @@ void summary_free(struct summary *s); /* accepts NULL */
 void print_safe(struct buf *out, struct span s, size_t bytes);
 /* `s` padded with blanks to `columns`, cut when it is longer. Control characters become '?'. */
 void print_cell(struct buf *out, struct span s, size_t columns);
+/* A level or an action, as an event has it, in the reader's language; "-" for anything else. */
+const char *print_word(struct span english, enum lang lang);

@@ -76,12 +76,31 @@ static void look_for(void *arg, const struct rule_info *rule)
 		w->tell = w->lang == LANG_ZH && rule->tell_zh ? rule->tell_zh : rule->tell;
 }
 
-static void add_text(struct buf *out, const char *name, const struct json_value *v)
+/* The keys of an event, and what Chinese readers call them. */
+static const char *const labels[][2] = {
+	{"id", "编号"},		  {"time", "时间"},	   {"source", "来源"},
+	{"session", "会话"},	  {"peer", "客户端"},	   {"helo", "HELO"},
+	{"mail_from", "MAIL FROM"}, {"message_id", "Message-ID"}, {"from", "发件人"},
+	{"subject", "主题"},	  {"rcpt", "收件人"},	   {"reply", "应答"},
+	{"verdict", "结论"},	  {"unjudged", "未知事实"},
+};
+
+static void add_label(struct buf *out, const char *key, enum lang lang)
+{
+	size_t i = 0;
+	while (lang == LANG_ZH && i < sizeof(labels) / sizeof(labels[0]) &&
+	       strcmp(labels[i][0], key) != 0)
+		i++;
+	bool known = lang == LANG_ZH && i < sizeof(labels) / sizeof(labels[0]);
+	print_cell(out, span_of(known ? labels[i][1] : key), 11);
+}
+
+static void add_text(struct buf *out, const char *name, const struct json_value *v, enum lang lang)
 {
 	struct span text = json_in_text(v);
 	if (!text.p)
 		return;
-	buf_addf(out, "%-10s ", name);
+	add_label(out, name, lang);
 	print_safe(out, text, 400);
 	buf_addc(out, '\n');
 }
@@ -95,9 +114,9 @@ static void add_finding(struct buf *out, const struct json_value *finding, struc
 	json_in_number(json_in_get(finding, "score"), &score);
 	if (rules)
 		ruleset_each(rules, look_for, &w);
-	buf_addf(out, "\n%.*s  %.*s  %.*s  %.4g\n",
+	buf_addf(out, "\n%.*s  %.*s  %s  %.4g\n",
 		 SPAN_ARG(json_in_text(json_in_get(finding, "clause"))), SPAN_ARG(w.rule),
-		 SPAN_ARG(json_in_text(json_in_get(finding, "level"))), score);
+		 print_word(json_in_text(json_in_get(finding, "level")), lang), score);
 	if (w.tell)
 		buf_addf(out, "    %s\n", w.tell);
 	for (size_t i = 0; i < json_in_count(evidence); i++) {
@@ -119,29 +138,34 @@ static void add_event(struct buf *out, const struct json_value *e, struct rulese
 	double score = 0, compliance;
 	int64_t code;
 	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		add_text(out, keys[i], json_in_get(e, keys[i]));
+		add_text(out, keys[i], json_in_get(e, keys[i]), lang);
 	for (size_t i = 0; i < json_in_count(rcpts); i++) {
 		const struct json_value *rcpt = json_in_at(rcpts, i);
 		code = 0;
 		json_in_int(json_in_get(rcpt, "code"), &code);
-		buf_addf(out, "%-10s %lld ", "rcpt", (long long)code);
+		add_label(out, "rcpt", lang);
+		buf_addf(out, "%lld ", (long long)code);
 		print_safe(out, json_in_text(json_in_get(rcpt, "to")), 400);
 		buf_addc(out, '\n');
 	}
 	if (json_in_int(json_in_get(reply, "code"), &code)) {
-		buf_addf(out, "%-10s %lld ", "reply", (long long)code);
+		add_label(out, "reply", lang);
+		buf_addf(out, "%lld ", (long long)code);
 		print_safe(out, json_in_text(json_in_get(reply, "text")), 1000);
 		buf_addc(out, '\n');
 	}
 	json_in_number(json_in_get(e, "score"), &score);
-	buf_addf(out, "%-10s %.*s, score %.4g", "verdict",
-		 SPAN_ARG(json_in_text(json_in_get(e, "action"))), score);
+	bool zh = lang == LANG_ZH;
+	add_label(out, "verdict", lang);
+	buf_addf(out, "%s, %s %.4g", print_word(json_in_text(json_in_get(e, "action")), lang),
+		 zh ? "扣分" : "score", score);
 	if (json_in_number(json_in_get(e, "compliance"), &compliance))
-		buf_addf(out, ", compliance %.4g %%", compliance);
+		buf_addf(out, ", %s %.4g %%", zh ? "合规率" : "compliance", compliance);
 	buf_addc(out, '\n');
+	if (json_in_count(unjudged))
+		add_label(out, "unjudged", lang);
 	for (size_t i = 0; i < json_in_count(unjudged); i++)
-		buf_addf(out, "%s%.*s", i ? " " : "unjudged   ",
-			 SPAN_ARG(json_in_text(json_in_at(unjudged, i))));
+		buf_addf(out, "%s%.*s", i ? " " : "", SPAN_ARG(json_in_text(json_in_at(unjudged, i))));
 	if (json_in_count(unjudged))
 		buf_addc(out, '\n');
 	for (size_t i = 0; i < json_in_count(findings); i++)
