@@ -360,7 +360,7 @@ static void get_status(struct portal *p, struct evhttp_request *req)
 	buf_free(&text);
 }
 
-/* The numbers of the status object as "assay_feedback_NAME value". */
+/* The status object as "assay_feedback_NAME value"; 1 stands for what is true or said. */
 static void get_metrics(struct portal *p, struct evhttp_request *req)
 {
 	struct buf status = BUF_INIT, text = BUF_INIT;
@@ -369,8 +369,9 @@ static void get_metrics(struct portal *p, struct evhttp_request *req)
 	for (const char *key = NULL; (key = json_in_next_key(v, key));) {
 		int64_t n;
 		const struct json_value *one = json_in_get(v, key);
-		if (json_in_int(one, &n))
-			buf_addf(&text, "assay_feedback_%s %lld\n", key, (long long)n);
+		if (!json_in_int(one, &n))
+			n = json_in_true(one) || json_in_text(one).p;
+		buf_addf(&text, "assay_feedback_%s %lld\n", key, (long long)n);
 	}
 	json_in_free(v);
 	answer(req, 200, "text/plain; version=0.0.4", buf_span(&text));

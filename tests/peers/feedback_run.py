@@ -172,7 +172,8 @@ def http_interface(daemon, place):
     code, body = daemon.get("/status")
     check("HTTP: status", code == 200 and "queued" in json.loads(body), (code, body))
     code, body = daemon.get("/metrics")
-    check("HTTP: metrics", code == 200 and b"assay_feedback_queued " in body, body)
+    check("HTTP: metrics", code == 200 and b"assay_feedback_queued " in body and
+          b"assay_feedback_unsigned 0\n" in body and b"assay_feedback_trouble 0\n" in body, body)
     idle = socket.create_connection(("127.0.0.1", daemon.port))
     idle.send(b"POST /complaints HTTP/1.1\r\nContent-Length: 100\r\n")
     check("HTTP: somebody who says nothing harms nobody", daemon.get("/status")[0] == 200)
