@@ -134,11 +134,12 @@ static bool is_way(const struct content *c, const struct view_link *l, struct sp
 {
 	for (size_t i = 0; i < c->unsub.n; i++) {
 		struct span target = c->unsub.ways[i].target;
-		bool made = span_find_char(target, '?') != SIZE_MAX;
 		if (l->target.p && target.p == l->target.p)
 			return true;
-		if (made && (span_find_char(l->target, '?') == SIZE_MAX ? span_case_eq(address_in(target), addr)
-									: span_case_eq(target, l->target)))
+		if (span_find_char(target, '?') == SIZE_MAX)
+			continue;
+		bool bare = span_find_char(l->target, '?') == SIZE_MAX;
+		if (bare ? span_case_eq(address_in(target), addr) : span_case_eq(target, l->target))
 			return true;
 	}
 	return false;

@@ -55,7 +55,7 @@ static const char *const before_names[] = {"是",   "到",   "由",   "联系人
 static const char *const of_sentences[] = {"系", "的", "我", "您",   "你",   "们", "本",
 					   "贵", "请", "为", "公司", "招聘", NULL};
 static const char *const kept_whole[] = {"系统", "系列", "华为", "日本", "资本",   "基本",
-					 "自由", "本草", "本田", "到家", "经理人", NULL};
+					 "自由", "本草", "本田", "到家", "经理人", "美的", NULL};
 /* Words of descriptions that legal names may well hold: "有个公司", "受多家公司", "大型进出口公司".
  */
 static const char *const of_descriptions[] = {

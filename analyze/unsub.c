@@ -311,14 +311,16 @@ static void way_of_text(struct unsub *u, const struct reading *r, const struct p
 	memcpy(way->language, hit->language, sizeof(way->language));
 }
 
-/* "There is no need to answer if you do not wish to get more": the wish is spoken of, and no way told. */
+/* "There is no need to answer if you do not wish to get more": the wish is spoken of, and no way
+ * told. */
 #define NO_NEED_BYTES 80
 static bool is_needless(const struct reading *r, const struct phrase_hit *hit)
 {
-	struct span before = span_sub(r->text.text, hit->from > NO_NEED_BYTES ? hit->from - NO_NEED_BYTES : 0,
-				      hit->from);
+	size_t from = hit->from > NO_NEED_BYTES ? hit->from - NO_NEED_BYTES : 0;
+	struct span before = span_sub(r->text.text, from, hit->from);
 	size_t at = span_find(before, SPAN("no need to "));
-	return at != SIZE_MAX && span_find(span_sub(before, at, before.n), SPAN(". ")) == SIZE_MAX;
+	return at != SIZE_MAX &&
+	       span_find(span_sub(before, at, before.n), SPAN(". ")) == SIZE_MAX;
 }
 
 static void find_in_text(struct unsub *u, const struct reading *r)

@@ -366,6 +366,7 @@ static void test_names(void **state)
 		{"x@a.test", "plain", ": 发信站: 城南示例社区 (Sun Jul 10)\n好的", NULL},
 		{"x@a.test", "plain", "北京华为示例技术有限公司", "北京华为示例技术有限公司"},
 		{"x@a.test", "plain", "何小姐敬上", NULL},
+		{"x@a.test", "plain", "广东美的示例有限公司", "广东美的示例有限公司"},
 		{"x@a.test", "plain", "サンプル販売（株）", "サンプル販売（株）"},
 	};
 	size_t right = 0;
