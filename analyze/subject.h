@@ -89,9 +89,8 @@ struct subject_walk {
 	unsigned n_word, n_wide, n_letters;
 };
 struct subject_walk subject_walk(struct span folded);
-/* The next ones, at most `max`, which is SUBJECT_PIECE_LEAST or more; 0 at the end. */
-size_t subject_next_grams(struct subject_walk *w, struct subject_gram *out, size_t max);
-/* The same for those alone whose bit in `maybe` is set, while w->n is at most `until`. */
+/* The next ones whose bit in `maybe` is set, at most `max`, which is SUBJECT_PIECE_LEAST or more,
+ * while w->n is at most `until`; 0 at the end. */
 size_t subject_next_wanted(struct subject_walk *w, const uint64_t *maybe, size_t until,
 			   struct subject_gram *out, size_t max);
 /* The next term of folded text at or behind *at: its hash, `wide` for ideographs, and where it
@@ -121,7 +120,7 @@ struct subject_score {
 	bool wide;    /* the subject is in ideographs */
 	double value; /* log odds that the subject is the body's own, less SUBJECT_OFFSET */
 	float measure[SUBJECT_MEASURES];
-	struct span missed[SUBJECT_MISSED]; /* words of the subject that stand nowhere in the mail */
+	struct span missed[SUBJECT_MISSED]; /* words of the subject that stand in none of the texts */
 	size_t n_missed;
 };
 

@@ -178,15 +178,10 @@ size_t subject_next_wanted(struct subject_walk *w, const uint64_t *maybe, size_t
 	return k;
 }
 
-size_t subject_next_grams(struct subject_walk *w, struct subject_gram *out, size_t max)
-{
-	return subject_next_wanted(w, all_wanted(), SIZE_MAX, out, max);
-}
-
 size_t subject_grams(struct span folded, struct subject_gram *out, size_t max)
 {
 	struct subject_walk w = subject_walk(folded);
-	return subject_next_grams(&w, out, max);
+	return subject_next_wanted(&w, all_wanted(), SIZE_MAX, out, max);
 }
 
 /* --- terms ----------------------------------------------------------------------- */
