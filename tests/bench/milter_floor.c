@@ -16,8 +16,8 @@ static sfsistat on_negotiate(SMFICTX *ctx, unsigned long actions, unsigned long 
 	*f2_r = *f3_r = 0;
 	*actions_r = actions & (SMFIF_ADDHDRS | SMFIF_CHGHDRS | SMFIF_QUARANTINE);
 	*steps_r = steps & (SMFIP_NODATA | SMFIP_NOUNKNOWN | SMFIP_RCPT_REJ | SMFIP_NR_CONN |
-			    SMFIP_NR_HELO | SMFIP_NR_RCPT | SMFIP_NR_HDR | SMFIP_NR_EOH |
-			    SMFIP_HDR_LEADSPC);
+			    SMFIP_NR_HELO | SMFIP_NR_MAIL | SMFIP_NR_RCPT | SMFIP_NR_HDR |
+			    SMFIP_NR_EOH | SMFIP_NR_BODY | SMFIP_HDR_LEADSPC);
 	return SMFIS_CONTINUE;
 }
 
@@ -40,7 +40,7 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
 {
 	(void)ctx;
 	(void)argv;
-	return SMFIS_CONTINUE;
+	return SMFIS_NOREPLY;
 }
 
 static sfsistat on_recipient(SMFICTX *ctx, char **argv)
@@ -69,7 +69,7 @@ static sfsistat on_body(SMFICTX *ctx, unsigned char *octets, size_t n)
 	(void)ctx;
 	(void)octets;
 	(void)n;
-	return SMFIS_CONTINUE;
+	return SMFIS_NOREPLY;
 }
 
 static sfsistat on_end(SMFICTX *ctx)
