@@ -182,8 +182,3 @@ uint32_t fold_from(const struct folded *f, size_t at)
 	}
 	return low ? f->steps[low - 1].from + ((uint32_t)at - f->steps[low - 1].at) : (uint32_t)at;
 }
-
-size_t fold_into(char *out, struct span original)
-{
-	return fold(out, NULL, NULL, original);
-}

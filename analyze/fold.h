@@ -27,5 +27,3 @@ struct folded {
 struct folded fold_text(struct arena *a, struct span original);
 /* Where in the original the character stands that became the byte `at`; text.n: its end. */
 uint32_t fold_from(const struct folded *f, size_t at);
-/* The text alone; `out` has room for original.n bytes. Returns the length. */
-size_t fold_into(char *out, struct span original);

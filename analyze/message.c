@@ -22,12 +22,6 @@ struct builder {
 	bool body_found;  /* a text part that is no attachment */
 };
 
-void message_prepare(void)
-{
-	mime_prepare();
-	charset_preload();
-}
-
 /* --- header fields ---------------------------------------------------------- */
 
 static struct header *find_field(struct header *v, size_t n, struct span name)

@@ -79,10 +79,6 @@ struct message {
 __attribute__((warn_unused_result)) int message_parse(struct message *m, struct arena *arena,
 						      struct span octets);
 
-/* Opens what parsing needs of the file system (charset converters), so that a process without
- * access to files can parse. Without it they are opened when they are needed. */
-void message_prepare(void);
-
 /* For the steps that find faults later on. */
 void message_fault(struct message *m, enum fault_kind kind, size_t offset, size_t length);
 /* All of format_faults.c that the header fields alone show; message_parse() calls it. */

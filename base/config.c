@@ -59,7 +59,7 @@ unsigned config_workers(const struct config *c)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 	unsigned n = c->workers ? c->workers : cores > 0 ? (unsigned)cores : 1;
-	return n > CONFIG_WORKERS_MAX ? CONFIG_WORKERS_MAX : n;
+	return n > LIMIT_WORKERS ? LIMIT_WORKERS : n;
 }
 
 /* --- the file -------------------------------------------------------------------- */

@@ -11,7 +11,6 @@
 #include "base/lexer.h"
 
 #define CONFIG_STATEMENTS 18
-#define CONFIG_WORKERS_MAX 64 /* cores of the largest gateways */
 
 struct parser {
 	struct lexer lexer;

@@ -281,9 +281,9 @@ static bool read_workers(struct parser *p)
 	uint64_t n;
 	if (!s.p)
 		return false;
-	if (!span_number(s, CONFIG_WORKERS_MAX, &n) || n == 0) {
+	if (!span_number(s, LIMIT_WORKERS, &n) || n == 0) {
 		diag_error(p->diag, t.at, "'%.*s' is no number of workers; 1 to %d", SPAN_ARG(s),
-			   CONFIG_WORKERS_MAX);
+			   LIMIT_WORKERS);
 		return false;
 	}
 	p->config->workers = (unsigned)n;

@@ -3,6 +3,9 @@
  *
  * Read generously, as mail has it: the day of the week and comments are skipped, the year may
  * have two digits, seconds and zone may be missing (then UTC), military zones count as -0000.
+ *
+ * Units:  microseconds since 1970-01-01T00:00:00Z.
+ * Errors: false for what is no date
  */
 #pragma once
 

@@ -4,6 +4,9 @@
  *     rules/bad.rules:2:10: error: unknown clause '2.3.9' (did you mean '2.3.2'?)
  *
  * All faults of a file are told, each on one line of stderr; what was loaded before stays.
+ *
+ * Ownership: a diag is the caller's, zeroed; nothing that is given is kept.
+ * Errors:    the caller looks at `errors` when he is through the file.
  */
 #pragma once
 

@@ -2,6 +2,9 @@
  * digest - SHA-256, HMAC and the text forms of bytes.
  *
  * libcrypto is called from digest.c (hashes) and from base/pkey.c (signatures) alone.
+ *
+ * Ownership: sha256_create() and sha256_copy() .. sha256_free(); all else goes into the caller's room.
+ * Errors:    only memory (NULL) and text that is not in the form (SIZE_MAX, base64_decode_strict()).
  */
 #pragma once
 
@@ -27,13 +30,14 @@ void sha256_free(struct sha256 *h); /* accepts NULL */
 
 void hmac_sha256(struct span key, struct span message, uint8_t out[SHA256_BYTES]);
 
-void hex_encode(struct span bytes, char *out); /* 2n + 1 bytes */
+void hex_encode(struct span bytes, char *out); /* lower case; 2n + 1 bytes with NUL */
 
 /* RFC 4648 section 4 decoding as mail needs it: white space and other foreign characters are
  * skipped, '=' ends. Returns bytes written; `out` needs 3/4 of `s` plus 3. */
 size_t base64_decode(struct span s, char *out);
 /* Strict: no foreign characters, right padding. SIZE_MAX when it is not base64. */
 size_t base64_decode_strict(struct span s, char *out);
+/* RFC 4648 section 4 with padding, in the arena; empty when that is full. */
 struct span base64_encode(struct arena *a, struct span s);
 /* RFC 4648 section 6 in lower case without padding; `out` needs 8/5 of `n` plus 2. */
 void base32_lower(const uint8_t *bytes, size_t n, char *out);

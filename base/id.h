@@ -3,6 +3,8 @@
  *
  * 48 bits of milliseconds and 80 random bits, the layout known as ULID: two gateways
  * need no agreement, and log lines sort by id.
+ *
+ * Units:  microseconds since 1970-01-01T00:00:00Z.
  */
 #pragma once
 

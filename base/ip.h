@@ -2,6 +2,9 @@
  * ip - IPv4 and IPv6 addresses and prefixes, one form for both.
  *
  * An IPv4-mapped IPv6 address is an IPv4 address everywhere in Assay.
+ *
+ * Ownership: values, nothing is allocated; texts are written into the caller's array.
+ * Errors:    false for what is no address or prefix
  */
 #pragma once
 
@@ -19,9 +22,12 @@ struct ip_prefix {
 
 #define IP_TEXT_BYTES 46
 
+/* The text forms of RFC 1123 section 2.1 and RFC 4291 section 2.2, nothing around them. */
 bool ip_parse(struct span s, struct ip *ip_r);
+/* As inet_ntop(3) writes it, in `out`; "" for family 0. */
 const char *ip_text(const struct ip *ip, char out[IP_TEXT_BYTES]);
 bool ip_eq(const struct ip *a, const struct ip *b);
+/* Four or sixteen octets in network order. */
 struct ip ip_from_v4(const void *four_bytes);
 struct ip ip_from_v6(const void *sixteen_bytes);
 

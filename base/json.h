@@ -5,6 +5,9 @@
  *
  * `key` is NULL inside an array. A byte sequence that is no UTF-8 becomes U+FFFD, so the
  * output is always valid (RFC 8259 section 8.1). Reading JSON is jansson's work.
+ *
+ * Ownership: the buf is the caller's; keys and values are copied into it.
+ * Errors:    out of memory is the buf's `failed`, looked at once at the end.
  */
 #pragma once
 
@@ -17,9 +20,10 @@ struct json {
 
 #define JSON_INIT(buf) ((struct json){(buf), false})
 
+/* '{' or '['; closed with the same one. */
 void json_open(struct json *j, const char *key, char bracket);
 void json_close(struct json *j, char bracket);
-/* null when s.p is NULL */
+/* null when s.p, or s, is NULL */
 void json_text(struct json *j, const char *key, struct span s);
 void json_cstr(struct json *j, const char *key, const char *s);
 void json_int(struct json *j, const char *key, int64_t value);

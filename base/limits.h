@@ -163,6 +163,18 @@
 
 /* --- packets (capture/) ---------------------------------------------------- */
 
+/* Octets kept of a captured packet: tcpdump's own, more than any interface hands over at once. */
+#define LIMIT_SNAPLEN 262144
+
+/* IP packets of which parts are missing, held at once. */
+#define LIMIT_FRAGMENTED_PACKETS 1024
+
+/* IP inside IP inside GRE ...: real tunnels are two deep; each layer is one round of a loop. */
+#define LIMIT_TUNNEL_DEPTH 6
+
+/* Octets kept of each stream after they were handed on, to compare later copies with: three segments. */
+#define LIMIT_TCP_HISTORY_BYTES 4096u
+
 /* Octets of one block of a pcapng file: a frame of 256 KiB and its options, an embedded name table. And
  * interfaces of one section; each costs 24 octets. */
 #define LIMIT_PCAPNG_BLOCK_BYTES ((size_t)16 << 20)
@@ -213,9 +225,6 @@
  * waits in libmilter's pool: longer than any message takes to arrive. */
 #define LIMIT_MILTER_FRAME_S  60
 #define LIMIT_MILTER_SILENT_S 86400
-
-/* Connections that wait to be accepted: a burst of a busy gateway's smtpd processes. */
-#define LIMIT_MILTER_BACKLOG 1024
 
 /* A thread's stack: ten times what a message takes of it, sanitizers included. */
 #define LIMIT_MILTER_STACK_BYTES ((size_t)512 << 10)
@@ -506,6 +515,14 @@
 #define LIMIT_AUTH_RESULTS_VALUE 256
 
 /* --- roles (feedback/judge.c, journal.c, supervisor.c) ---------------------- */
+
+/* Workers of one `assay run`: cores of the largest gateways. */
+#define LIMIT_WORKERS 64
+
+/* Connections that wait to be accepted: of clients, a burst of a busy gateway's smtpd processes; of
+ * a role's own kind, one a process that this supervisor has started. */
+#define LIMIT_LISTEN_BACKLOG 1024
+#define LIMIT_ROLE_BACKLOG   128
 
 /* Octets of events that wait in memory while the log cannot be written: 50,000 of them. */
 #define LIMIT_JOURNAL_BYTES ((size_t)64 << 20)

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/limits.h"
 #include "base/log.h"
 
-#define BACKLOG 1024
 
 static int make_socket(int family)
 {
@@ -86,7 +86,7 @@ static int open_unix(const struct config_listener *l, const char *path)
 	if (bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0)
 		r = -errno;
 	else if ((r = listen_give_rights(l, path)) == 0)
-		r = listen(fd, BACKLOG) < 0 ? -errno : 0;
+		r = listen(fd, LIMIT_LISTEN_BACKLOG) < 0 ? -errno : 0;
 	if (r < 0)
 		close(fd);
 	return r < 0 ? r : fd;
@@ -110,7 +110,7 @@ static int open_tcp(struct span address)
 	if (fd < 0)
 		r = fd;
 	else if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
-		 bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
+		 bind(fd, found->ai_addr, found->ai_addrlen) < 0 || listen(fd, LIMIT_LISTEN_BACKLOG) < 0)
 		r = -errno;
 	else
 		r = 0;

@@ -5,6 +5,8 @@
  *
  * error = we failed, warn = the operator should act, info = normal life, debug.
  * Values that came from outside go through log_safe().
+ *
+ * Threads: from any; a line is one write(2). A stderr that cannot be written loses it.
  */
 #pragma once
 
@@ -12,7 +14,9 @@
 
 enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
+/* What is less urgent than this is not written; LOG_WARN until it is called. */
 void log_set_level(enum log_level level);
+/* `event`: "module.what", of this program's own words; the macros below are meant for callers. */
 void log_event(enum log_level level, const char *event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -7,7 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 128
+#include "base/limits.h"
+
 
 static int make_socket(int folder, const char *name, int type, struct sockaddr_un *address)
 {
@@ -28,7 +29,7 @@ int unix_listen(int folder, const char *name, int type, unsigned mode)
 		return fd;
 	if ((unlinkat(folder, name, 0) < 0 && errno != ENOENT) ||
 	    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ||
-	    fchmodat(folder, name, mode, 0) < 0 || listen(fd, BACKLOG) < 0) {
+	    fchmodat(folder, name, mode, 0) < 0 || listen(fd, LIMIT_ROLE_BACKLOG) < 0) {
 		int r = -errno;
 		close(fd);
 		return r;

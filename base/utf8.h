@@ -1,6 +1,9 @@
 /*
  * utf8 - reading, checking and cutting UTF-8 (RFC 3629). Folding and classes of
  * characters come from utf8proc through this file alone.
+ *
+ * Ownership: results point into `s`, or into the arena that was given.
+ * Units:     octets, where it does not say characters or columns.
  */
 #pragma once
 

@@ -8,10 +8,7 @@
 
 /* Seconds that the parts of a packet may take (RFC 8200 section 4.5 says 60; hosts use 30). */
 #define FRAGMENT_US (30 * US_PER_S)
-#define FRAGMENTED_PACKETS 1024 /* held at once */
 #define PACKET_BYTES 65535
-/* IP inside IP inside GRE ...: each layer is one round of a loop. */
-#define TUNNEL_DEPTH 6
 #define EXTENSION_HEADERS 16
 
 struct hole {
@@ -111,7 +108,7 @@ static struct pending *find_pending(struct ipdecode *d, const struct fragment *f
 {
 	size_t bucket = bucket_of(&f->source, &f->target, f->id);
 	while (d->oldest && (now - d->oldest->first_us > FRAGMENT_US ||
-			     d->n_pending >= FRAGMENTED_PACKETS ||
+			     d->n_pending >= LIMIT_FRAGMENTED_PACKETS ||
 			     d->bytes > LIMIT_FRAGMENT_BYTES)) {
 		d->counters.fragments_lost++;
 		drop_pending(d, d->oldest);
@@ -366,7 +363,7 @@ static bool tcp(const struct inner *in, struct tcp_segment *t)
 
 bool ipdecode_packet(struct ipdecode *d, struct span packet, int64_t now, struct tcp_segment *t)
 {
-	for (int depth = 0; depth < TUNNEL_DEPTH; depth++) {
+	for (int depth = 0; depth < LIMIT_TUNNEL_DEPTH; depth++) {
 		struct inner in = {.protocol = 0};
 		unsigned version = packet.n ? (unsigned char)packet.p[0] >> 4 : 0;
 		if (version == 4 ? !ipv4(d, packet, now, &in)

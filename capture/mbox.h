@@ -5,6 +5,9 @@
  * and quote such lines in bodies with '>'; mboxcl quotes too and has Content-Length; mboxcl2 has
  * Content-Length and quotes nothing. Content-Length is believed when a "From " line or the end of
  * the file stands where it points.
+ *
+ * Ownership: results point into what was given.
+ * Errors:    bad input is data (`damaged`); a file that does not begin with "From " is none of these.
  */
 #pragma once
 

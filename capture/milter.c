@@ -26,7 +26,6 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -465,7 +464,7 @@ static int open_socket(const struct config_listener *l)
 	if (r < 0)
 		return r;
 	if (!listen_words(l->address, words, sizeof(words)) || smfi_setconn(words) != MI_SUCCESS ||
-	    smfi_setbacklog(LIMIT_MILTER_BACKLOG) != MI_SUCCESS)
+	    smfi_setbacklog(LIMIT_LISTEN_BACKLOG) != MI_SUCCESS)
 		return -EINVAL;
 	mode_t before = umask(0777); /* nobody connects before the rights are */
 	errno = 0;
@@ -496,11 +495,6 @@ int milter_open(const struct config *config, const struct milter_hooks *hooks)
 	m.hooks = *hooks;
 	snprintf(m.address, sizeof(m.address), "%s", config->milter.address);
 	milter_reload(config);
-	struct rlimit files;
-	if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
-		files.rlim_cur = files.rlim_max; /* one a connection */
-		setrlimit(RLIMIT_NOFILE, &files);
-	}
 	int r = smfi_register(filter) == MI_SUCCESS && smfi_settimeout(LIMIT_MILTER_SILENT_S) == MI_SUCCESS
 			? open_socket(&config->milter)
 			: -ENOMEM;

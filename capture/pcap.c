@@ -10,9 +10,8 @@
 #include <zlib.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "capture/pcapng.h"
-
-#define SNAPLEN 262144
 
 /* Octets read from a file at once: few calls, and what is read stays in the cache. */
 #define FILE_BUFFER ((size_t)256 << 10)
@@ -154,7 +153,7 @@ int pcap_source_open_live(struct pcap_source **s_r, const char *interface, size_
 		return -EINVAL;
 	}
 	int ring = ring_bytes > INT32_MAX ? INT32_MAX : (int)ring_bytes;
-	int r = pcap_set_snaplen(pcap, SNAPLEN);
+	int r = pcap_set_snaplen(pcap, LIMIT_SNAPLEN);
 	r = r ? r : pcap_set_promisc(pcap, 1);
 	r = r ? r : pcap_set_timeout(pcap, 200); /* no immediate mode: it costs ten times the CPU */
 	r = r ? r : pcap_set_buffer_size(pcap, ring);

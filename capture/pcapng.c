@@ -27,11 +27,6 @@ struct pcapng {
 	int64_t last_us;
 };
 
-bool pcapng_is(struct span s)
-{
-	return span_starts(s, (struct span){"\x0a\x0d\x0d\x0a", 4});
-}
-
 struct pcapng *pcapng_create(FILE *file)
 {
 	struct pcapng *p = calloc(1, sizeof(*p));

@@ -18,8 +18,6 @@
 
 struct pcapng;
 
-/* Whether the file begins as pcapng does. */
-bool pcapng_is(struct span first_octets);
 /* `file` stands at its beginning. NULL when out of memory. */
 struct pcapng *pcapng_create(FILE *file);
 void pcapng_free(struct pcapng *p); /* accepts NULL */

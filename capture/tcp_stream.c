@@ -2,8 +2,7 @@
 
 #include <stdlib.h>
 
-/* Octets kept of each stream after they were handed on, to compare later copies with. */
-#define HISTORY_BYTES 4096u
+#include "base/limits.h"
 
 /* What a piece costs beside its octets: itself, its place in an array that may be half empty, what
  * malloc() adds. */
@@ -24,19 +23,19 @@ void tcp_stream_free(struct tcp_stream *s)
 
 void tcp_stream_remember(struct tcp_stream *s, struct span octets)
 {
-	if (!s->history && !(s->history = malloc(HISTORY_BYTES)))
+	if (!s->history && !(s->history = malloc(LIMIT_TCP_HISTORY_BYTES)))
 		return;
 	/* the ring is addressed by sequence number */
 	uint32_t seq = s->next;
-	if (octets.n > HISTORY_BYTES) {
-		seq += (uint32_t)(octets.n - HISTORY_BYTES);
-		octets = span_sub(octets, octets.n - HISTORY_BYTES, octets.n);
+	if (octets.n > LIMIT_TCP_HISTORY_BYTES) {
+		seq += (uint32_t)(octets.n - LIMIT_TCP_HISTORY_BYTES);
+		octets = span_sub(octets, octets.n - LIMIT_TCP_HISTORY_BYTES, octets.n);
 	}
-	uint32_t at = seq % HISTORY_BYTES;
-	size_t first = HISTORY_BYTES - at < octets.n ? HISTORY_BYTES - at : octets.n;
+	uint32_t at = seq % LIMIT_TCP_HISTORY_BYTES;
+	size_t first = LIMIT_TCP_HISTORY_BYTES - at < octets.n ? LIMIT_TCP_HISTORY_BYTES - at : octets.n;
 	memcpy(s->history + at, octets.p, first);
 	memcpy(s->history, octets.p + first, octets.n - first);
-	s->history_n = s->history_n + octets.n > HISTORY_BYTES ? HISTORY_BYTES
+	s->history_n = s->history_n + octets.n > LIMIT_TCP_HISTORY_BYTES ? LIMIT_TCP_HISTORY_BYTES
 							       : s->history_n + (uint32_t)octets.n;
 }
 
@@ -55,8 +54,8 @@ bool tcp_stream_differs(const struct tcp_stream *s, uint32_t seq, struct span oc
 	if (n > (uint32_t)tcp_seq_diff(s->next, seq))
 		n = (uint32_t)tcp_seq_diff(s->next, seq);
 	for (size_t done = 0; done < n;) {
-		uint32_t at = (seq + (uint32_t)done) % HISTORY_BYTES;
-		size_t part = HISTORY_BYTES - at < n - done ? HISTORY_BYTES - at : n - done;
+		uint32_t at = (seq + (uint32_t)done) % LIMIT_TCP_HISTORY_BYTES;
+		size_t part = LIMIT_TCP_HISTORY_BYTES - at < n - done ? LIMIT_TCP_HISTORY_BYTES - at : n - done;
 		if (memcmp(s->history + at, octets.p + done, part) != 0)
 			return true;
 		done += part;

@@ -61,7 +61,7 @@ struct judge {
 	int folder; /* STATE/run */
 	struct journal *journal;
 	unsigned n_slots;
-	struct link *slots[JUDGE_SLOTS_MAX]; /* where to ask; NULL: connect */
+	struct link *slots[LIMIT_WORKERS]; /* where to ask; NULL: connect */
 	struct link *links;                  /* those that leave too */
 	struct event *connect, *wake;
 	struct list queue, writing; /* not asked; answered, waiting for the log */

@@ -20,7 +20,6 @@
 #include "base/limits.h"
 #include "feedback/judge.h"
 
-#define JUDGE_SLOTS_MAX 64 /* as config_workers() */
 #define JUDGE_RECORD_BYTES 65536
 static_assert(LIMIT_PACK_SENT_BYTES + 1024 <= JUDGE_RECORD_BYTES, "a question fits into a record");
 

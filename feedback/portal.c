@@ -207,7 +207,7 @@ static void take(struct portal *p, struct evhttp_request *req, const struct comp
 }
 
 /* The body as a message: itself, or under the Content-Type of the request. */
-static struct span message_of(struct evhttp_request *req, struct arena *arena)
+static struct span message_of(struct evhttp_request *req, struct buf *whole)
 {
 	struct evbuffer *in = evhttp_request_get_input_buffer(req);
 	size_t n = evbuffer_get_length(in);
@@ -217,13 +217,9 @@ static struct span message_of(struct evhttp_request *req, struct arena *arena)
 	type = header_of(req, "Content-Type");
 	if (!span_case_starts(type, SPAN("multipart/")))
 		return body;
-	struct span head = arena_printf(arena, "Content-Type: %.*s\r\n\r\n", SPAN_ARG(type));
-	char *whole = arena_alloc(arena, head.n + body.n);
-	if (!whole)
-		return SPAN_NONE;
-	memcpy(whole, head.p, head.n);
-	memcpy(whole + head.n, body.p, body.n);
-	return (struct span){whole, head.n + body.n};
+	buf_addf(whole, "Content-Type: %.*s\r\n\r\n", SPAN_ARG(type));
+	buf_add(whole, body);
+	return whole->failed ? SPAN_NONE : buf_span(whole);
 }
 
 static bool type_is_known(struct span type)
@@ -252,8 +248,9 @@ static void post_complaint(struct portal *p, struct evhttp_request *req, struct 
 	}
 	struct arena arena;
 	arena_init(&arena, LIMIT_HTTP_BODY_BYTES * 3);
+	struct buf whole = BUF_INIT;
 	struct span old = SPAN_NONE;
-	struct complaint c = {.octets = message_of(req, &arena), .kind = span_of(kind),
+	struct complaint c = {.octets = message_of(req, &whole), .kind = span_of(kind),
 			      .rcpt = span_of(rcpt), .way = SPAN("http")};
 	if (key.n && queue_answer_find(p->desk->queue, key, &arena, &old) < 0)
 		refuse(p, req, 503, "not taken; try again");
@@ -263,6 +260,7 @@ static void post_complaint(struct portal *p, struct evhttp_request *req, struct 
 		refuse(p, req, 400, "there is no message");
 	else
 		take(p, req, &c, key);
+	buf_free(&whole);
 	arena_free(&arena);
 }
 

@@ -331,11 +331,6 @@ static int file_one(struct registry *reg, const struct filing *f, const char *by
 	return registry_note(reg, f->key, before.key.p ? "change-filed" : "filed", by, f->source);
 }
 
-int registry_file(struct registry *reg, const struct filing *f, const char *by, struct buf *note)
-{
-	return registry_file_all(reg, f, 1, by, note);
-}
-
 int registry_file_all(struct registry *reg, const struct filing *v, size_t n, const char *by,
 		      struct buf *note)
 {

@@ -55,10 +55,7 @@ void registry_close(struct registry *r); /* accepts NULL */
 
 /* --- filing and deciding ---------------------------------------------------------- */
 
-/* Files a sender or a change. `note` gets what is worth a warning, or what it collides with. */
-__attribute__((warn_unused_result)) int registry_file(struct registry *r, const struct filing *f,
-						      const char *by, struct buf *note);
-/* All or none. */
+/* Files senders or changes, all or none. `note` gets what is worth a warning, or what it collides with. */
 __attribute__((warn_unused_result)) int registry_file_all(struct registry *r,
 							  const struct filing *v, size_t n,
 							  const char *by, struct buf *note);

@@ -58,9 +58,9 @@ struct supervisor {
 	struct event_base *loop;
 	struct account account;
 	int run_folder, lock, control;
-	int listeners[JUDGE_SLOTS_MAX];
+	int listeners[LIMIT_WORKERS];
 	unsigned workers;
-	struct post posts[JUDGE_SLOTS_MAX + 8];
+	struct post posts[LIMIT_WORKERS + 8];
 	size_t n_posts;
 	struct child *children;
 	struct caller *callers;

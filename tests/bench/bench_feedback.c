@@ -130,7 +130,7 @@ static void file_sender(struct complaint_desk *desk)
 	arena_init(&arena, LIMIT_ARENA_BYTES);
 	filings_read(&all, SPAN("sender esp { dkim esp.example feedback fbl@esp.example { complaint } }"),
 		     "bench", &arena, &diag);
-	if (all.faults || registry_file(desk->registry, &all.v[0], "c", &note) ||
+	if (all.faults || registry_file_all(desk->registry, all.v, 1, "c", &note) ||
 	    registry_approve(desk->registry, SPAN("esp"), "a", "bench", &state) ||
 	    registry_approve(desk->registry, SPAN("esp"), "b", NULL, &state))
 		die("registry");

@@ -46,7 +46,7 @@ static void set_up(void)
 	desk.release = release;
 	arena_init(&a, LIMIT_ARENA_BYTES);
 	filings_read(&all, SPAN(text), "f", &a, &diag);
-	if (all.faults || registry_file(desk.registry, &all.v[0], "clerk", &said) < 0 ||
+	if (all.faults || registry_file_all(desk.registry, all.v, 1, "clerk", &said) < 0 ||
 	    registry_approve(desk.registry, SPAN("esp"), "a", "test", &now) < 0 ||
 	    registry_approve(desk.registry, SPAN("esp"), "b", NULL, &now) < 0)
 		abort();

@@ -73,7 +73,7 @@ static void register_sender(void)
 	arena_init(&a, LIMIT_ARENA_BYTES);
 	filings_read(&all, SPAN(text), "f", &a, &diag);
 	assert_int_equal(all.faults, 0);
-	assert_int_equal(registry_file(desk.registry, &all.v[0], "clerk", &said), 0);
+	assert_int_equal(registry_file_all(desk.registry, all.v, 1, "clerk", &said), 0);
 	assert_int_equal(registry_approve(desk.registry, SPAN("esp"), "a", "test", &now), 0);
 	assert_int_equal(registry_approve(desk.registry, SPAN("esp"), "b", NULL, &now), 0);
 	arena_free(&a);
@@ -588,7 +588,7 @@ static void test_digest_hours(void **state)
 	(void)state;
 	arena_init(&a, LIMIT_ARENA_BYTES);
 	filings_read(&all, SPAN(filing), "f", &a, &diag);
-	assert_int_equal(registry_file(desk.registry, &all.v[0], "clerk", &said), 0);
+	assert_int_equal(registry_file_all(desk.registry, all.v, 1, "clerk", &said), 0);
 	assert_int_equal(registry_approve(desk.registry, SPAN("esp"), "a", "test", &now), 0);
 	assert_int_equal(registry_approve(desk.registry, SPAN("esp"), "b", NULL, &now), 0);
 	assert_int_equal(eventlog_open(&log, folder), 0);

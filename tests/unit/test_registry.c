@@ -218,7 +218,7 @@ static int file_text(const char *text)
 	struct diag diag = {.out = NULL};
 	filings_read(&all, span_of(text), "f", &a, &diag);
 	assert_int_equal(all.faults, 0);
-	int r = registry_file(registry, &all.v[0], "clerk", &said);
+	int r = registry_file_all(registry, all.v, 1, "clerk", &said);
 	arena_free(&a);
 	buf_free(&said);
 	return r;

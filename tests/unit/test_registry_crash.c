@@ -49,7 +49,7 @@ static int file_text(struct registry *reg, const char *text)
 	struct diag diag = {.out = NULL};
 	arena_init(&a, LIMIT_ARENA_BYTES);
 	filings_read(&all, span_of(text), "f", &a, &diag);
-	int r = registry_file(reg, &all.v[0], "clerk", &said);
+	int r = registry_file_all(reg, all.v, 1, "clerk", &said);
 	arena_free(&a);
 	buf_free(&said);
 	return r;
