@@ -441,9 +441,9 @@
 #define LIMIT_GAUGE_FRESH_US (3 * 1000000LL)
 #define LIMIT_GAUGE_KEEP_S 5
 
-/* Microseconds that MAIL waits for Redis to give it a place: a hundred times what Redis takes, and not
- * yet a delay that anybody sees. */
-#define LIMIT_GAUGE_WAIT_US (50 * 1000LL)
+/* Microseconds that MAIL waits for Redis to give it a place: hundreds of times what Redis takes, so that
+ * a machine which is short of CPU keeps its limits too, and not yet a delay that anybody sees. */
+#define LIMIT_GAUGE_WAIT_US (200 * 1000LL)
 
 /* Microseconds that a verdict waits for the history of a key that is seen for the first time. */
 #define LIMIT_RATE_WAIT_US (100 * 1000LL)
