@@ -473,6 +473,15 @@ static void one_click_fact(const struct message *m, const struct header_ways *w,
 
 /* --- facts ---------------------------------------------------------------------- */
 
+#define LEGIBLE_PX 9
+#define LEGIBLE_CONTRAST 3
+
+/* px 0: an image, whose letters nobody measured. */
+static bool has_legible_px(const struct unsub_way *way)
+{
+	return way->px == 0 || way->px >= LEGIBLE_PX;
+}
+
 static const struct unsub_way *best_visible(const struct unsub *u)
 {
 	const struct unsub_way *best = NULL;
@@ -480,8 +489,8 @@ static const struct unsub_way *best_visible(const struct unsub *u)
 		const struct unsub_way *way = &u->ways[i];
 		if (!way->visible)
 			continue;
-		bool legible = way->px >= 9 || way->px == 0;
-		bool best_legible = best && (best->px >= 9 || best->px == 0);
+		bool legible = has_legible_px(way);
+		bool best_legible = best && has_legible_px(best);
 		/* contrast 0 (on an image, or an image itself) is not held against it */
 		float contrast = way->contrast == 0 ? 21 : way->contrast;
 		float best_contrast = best && best->contrast != 0 ? best->contrast : 21;
@@ -492,9 +501,6 @@ static const struct unsub_way *best_visible(const struct unsub *u)
 	return best;
 }
 
-#define LEGIBLE_PX 9
-#define LEGIBLE_CONTRAST 3
-
 static void visible_facts(const struct content *c, struct facts *f)
 {
 	const struct unsub *u = &c->unsub;
@@ -502,8 +508,7 @@ static void visible_facts(const struct content *c, struct facts *f)
 	const struct unsub_way *shown = best ? best : &u->ways[0];
 	struct fact *fact = facts_set_condition(f, F_UNSUB_VISIBLE, best != NULL);
 	content_evidence(c, fact, shown->text, shown->part, shown->offset);
-	/* px 0: an image, whose letters nobody measured */
-	bool legible = best && (best->px == 0 || best->px >= LEGIBLE_PX) &&
+	bool legible = best && has_legible_px(best) &&
 		       (best->contrast == 0 || best->contrast >= LEGIBLE_CONTRAST);
 	fact = facts_set_condition(f, F_UNSUB_LEGIBLE, legible);
 	content_evidence(c, fact, shown->text, shown->part, shown->offset);
