@@ -73,6 +73,7 @@ static struct span address_in(struct span s)
 	s = span_trim(span_sub(s, 0, end == SIZE_MAX ? s.n : end));
 	size_t at = span_find_char(s, '@');
 	if (at == SIZE_MAX || at == 0 || at > LOCAL_PART_BYTES ||
+	    span_find_char(span_sub(s, at, s.n), '_') != SIZE_MAX || /* of a form to fill in */
 	    span_find_char(span_sub(s, at, s.n), '.') == SIZE_MAX)
 		return SPAN_NONE;
 	for (size_t i = 0; i < s.n; i++)
@@ -87,7 +88,7 @@ static bool for_unsubscribing(struct span addr)
 	static const char *const cues[] = {
 		"unsub",     "remove",	"leave-",   "optout",	    "opt-out",	  "bounce",
 		"off@",	     "signoff", "-off",	    "listserv@",    "majordomo@", "-request@",
-		"subscribe", "noreply", "no-reply", "do-not-reply", "donotreply"};
+		"subscribe", "noreply", "no-reply", "do-not-reply", "donotreply", "listmaster@"};
 	for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
 		if (span_case_find(addr, span_of(cues[i])) != SIZE_MAX)
 			return true;
@@ -145,14 +146,58 @@ static bool is_way(const struct content *c, const struct view_link *l, struct sp
 	return false;
 }
 
+static bool ends_sentence(struct span s, size_t at)
+{
+	char c = s.p[at], next = at + 1 < s.n ? s.p[at + 1] : '\n';
+	return c == '|' || ((c == '.' || c == '!' || c == '?') && (next == ' ' || next == '\n'));
+}
+
+static bool says_any(struct span s, const char *const *words)
+{
+	for (; *words; words++)
+		if (span_case_find(s, span_of(*words)) != SIZE_MAX)
+			return true;
+	return false;
+}
+
+/* Words of leaving in the sentence that the address stands in, and none of asking: it only stops
+ * mail, in words that are no known way to unsubscribe. The end of a line parts sentences, but for
+ * the one right before the address. */
+#define SENTENCES 50 /* read in one mail: nobody writes to more addresses to leave */
+#define SENTENCE_BEFORE_BYTES 160
+#define SENTENCE_BEHIND_BYTES 80
+static bool only_to_leave(const struct view *v, const struct view_link *l)
+{
+	static const char *const leaving[] = {
+		"remov",       "unsubscri",	"opt out",     "opt-out",     "opting out",
+		"no longer",   "not to receive", "not wish to", "not want to", "future mail",
+		"taken out of", "taken off",	"off our",     "off this",    "off from",
+		"belong on",   "退订",		"退訂",	       "取消订阅",    NULL};
+	static const char *const asking[] = {"question", "contact us", "comment", "feedback", "inquir",
+					     "enquir",	 "咨询",       "客服",	  "联系我们", NULL};
+	struct span text = view_text(v);
+	size_t from = l->from, to = l->to < l->from ? l->from : l->to;
+	size_t first = from > SENTENCE_BEFORE_BYTES ? from - SENTENCE_BEFORE_BYTES : 0;
+	size_t last = text.n - to > SENTENCE_BEHIND_BYTES ? to + SENTENCE_BEHIND_BYTES : text.n;
+	while (from > first && (text.p[from - 1] == ' ' || text.p[from - 1] == '\n'))
+		from--;
+	while (from > first && text.p[from - 1] != '\n' && !ends_sentence(text, from - 1))
+		from--;
+	while (to < last && text.p[to] != '\n' && !ends_sentence(text, to))
+		to++;
+	struct span sentence = span_sub(text, from, to);
+	return says_any(sentence, leaving) && !says_any(sentence, asking);
+}
+
 /* An address of the sender's in this link; .p NULL: none. */
 static struct span senders(const struct content *c, const struct txn *txn,
 			   const struct view_link *l)
 {
 	struct span addr = l->kind == LINK_FORM ? SPAN_NONE : address_in(l->target);
 	size_t at = span_find_char(addr, '@');
-	if (!addr.n || is_quoted(view_text(&c->shown.view), l->from) || for_unsubscribing(addr) || is_recipient(c->message, txn, addr) ||
-	    is_way(c, l, addr) || called_yours(&c->shown.view, l) ||
+	if (!addr.n || is_quoted(view_text(&c->shown.view), l->from) || for_unsubscribing(addr) ||
+	    is_recipient(c->message, txn, addr) || is_way(c, l, addr) ||
+	    called_yours(&c->shown.view, l) ||
 	    span_case_starts(span_sub(addr, at + 1, addr.n), SPAN("lists.")))
 		return SPAN_NONE;
 	return addr;
@@ -174,6 +219,7 @@ static void find_email(struct content *c, const struct txn *txn)
 	const struct view *v = &c->shown.view;
 	struct span own = m->from.n ? domain_tail(m->from.v[0].domain) : SPAN_NONE;
 	int best = 0;
+	size_t looks = 0;
 	for (size_t i = 0; i < v->n_links; i++) {
 		const struct view_link *l = &v->links[i];
 		if (!l->visible)
@@ -188,7 +234,7 @@ static void find_email(struct content *c, const struct txn *txn)
 		int rank = for_complaints(addr) ? 1
 						: 2 + written * 2 + asked * 3 +
 							  (own.n && span_case_ends(addr, own) ? 4 : 0);
-		if (rank > best) {
+		if (rank > best && looks++ < SENTENCES && !only_to_leave(v, l)) {
 			best = rank;
 			c->identity.email = (struct found_text){addr, l->part, l->offset};
 		}
@@ -199,13 +245,15 @@ static void find_email(struct content *c, const struct txn *txn)
 static void find_written_email(struct content *c, const struct txn *txn)
 {
 	const struct view *v = &c->shown.view;
+	size_t looks = 0;
 	for (size_t i = 0; i < v->n_written; i++) {
 		struct span known = c->identity.email.text;
 		if (known.n && !for_complaints(known))
 			break;
 		const struct view_link *l = &v->written[i];
 		struct span addr = senders(c, txn, l);
-		if (addr.n && (!known.n || !for_complaints(addr)))
+		if (addr.n && (!known.n || !for_complaints(addr)) && looks++ < SENTENCES &&
+		    !only_to_leave(v, l))
 			c->identity.email = (struct found_text){addr, l->part, l->offset};
 	}
 }

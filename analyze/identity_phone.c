@@ -161,6 +161,11 @@ static bool called_phone(struct span s, size_t at)
 		before.n--;
 	if (before.n > 2 && !memcmp(before.p + before.n - 3, "：", 3))
 		before.n -= 3;
+	/* "Tel UK: 01234 567890" */
+	static const char *const countries[] = {" uk", " usa", " us"};
+	for (size_t i = 0; i < sizeof(countries) / sizeof(countries[0]); i++)
+		if (span_ends(before, span_of(countries[i])) && before.n > 4)
+			before.n -= strlen(countries[i]);
 	return before.n && ends_with_word(before, words);
 }
 
@@ -168,8 +173,11 @@ static bool called_fax(struct span s, size_t at)
 {
 	static const char *const words[] = {
 		"fax", "fax:", "facsimile", "传真",    "傳真", "qq",  "qq:", "факс", "order", "id",
+		"fax us at", "fax us", "fax to", "fax it to", "fax it to us at", "by fax at", "by fax", "fax at",
 		"no",  "no.",  "number",    "account", "#",    "zip", "icq", "isbn", "issn",  NULL};
 	struct span before = span_sub(s, at > 24 ? at - 24 : 0, at);
+	if (span_ends(before, SPAN(":\n")))
+		before.n--;
 	while (before.n && (before.p[before.n - 1] == ' ' || before.p[before.n - 1] == ':' ||
 			    before.p[before.n - 1] == '('))
 		before.n--;
