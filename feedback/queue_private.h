@@ -13,6 +13,18 @@ struct queue {
 /* Where a report goes to, for rates, concurrency and the breaker; the expression of an index. */
 #define QUEUE_DOMAIN "lower(substr(dest, instr(dest, '@') + 1))"
 
+/* A report with its text, copied into the arena: an open statement would hold an old view of the
+ * database until it is settled, and nothing can be written on top of an old view. QUEUE_E_NONE: no
+ * such report. */
+__attribute__((warn_unused_result)) int queue_load(struct queue *q, struct span id,
+						   struct arena *arena, struct queue_item *item);
+/* Inside a transaction: the report's state from now on, and its event; a claim on it ends. */
+__attribute__((warn_unused_result)) int queue_set_state(struct queue *q,
+							const struct queue_item *item,
+							const char *state, struct span reply);
+/* Ends claims of processes that are gone, or held past any time-out of a delivery. */
+__attribute__((warn_unused_result)) int queue_void_claims(struct queue *q, int64_t now_us);
+
 /* Inside a transaction, together with the claim: one delivery more has begun. */
 __attribute__((warn_unused_result)) int destination_begin(struct queue *q, struct span domain,
 							  int64_t now_us);
