@@ -73,17 +73,6 @@ static bool is_state(struct span word)
 	return word.n > 2 && is_one_of(word, state_names);
 }
 
-/* No address is longer; without a bound a line of 30 kB would be walked for each number. */
-#define LINE_BACK_BYTES 300
-
-static size_t line_start(struct span s, size_t at)
-{
-	size_t stop = at > LINE_BACK_BYTES ? at - LINE_BACK_BYTES : 0;
-	while (at > stop && s.p[at - 1] != '\n')
-		at--;
-	return at;
-}
-
 /* Up to two lines above the one that begins at `from`, while they look like an address. */
 static size_t with_street_above(struct span s, size_t from)
 {
@@ -295,15 +284,7 @@ static bool numbered_street(struct span line)
 		"bldg",	     "bld",	"terrace",  "court",   "ct",	"square",   "sq",
 		"place",     "pl",	"crescent", "level",   "tower", NULL};
 	size_t since_number = STREET_WORDS + 1, since_street = 2;
-	for (size_t i = 0; i < line.n;) {
-		if (!is_word_char(line.p[i])) {
-			i++;
-			continue;
-		}
-		size_t from = i;
-		while (i < line.n && is_word_char(line.p[i]))
-			i++;
-		struct span word = span_sub(line, from, i);
+	for (struct span word; next_word(&line, &word);) {
 		bool number = ascii_is_digit(word.p[0]) && word.n <= 6;
 		bool street = is_one_of(word, words);
 		if ((number && since_street < 2) || (street && since_number <= STREET_WORDS))

@@ -55,11 +55,7 @@ static size_t cn_piece_start(struct span line, size_t from, size_t at)
 		struct span rest = span_sub(line, i, at), head = span_sub(line, from, i);
 		if (!mark && (span_starts(rest, SPAN("。")) || span_starts(rest, SPAN("、"))))
 			mark = 3;
-		bool inside = false;
-		for (const char *const *w = cn_admin; *w && mark == 1; w++)
-			inside |= span_ends(head, span_of(*w));
-		for (const char *const *w = cn_provinces; *w && mark == 1; w++)
-			inside |= span_ends(head, span_of(*w));
+		bool inside = mark == 1 && (ending(head, cn_admin) || ending(head, cn_provinces));
 		if (mark && !inside && has_any(rest, cn_street) && has_any(rest, cn_admin))
 			from = i + mark;
 	}

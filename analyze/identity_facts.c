@@ -8,6 +8,7 @@
  */
 #include "analyze/content_parts.h"
 #include "analyze/identity.h"
+#include "analyze/identity_words.h"
 
 /* A longer local part is a token of one recipient, not an address to write to. */
 #define LOCAL_PART_BYTES 40
@@ -88,11 +89,9 @@ static bool for_unsubscribing(struct span addr)
 	static const char *const cues[] = {
 		"unsub",     "remove",	"leave-",   "optout",	    "opt-out",	  "bounce",
 		"off@",	     "signoff", "-off",	    "listserv@",    "majordomo@", "-request@",
-		"subscribe", "noreply", "no-reply", "do-not-reply", "donotreply", "listmaster@"};
-	for (size_t i = 0; i < sizeof(cues) / sizeof(cues[0]); i++)
-		if (span_case_find(addr, span_of(cues[i])) != SIZE_MAX)
-			return true;
-	return false;
+		"subscribe", "noreply", "no-reply", "do-not-reply", "donotreply", "listmaster@",
+		NULL};
+	return has_any_case(addr, cues);
 }
 
 /* Where to complain, not whom to ask: taken when there is nothing else (RFC 2142). */
@@ -100,11 +99,8 @@ static bool for_complaints(struct span addr)
 {
 	static const char *const names[] = {"abuse@", "postmaster@", "spam@", "complaint@",
 					    "complaints@", "privacy@", "dmca@", "legal@", "fbl@",
-					    "hostmaster@", "security@"};
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (span_case_starts(addr, span_of(names[i])))
-			return true;
-	return false;
+					    "hostmaster@", "security@", NULL};
+	return starts_with_any(addr, names);
 }
 
 /* The text before says that the address is the reader's: "sent to", "Hello", "subscribed as". */
@@ -152,14 +148,6 @@ static bool ends_sentence(struct span s, size_t at)
 	return c == '|' || ((c == '.' || c == '!' || c == '?') && (next == ' ' || next == '\n'));
 }
 
-static bool says_any(struct span s, const char *const *words)
-{
-	for (; *words; words++)
-		if (span_case_find(s, span_of(*words)) != SIZE_MAX)
-			return true;
-	return false;
-}
-
 /* Words of leaving in the sentence that the address stands in, and none of asking: it only stops
  * mail, in words that are no known way to unsubscribe. The end of a line parts sentences, but for
  * the one right before the address. */
@@ -186,7 +174,7 @@ static bool only_to_leave(const struct view *v, const struct view_link *l)
 	while (to < last && text.p[to] != '\n' && !ends_sentence(text, to))
 		to++;
 	struct span sentence = span_sub(text, from, to);
-	return says_any(sentence, leaving) && !says_any(sentence, asking);
+	return has_any_case(sentence, leaving) && !has_any_case(sentence, asking);
 }
 
 /* An address of the sender's in this link; .p NULL: none. */

@@ -34,31 +34,17 @@ enum evidence {
 
 /* --- places ---------------------------------------------------------------------------- */
 
-/* Longer lines are cut: what stands farther away says nothing about a name. */
-#define LINE_BACK_BYTES 300
-
-static struct span line_before(struct span s, size_t at)
-{
-	size_t stop = at > LINE_BACK_BYTES ? at - LINE_BACK_BYTES : 0, from = at;
-	while (from > stop && s.p[from - 1] != '\n')
-		from--;
-	return span_sub(s, from, at);
-}
-
 bool is_quoted(struct span s, size_t at)
 {
 	static const char *const fields[] = {
 		"from:", "to:",	    "cc:",     "reply-to:", "von:",    "an:",
 		"de :",	 "发件人:", "收件人:", "寄件者:",   "收件者:", NULL};
-	struct span line = line_before(s, at);
+	struct span line = span_sub(s, line_start(s, at), at);
 	while (line.n && line.p[0] == ' ')
 		line = span_sub(line, 1, line.n);
 	if (line.n && (line.p[0] == '>' || (line.p[0] == ':' && line.n > 1 && line.p[1] == ' ')))
 		return true;
-	for (const char *const *f = fields; *f; f++)
-		if (span_case_starts(line, span_of(*f)))
-			return true;
-	return false;
+	return starts_with_any(line, fields);
 }
 
 /* Who delivers, pays for space or owns a mark is not who sends. */
@@ -76,10 +62,7 @@ static bool is_helper(struct span s, size_t at)
 		said.n--;
 	if (span_ends(said, SPAN(" the")))
 		said.n -= 4;
-	for (const char *const *w = words; *w; w++)
-		if (span_ends(said, span_of(*w)))
-			return true;
-	return false;
+	return ending(said, words) > 0;
 }
 
 bool name_capital(const struct name_search *n, size_t at)

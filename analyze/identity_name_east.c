@@ -30,14 +30,6 @@ static size_t name_char_at(struct span s, size_t at)
 	return at < s.n && (ascii_is_alpha(s.p[at]) || ascii_is_digit(s.p[at]));
 }
 
-static bool starts_with_any(struct span s, const char *const *words)
-{
-	for (; *words; words++)
-		if (span_starts(s, span_of(*words)))
-			return true;
-	return false;
-}
-
 /* Bytes of the word of `words` that `s` starts with, three bytes or more; 0: none. */
 static size_t word_bytes(struct span s, const char *const *words)
 {
@@ -120,10 +112,7 @@ static bool ends_alone(struct span s, size_t at)
 static bool is_person(struct span name)
 {
 	static const char *const words[] = {"先生", "小姐", "女士", "经理", "老师", "生", NULL};
-	for (const char *const *w = words; *w; w++)
-		if (span_ends(name, span_of(*w)) && name.n <= 12)
-			return true;
-	return false;
+	return name.n <= 12 && ending(name, words);
 }
 
 /* Who speaks, by no name. */
@@ -192,12 +181,9 @@ static void offer_speaker(struct name_search *n, const struct phrase_hit *hit)
 	size_t end = hit->from;
 	bool cut, more = true;
 	while (more && end) {
-		more = false;
-		for (const char *const *w = staff; *w && !more; w++)
-			if (span_ends(span_sub(s, end > 16 ? end - 16 : 0, end), span_of(*w))) {
-				end -= strlen(*w);
-				more = true;
-			}
+		size_t bytes = ending(span_sub(s, 0, end), staff);
+		end -= bytes;
+		more = bytes > 0;
 		if (!more && memchr(" ,", s.p[end - 1], 2)) {
 			end--;
 			more = true;
@@ -242,7 +228,7 @@ static void offer_before_urls(struct name_search *n)
 	for (size_t urls = 0; urls < 3 * URLS && n_found < URLS; urls++) {
 		http = http < at ? find_from(s, at, SPAN("http")) : http;
 		www = www < at ? find_from(s, at, SPAN("www.")) : www;
-		size_t end = http < www ? http : www, tail;
+		size_t end = http < www ? http : www;
 		if (end == SIZE_MAX)
 			break;
 		at = end + 4;
@@ -250,22 +236,16 @@ static void offer_before_urls(struct name_search *n)
 			continue;
 		while (end && memchr(" (:<[-,", s.p[end - 1], 7))
 			end--;
-		do {
-			tail = end;
-			for (const char *const *w = labels; *w; w++)
-				if (span_ends(span_sub(s, end > 6 ? end - 6 : 0, end), span_of(*w)))
-					end -= strlen(*w);
-		} while (end < tail);
+		for (size_t bytes; (bytes = ending(span_sub(s, 0, end), labels));)
+			end -= bytes;
 		bool cut;
 		size_t from = name_start(s, end, true, &cut);
 		struct span name = span_sub(s, from, end);
 		if (name.n < 6 || name.n > SITE_NAME_BYTES || !(name.p[0] & 0x80) || cut ||
 		    has_any(name, labels) || is_general(name) || is_person(name))
 			continue;
-		bonus[n_found] = 5 * (from == 0 || s.p[from - 1] == '\n');
-		for (const char *const *w = ends; *w; w++)
-			if (span_ends(name, span_of(*w)))
-				bonus[n_found] = bonus[n_found] % 10 + 10;
+		bonus[n_found] = 5 * (from == 0 || s.p[from - 1] == '\n') +
+				 10 * (ending(name, ends) > 0);
 		found[n_found++] = (struct text_range){from, end};
 	}
 	for (size_t i = 0; i < n_found && n_found <= 3; i++)

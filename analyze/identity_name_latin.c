@@ -116,14 +116,22 @@ static void cut_at_form(struct span s, const struct phrase_hits *hits, size_t k,
 	}
 }
 
+/* Behind each of `words` that stands at `at`, one after the other. */
+static size_t behind_each(struct span s, size_t at, const char *const *words)
+{
+	for (; *words; words++)
+		at += span_starts(span_sub(s, at, s.n), span_of(*words)) ? strlen(*words) : 0;
+	return at;
+}
+
 /* Words with capitals behind "subscribed to", "sent by". "Example's sites" is Example. */
 static struct text_range run_behind(const struct name_search *n, size_t at)
 {
+	static const char *const before[] = {"one of ", "the ", NULL};
 	struct span s = n->text;
 	while (at < s.n && (s.p[at] == ' ' || s.p[at] == '"'))
 		at++;
-	for (const char *const *w = (const char *const[]){"one of ", "the ", NULL}; *w; w++)
-		at += span_starts(span_sub(s, at, s.n), span_of(*w)) ? strlen(*w) : 0;
+	at = behind_each(s, at, before);
 	size_t from = at, to = at;
 	for (size_t words = 0; words < RUN_WORDS && at < s.n; words++) {
 		size_t first = at;
@@ -156,6 +164,8 @@ static struct text_range run_behind(const struct name_search *n, size_t at)
 /* Where the words with capitals that end at `i` begin; `i`: there are none. */
 static size_t run_before(const struct name_search *n, size_t i)
 {
+	/* "and Example Ltd", "of Example, Inc." */
+	static const char *const joints[] = {"and ", "of ", "for ", "& ", "the ", NULL};
 	struct span s = n->text;
 	size_t from = i;
 	for (size_t words = 0; words < RUN_WORDS; words++) {
@@ -171,12 +181,7 @@ static size_t run_before(const struct name_search *n, size_t i)
 			break;
 		from = at;
 	}
-	/* "and Example Ltd", "of Example, Inc." */
-	for (const char *const *joint =
-		     (const char *const[]){"and ", "of ", "for ", "& ", "the ", NULL};
-	     *joint; joint++)
-		from += span_starts(span_sub(s, from, i), span_of(*joint)) ? strlen(*joint) : 0;
-	return from;
+	return behind_each(span_sub(s, 0, i), from, joints);
 }
 
 /* Words with a capital before "Inc.", "Ltd", "GmbH" and their like. */

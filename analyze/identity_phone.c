@@ -136,6 +136,14 @@ static bool ends_with_word(struct span before, const char *const *words)
 	return false;
 }
 
+/* What stands before a number, without the `marks` between. */
+static struct span without_marks(struct span before, const char *marks)
+{
+	while (before.n && memchr(marks, before.p[before.n - 1], strlen(marks)))
+		before.n--;
+	return before;
+}
+
 /* "Tel:", 电话 and their like stand right before. */
 static bool called_phone(struct span s, size_t at)
 {
@@ -155,12 +163,7 @@ static bool called_phone(struct span s, size_t at)
 		"telephone",  "dial",	   "电话",	 "電話",      "手机",
 		"热线",	      "熱線",	   "联系方式",	 "전화",      "тел",
 		"тел.",	      "телефон",   NULL};
-	struct span before = span_sub(s, at > 32 ? at - 32 : 0, at);
-	while (before.n && (before.p[before.n - 1] == ' ' || before.p[before.n - 1] == ':' ||
-			    before.p[before.n - 1] == '(' || before.p[before.n - 1] == '+'))
-		before.n--;
-	if (before.n > 2 && !memcmp(before.p + before.n - 3, "：", 3))
-		before.n -= 3;
+	struct span before = without_marks(span_sub(s, at > 32 ? at - 32 : 0, at), " :(+");
 	/* "Tel UK: 01234 567890" */
 	static const char *const countries[] = {" uk", " usa", " us"};
 	for (size_t i = 0; i < sizeof(countries) / sizeof(countries[0]); i++)
@@ -178,11 +181,7 @@ static bool called_fax(struct span s, size_t at)
 	struct span before = span_sub(s, at > 24 ? at - 24 : 0, at);
 	if (span_ends(before, SPAN(":\n")))
 		before.n--;
-	while (before.n && (before.p[before.n - 1] == ' ' || before.p[before.n - 1] == ':' ||
-			    before.p[before.n - 1] == '('))
-		before.n--;
-	if (before.n > 2 && !memcmp(before.p + before.n - 3, "：", 3))
-		before.n -= 3;
+	before = without_marks(before, " :(");
 	return ends_with_word(before, words) && !span_ends(before, SPAN("phone number")) &&
 	       !span_ends(before, SPAN("phone no"));
 }

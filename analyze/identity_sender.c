@@ -23,11 +23,8 @@ static bool is_provider(struct span name)
 		"daum",	 "hanmail",    "orange",  "wanadoo",  "free",	 "libero",
 		"juno",	 "excite",     "lycos",	  "netscape", "proton",	 "protonmail",
 		"zoho",	 "t-online",   "comcast", "att",      "verizon", "newsletter",
-		"news",	 "example"};
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (span_eq(name, span_of(names[i])))
-			return true;
-	return false;
+		"news",	 "example",    NULL};
+	return is_one_of(name, names);
 }
 
 /* Words that say what a mail is, or in whose name somebody writes, and not who that is. */
@@ -53,32 +50,17 @@ static bool is_common(struct span word)
 static struct span domain_name(struct span domain)
 {
 	static const char *const second[] = {"co",  "com", "net", "org", "gov",
-					     "edu", "ac",  "or",  "ne"};
+					     "edu", "ac",  "or",  "ne",  NULL};
 	struct span label = SPAN_NONE, rest = domain;
 	for (int level = 0; level < 3; level++) {
 		size_t dot = span_rfind_char(rest, '.');
 		label = dot == SIZE_MAX ? rest : span_sub(rest, dot + 1, rest.n);
-		bool shared = level == 0;
-		for (size_t i = 0; level == 1 && i < sizeof(second) / sizeof(second[0]); i++)
-			shared |= span_eq(label, span_of(second[i]));
+		bool shared = level == 0 || (level == 1 && is_one_of(label, second));
 		if (!shared || dot == SIZE_MAX)
 			break;
 		rest = span_sub(rest, 0, dot);
 	}
 	return label;
-}
-
-/* Takes the next run of letters off `rest`. */
-static bool next_name_word(struct span *rest, struct span *word_r)
-{
-	size_t from = 0, to;
-	while (from < rest->n && !is_word_char(rest->p[from]))
-		from++;
-	for (to = from; to < rest->n && is_word_char(rest->p[to]);)
-		to++;
-	*word_r = span_sub(*rest, from, to);
-	*rest = span_sub(*rest, to, rest->n);
-	return word_r->n > 0;
 }
 
 /* The letters of a domain's word; none when everybody can have an address there. */
@@ -88,7 +70,7 @@ static struct span brand_of(struct arena *a, struct span domain)
 	char *letters =
 		is_provider(name) || is_common(name) || name.n < 4 ? NULL : arena_room(a, name.n);
 	size_t n = 0;
-	for (struct span rest = name; letters && next_name_word(&rest, &word); n += word.n)
+	for (struct span rest = name; letters && next_word(&rest, &word); n += word.n)
 		memcpy(letters + n, word.p, word.n);
 	return n >= 4 ? (struct span){letters, n} : SPAN_NONE;
 }
@@ -128,7 +110,7 @@ static void offer_words(struct name_search *n, struct span display)
 {
 	struct span words[WORDS], rest = display;
 	size_t n_words = 0;
-	while (n_words < WORDS && next_name_word(&rest, &words[n_words]))
+	while (n_words < WORDS && next_word(&rest, &words[n_words]))
 		n_words++;
 	for (size_t from = 0; from < n_words; from++)
 		for (size_t to = n_words; to > from; to--) {
@@ -173,7 +155,7 @@ static void offer_from(struct name_search *n, struct span display)
 	if (span_find_char(display, '@') != SIZE_MAX || display.n < 3 ||
 	    ((display.p[0] & 0x80) && display.n < 6) || is_person(display))
 		return;
-	for (struct span rest = display; next_name_word(&rest, &word);)
+	for (struct span rest = display; next_word(&rest, &word);)
 		add_hint(n, word);
 	struct text_range r = name_written(n->text, display);
 	if (!is_common(display) && r.to &&

@@ -1,11 +1,47 @@
 #include "analyze/identity_words.h"
 
+/* No address is longer, and what stands farther away says nothing about a name; without a bound a
+ * line of 30 kB would be walked for each number. */
+#define LINE_BACK_BYTES 300
+
+size_t line_start(struct span s, size_t at)
+{
+	size_t stop = at > LINE_BACK_BYTES ? at - LINE_BACK_BYTES : 0;
+	while (at > stop && s.p[at - 1] != '\n')
+		at--;
+	return at;
+}
+
 bool has_any(struct span s, const char *const *words)
 {
 	for (; *words; words++)
 		if (span_find(s, span_of(*words)) != SIZE_MAX)
 			return true;
 	return false;
+}
+
+bool has_any_case(struct span s, const char *const *words)
+{
+	for (; *words; words++)
+		if (span_case_find(s, span_of(*words)) != SIZE_MAX)
+			return true;
+	return false;
+}
+
+bool starts_with_any(struct span s, const char *const *words)
+{
+	for (; *words; words++)
+		if (span_case_starts(s, span_of(*words)))
+			return true;
+	return false;
+}
+
+size_t ending(struct span s, const char *const *words)
+{
+	for (; *words; words++)
+		if (span_ends(s, span_of(*words)))
+			return strlen(*words);
+	return 0;
 }
 
 /* A number below 256 from the ends and the length of a word. */
@@ -49,17 +85,9 @@ bool is_one_of(struct span word, const char *const *words)
 
 bool has_word(struct span s, const char *const *words)
 {
-	for (size_t i = 0; i < s.n;) {
-		if (!is_word_char(s.p[i])) {
-			i++;
-			continue;
-		}
-		size_t from = i;
-		while (i < s.n && is_word_char(s.p[i]))
-			i++;
-		if (is_one_of((struct span){s.p + from, i - from}, words))
+	for (struct span word; next_word(&s, &word);)
+		if (is_one_of(word, words))
 			return true;
-	}
 	return false;
 }
 

@@ -287,9 +287,8 @@ void queue_item_json(const struct queue_item *item, struct buf *out)
 	buf_addc(out, '\n');
 }
 
-int queue_list(struct queue *q, queue_list_fn *fn, void *arg)
+static int each_item(struct db_query *s, queue_list_fn *fn, void *arg)
 {
-	struct db_query *s = db_query(q->db, "SELECT " ITEM_COLUMNS " FROM report ORDER BY id");
 	struct queue_item item;
 	int r;
 	while ((r = db_step(s)) == DB_ROW) {
@@ -302,24 +301,21 @@ int queue_list(struct queue *q, queue_list_fn *fn, void *arg)
 	return r;
 }
 
+int queue_list(struct queue *q, queue_list_fn *fn, void *arg)
+{
+	return each_item(db_query(q->db, "SELECT " ITEM_COLUMNS " FROM report ORDER BY id"), fn,
+			 arg);
+}
+
 int queue_page(struct queue *q, struct span sender, struct span after, uint64_t n,
 	       queue_list_fn *fn, void *arg)
 {
 	struct db_query *s = db_query(q->db, "SELECT " ITEM_COLUMNS " FROM report WHERE id > ?1"
 					     " AND (?2 = '' OR sender = ?2) ORDER BY id LIMIT ?3");
-	struct queue_item item;
-	int r;
 	db_bind_text(s, 1, after);
 	db_bind_text(s, 2, sender);
 	db_bind_int(s, 3, (int64_t)n);
-	while ((r = db_step(s)) == DB_ROW) {
-		read_item(s, &item);
-		r = fn(&item, arg);
-		if (r < 0)
-			break;
-	}
-	db_end(s);
-	return r;
+	return each_item(s, fn, arg);
 }
 
 int queue_set_state(struct queue *q, const struct queue_item *item, const char *state,
