@@ -1,11 +1,12 @@
 #!/usr/bin/python3
-"""`assay run` and what a day does to it: watched folders and packets go in, processes are killed,
-rules and registry change, the disk is full; the event log and the books say whether all of it
-arrived once.
+"""`assay run` and what a day does to it: watched folders and a milter's mail go in, processes are
+killed, rules and registry change, the disk is full; the event log and the books say whether all of
+it arrived once.
 
 usage: daemon.py ASSAY SOURCE [KILLS]
 
-KILLS (default 15): processes killed at random moments under load. Speaks TAP.
+KILLS (default 15): processes killed at random moments under load, the private Redis among them;
+SEED in the environment chooses them again. Speaks TAP.
 """
 import collections
 import glob
@@ -52,7 +53,7 @@ def wait_for(what, seconds=30):
 
 
 class Gateway:
-    def __init__(self, folder, extra=""):
+    def __init__(self, folder, deadline="5s"):
         self.folder = folder
         self.state = os.path.join(folder, "state")
         self.spool = os.path.join(folder, "in")
@@ -60,11 +61,12 @@ class Gateway:
             os.makedirs(os.path.join(self.spool, part), exist_ok=True)
         self.rules = os.path.join(folder, "rules.d")
         os.makedirs(self.rules, exist_ok=True)
+        self.milter = "unix:%s/m.sock" % folder
         self.conf = os.path.join(folder, "assay.conf")
         with open(self.conf, "w") as f:
             f.write("state %s\ndns zone %s/samples/zone\nspool maildir %s\nhost mx.mbox.example\n"
-                    "rules %s/rules %s\nworkers 2\n%s"
-                    % (self.state, SOURCE, self.spool, SOURCE, self.rules, extra))
+                    "rules %s/rules %s\nworkers 2\nlisten milter %s { deadline %s }\n"
+                    % (self.state, SOURCE, self.spool, SOURCE, self.rules, self.milter, deadline))
         self.process = None
         self.sent = 0
 
@@ -94,6 +96,11 @@ class Gateway:
     def pids(self, role=None):
         return [r["pid"] for r in self.status().get("roles", [])
                 if r["pid"] and role in (None, r["role"])]
+
+    def all_ready(self):
+        """"ready" of the whole says that they were so once."""
+        roles = self.status().get("roles")
+        return roles and all(r["state"] == "ready" for r in roles)
 
     def role(self, name):
         return next((r for r in self.status().get("roles", []) if r["role"] == name), {})
@@ -157,7 +164,7 @@ def books_equal(g):
 def test_day(g):
     check("it starts and every role is ready", g.start(), g.stderr())
     roles = {r["role"] for r in g.status()["roles"]}
-    check("the roles", {"analyze", "spool", "recorder", "feedback"} <= roles, roles)
+    check("the roles", {"analyze", "milter", "spool", "recorder", "feedback"} == roles, roles)
     check("a second one for the same folder is refused", g.run("run").returncode == 75)
     for pid in g.pids("analyze"):
         with open("/proc/%d/status" % pid) as f:
@@ -223,38 +230,144 @@ def test_books_behind(g):
         g.role("recorder"))
 
 
+class MilterLoad(threading.Thread):
+    """An MTA whose default action is to accept: what becomes of each mail, by its MAIL FROM.
+
+    answered   the milter said to go on with the message; the event's id is noted where it was added
+    broken     the connection died on the way: such an MTA accepts the mail without us
+    absent     there was no connection: the same
+    refused    anything that delays the mail or keeps it from its recipient
+    """
+    def __init__(self, address, name, stop):
+        super().__init__()
+        self.address, self.name, self.stop = address, name, stop
+        self.came_to, self.ids, self.n = {}, {}, 0
+
+    def next_mail(self):
+        self.n += 1
+        return "%s-%d@shop.test" % (self.name, self.n)
+
+    def one(self, m, sender):
+        m.mail("<%s>" % sender)
+        m.rcpt("<wang@mbox.example>")
+        m.message(MAIL.replace(b"@N@", sender.encode()))
+        changes, (letter, words) = m.end()
+        self.came_to[sender] = "answered" if letter in b"ac" else "refused %r" % (letter + words)
+        verdict = mc.inserted(changes).get("X-Assay-Verdict", b"")
+        self.ids[sender] = verdict.partition(b"id=")[2].partition(b";")[0].decode()
+
+    def session(self, mails):
+        sender = self.next_mail()
+        self.came_to[sender] = "absent"
+        with mc.Client(self.address, 30) as m:
+            self.came_to[sender] = "broken"
+            m.negotiate()
+            m.connect("192.0.2.7")
+            m.helo("client.example")
+            self.one(m, sender)
+            for _ in range(mails - 1):
+                sender = self.next_mail()
+                self.came_to[sender] = "broken"
+                self.one(m, sender)
+            m.send(b"Q")
+
+    def run(self):
+        while not self.stop.is_set():
+            try:
+                self.session(random.choice((1, 1, 3)))
+            except (TimeoutError, ValueError) as e:
+                self.came_to["%s-%d@shop.test" % (self.name, self.n)] = "refused: %s" % e
+            except (OSError, EOFError):
+                time.sleep(0.05)  # ours has died; a client more comes a little later
+            time.sleep(0.01)
+
+
+def milter_account(load, events):
+    """What is wrong with (what became of the mails, their events), and the words about it."""
+    came_to, ids = {}, {}
+    for l in load:
+        came_to.update(l.came_to)
+        ids.update(l.ids)
+    logged = collections.defaultdict(list)
+    for e in events:
+        if e["source"] == "milter":
+            logged[e["mail_from"]].append(e)
+    wrong = []
+    for sender, what in came_to.items():
+        found = logged[sender]
+        if what.startswith("refused"):
+            wrong.append((sender, what))
+        if len(found) > 1 or (what == "absent" and found) or (what == "answered" and not found):
+            wrong.append((sender, what, len(found)))
+        if what == "answered" and found and ids[sender] not in ("", found[0]["id"]):
+            wrong.append((sender, "answered as", ids[sender], "logged as", found[0]["id"]))
+        wrong += [(sender, "logged as refused", e["reply"]) for e in found if e["reply"]]
+    count = collections.Counter(what.split()[0] for what in came_to.values())
+    count["judged"] = sum("unjudged" not in e["flags"] for f in logged.values() for e in f)
+    count["logged"] = sum(len(f) for f in logged.values())
+    return wrong, count
+
+
+def kill_at_random(g, dice):
+    """{role: times}; each role gets its share, in any order."""
+    killed = collections.Counter()
+    names = {r["role"] for r in g.status()["roles"]} | {"redis"}
+    end = time.time() + 5 * KILLS
+    while sum(killed.values()) < KILLS and time.time() < end:
+        time.sleep(dice.uniform(0.05, 0.5))
+        status = g.status()
+        victims = [(r["role"], r["pid"]) for r in status.get("roles", [])]
+        victims.append(("redis", status.get("redis_pid")))
+        victims = [v for v in victims if v[1] and killed[v[0]] <= KILLS // len(names)]
+        for role, pid in [dice.choice(victims)] if victims else []:
+            try:
+                os.kill(pid, signal.SIGKILL)
+                killed[role] += 1
+            except OSError:
+                pass
+    return killed
+
+
 def test_kills(g):
-    """Random roles die while mail comes in."""
+    """Random roles die while mail comes in, from a folder and from MTAs."""
     n = len(g.events())
     stop = threading.Event()
+    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
 
     def pour():
         while not stop.is_set():
             g.put(MAIL, 20)
             time.sleep(0.05 if KILLS < 50 else 0.2)
     begun = g.sent
+    load = [MilterLoad(g.milter, "k%d" % i, stop) for i in range(4)]
     thread = threading.Thread(target=pour)
-    thread.start()
-    killed = collections.Counter()
-    end = time.time() + 5 * KILLS
-    while sum(killed.values()) < KILLS and time.time() < end:
-        time.sleep(random.uniform(0.05, 0.5))
-        roles = [r for r in g.status().get("roles", []) if r["pid"]]
-        if roles:
-            victim = random.choice(roles)
-            try:
-                os.kill(victim["pid"], signal.SIGKILL)
-                killed[victim["role"]] += 1
-            except OSError:
-                pass
+    for t in load + [thread]:
+        t.start()
+    killed = kill_at_random(g, random.Random(seed))
     stop.set()
-    thread.join()
+    for t in load + [thread]:
+        t.join()
+    print("# seed %d, killed %s" % (seed, dict(killed)), flush=True)
     want = n + g.sent - begun
+
+    def spooled():
+        return [e for e in g.events() if e["file"]]
     check("%d killed under load: no mail is lost" % sum(killed.values()),
-          wait_for(lambda: len(g.events()) >= want, 60), (len(g.events()), want, killed))
-    spooled = [e for e in g.events() if e["file"]]
-    ok, detail = once_each(spooled, len({e["file"] for e in spooled}))
+          wait_for(lambda: len(spooled()) >= want, 60), (len(spooled()), want, killed))
+    ok, detail = once_each(spooled(), len({e["file"] for e in spooled()}))
     check("none twice", ok, detail)
+    wait_for(lambda: not milter_account(load, g.events())[0], 10)  # an event behind its deadline
+    wrong, count = milter_account(load, g.events())
+    print("# milter: %s" % dict(count), flush=True)
+    check("a milter's mail is accepted, answered ones are logged once, a death breaks what is under way",
+          not wrong and count["answered"] >= KILLS and
+          count["broken"] <= killed["milter"] * len(load), (len(wrong), wrong[:10], count, g.stderr()[-800:]))
+    check("every role is back", wait_for(g.all_ready), g.status())
+    after = MilterLoad(g.milter, "after", stop)
+    after.session(20)
+    wrong, count = milter_account([after], [e for e in g.events() if e["mail_from"] in after.came_to])
+    check("and later mail is judged", not wrong and
+          count == {"answered": 20, "judged": 20, "logged": 20}, (wrong, count))
     check("the books equal the log", wait_for(lambda: books_equal(g)[0], 30), books_equal(g)[1])
 
 
@@ -284,9 +397,9 @@ def test_registry(g):
     check("mail goes on", known())
 
 
-def through_milter(path, octets):
+def through_milter(g, octets):
     """The answer to a message, and the seconds that it took."""
-    m = mc.Client("unix:" + path, 90)
+    m = mc.Client(g.milter, 90)
     m.negotiate()
     m.connect("192.0.2.7")
     m.helo("client.example")
@@ -306,22 +419,21 @@ def test_full_disk(folder):
     if not small.mounted:
         skip("a full disk", "no right to mount a tmpfs")
         return
-    g = Gateway(folder)
+    g = Gateway(folder, "60s")
     try:
         g.state = disk + "/state"
         with open(g.conf) as f:
             text = f.read()
         with open(g.conf, "w") as f:
-            f.write(text.replace(folder + "/state", g.state) +
-                    "listen milter unix:%s/m.sock { deadline 60s }\n" % folder)
+            f.write(text.replace(folder + "/state", g.state))
         with open(g.rules + "/local.rules", "w") as f:
             f.write("levels { tag never defer never reject 0 }\n")
         check("it starts on a small disk", g.start(), g.stderr())
         g.put(MAIL, 5)
-        check("a milter's mail is refused", through_milter(folder + "/m.sock", MAIL)[0] == b"y")
+        check("a milter's mail is refused", through_milter(g, MAIL)[0] == b"y")
         wait_for(lambda: len(g.events()) >= 6)
         small.fill()
-        answer, seconds = through_milter(folder + "/m.sock", MAIL)
+        answer, seconds = through_milter(g, MAIL)
         check("on a full disk it is accepted, and at once", answer in (b"a", b"c") and seconds < 20,
               (answer, seconds))
         check("and that is said", "log.away" in g.stderr() and g.role("milter")["judge"]["unlogged"] == 1,
@@ -357,7 +469,7 @@ def test_death_of_all(g):
           time.time() - begun)
     check("and judges what was left", wait_for(lambda: len(g.events()) >= n + 50),
           len(g.events()) - n)
-    check("none twice", *once_each(g.events(), len({e["file"] for e in g.events()})))
+    check("none twice", *once_each(g.events(), len({e["file"] for e in g.events() if e["file"]})))
     pids = g.pids() + [g.status()["redis_pid"]]
     begun = time.time()
     check("SIGTERM ends it with 0 in 10 s", g.stop() == 0 and time.time() - begun < 10,

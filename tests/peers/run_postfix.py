@@ -1,15 +1,19 @@
 #!/usr/bin/env python3
 """`assay run` behind Postfix: what a client is told, what is delivered, what the event log says.
 
-usage: run_postfix.py ASSAY SOURCE
+usage: run_postfix.py ASSAY SOURCE [KILLS]
 
+KILLS (default 12): roles killed at random moments under load; SEED in the environment chooses them again.
 Speaks TAP; a plan of none where Postfix is not there.
 """
+import collections
 import json
 import os
+import random
 import re
 import shutil
 import signal
+import smtplib
 import subprocess
 import sys
 import tempfile
@@ -22,6 +26,7 @@ import milter_client as mc  # noqa: E402
 import postfix as pf  # noqa: E402
 
 ASSAY, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+KILLS = int(sys.argv[3]) if len(sys.argv) > 3 else 12
 
 
 class Daemon:
@@ -178,36 +183,108 @@ def large(d, postfix):
     print("# 52 MB in %.1f s, partial %s" % (time.monotonic() - start, event["partial"]))
 
 
-def broken(d, postfix):
-    """Roles die while mail comes: none is refused, and none is written down twice."""
-    done, stop = [], threading.Event()
+class Senders(threading.Thread):
+    """Mail after mail, one a session; `told` has what each was answered, by its MAIL FROM."""
+    def __init__(self, postfix, name, stop):
+        super().__init__()
+        self.postfix, self.name, self.stop, self.told = postfix, name, stop, {}
 
-    def work(k):
-        i = 0
-        while not stop.is_set():
-            i += 1
-            done.append(("k%d-%d@a.example" % (k, i),
-                         postfix.send("k%d-%d@a.example" % (k, i))[0]))
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
-    for t in threads:
+    def run(self):
+        while not self.stop.is_set():
+            sender = "%s-%d@a.example" % (self.name, len(self.told) + 1)
+            try:
+                self.told[sender] = self.postfix.send(sender)[0]
+            except (OSError, smtplib.SMTPException) as e:
+                self.told[sender] = repr(e)
+
+
+def by_sender(mails):
+    """{MAIL FROM: [id in our header or None, of each mail delivered]}"""
+    out = collections.defaultdict(list)
+    for mail in mails:
+        sender = re.match(rb"Return-Path: <(.*)>", mail).group(1).decode()
+        verdict = re.search(rb"^X-Assay-Verdict: \w+; id=(\w+)", mail, re.M)
+        out[sender].append(verdict and verdict.group(1).decode())
+    return out
+
+
+def account(d, postfix, told):
+    """What is wrong with mails of these senders, and how many were judged, seen on the wire, ..."""
+    logged = {source: collections.defaultdict(list) for source in ("milter", "pcap")}
+    for e in d.events():
+        if e["mail_from"] in told:
+            logged[e["source"]][e["mail_from"]].append(e)
+    pf.until(lambda: not postfix.queue(), 60, "for all mail to be delivered")
+    mails, wrong, count = by_sender(postfix.delivered()), [], collections.Counter()
+    for sender, code in told.items():
+        ids = {e["id"] for e in logged["milter"][sender]}
+        if code != 250 or len(mails[sender]) != 1:
+            wrong.append((sender, code, "delivered %d times" % len(mails[sender])))
+        for source in logged:
+            if len(logged[source][sender]) > 1:
+                wrong.append((sender, source, "logged twice"))
+            count[source] += len(logged[source][sender])
+        if mails[sender] and mails[sender][0]:
+            count["with our header"] += 1
+            if {mails[sender][0]} != ids:
+                wrong.append((sender, "header", mails[sender], "log", ids))
+        count["judged"] += any("unjudged" not in e["flags"] for e in logged["milter"][sender])
+    return wrong, dict(count, mails=len(told))
+
+
+def books_equal(d):
+    books = {}
+    for line in d.command("report", "--json").stdout.splitlines():
+        o = json.loads(line)
+        books[o["sender"]] = o["transactions"]
+    return books == dict(collections.Counter(e["sender"]["key"] for e in d.events()))
+
+
+def kills(d, postfix):
+    """Roles die at random while mail comes in: none is refused, lost, delivered or logged twice, all are
+    back behind it, judge what comes, and the books equal the log."""
+    if d.p.poll() is None:
+        d.stop()
+    for part in ("new", "cur", "tmp"):
+        os.makedirs(d.folder + "/in/" + part)
+    with open(d.conf, "a") as f:
+        f.write("capture interface lo {{ ports {} }}\nspool maildir {}/in\n".format(
+            postfix.port, d.folder))
+    d.start()
+    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    dice, killed, stop = random.Random(seed), collections.Counter(), threading.Event()
+    senders = [Senders(postfix, "k%d" % i, stop) for i in range(4)]
+    names = {r["role"] for r in d.roles()}  # each gets its share, in any order
+    for t in senders:
         t.start()
-    for role in ("milter", "analyze", "milter", "recorder"):
-        time.sleep(1)
-        victim = next((r for r in d.roles() if r["role"] == role and r.get("pid")), None)
-        if victim:
-            os.kill(victim["pid"], signal.SIGKILL)
-    pf.until(lambda: d.ready(), 30)
-    time.sleep(1)
-    stop.set()
-    for t in threads:
-        t.join()
-    assert len(done) > 20 and all(code == 250 for _, code in done), \
-        [x for x in done if x[1] != 250][:5]
-    events = [e["mail_from"] for e in d.events() if e["mail_from"].startswith("k")]
-    assert len(events) == len(set(events)), "twice"
-    print("# %d mails, %d seen" % (len(done), len(events)))
-    # back behind the last death
-    assert postfix.send("behind@a.example")[0] == 250 and d.of("behind@a.example")
+    try:
+        while sum(killed.values()) < KILLS:
+            time.sleep(dice.uniform(0.05, 0.7))
+            living = [r for r in d.roles() if r.get("pid") and killed[r["role"]] <= KILLS // len(names)]
+            if living:
+                victim = dice.choice(living)
+                try:
+                    os.kill(victim["pid"], signal.SIGKILL)
+                    killed[victim["role"]] += 1
+                except ProcessLookupError:
+                    pass  # the one before has just not been taken out of the list
+        pf.until(lambda: all(r["state"] == "ready" for r in d.roles()), 30, "for every role")
+    finally:
+        stop.set()
+        for t in senders:
+            t.join()
+    print("# seed %d, killed %s" % (seed, dict(killed)))
+    told = {}
+    for t in senders:
+        told.update(t.told)
+    wrong, count = account(d, postfix, told)
+    print("# %s" % count)
+    assert not wrong and count["judged"] > len(told) / 10, (len(wrong), wrong[:10], count)
+    later = {"later-%d@a.example" % i: 250 for i in range(20)}
+    assert all(postfix.send(sender)[0] == 250 for sender in later)
+    want = {"mails": 20, "milter": 20, "pcap": 20, "judged": 20, "with our header": 20}
+    pf.until(lambda: account(d, postfix, later) == ([], want), 30, account(d, postfix, later))
+    pf.until(lambda: books_equal(d), 30, "for the books")
 
 
 def ends(d, postfix):
@@ -232,7 +309,7 @@ def main():
         return 0
     pf.in_namespace()
     failed = 0
-    tests = [accepted, signed, refused, limited, large, broken, ends]
+    tests = [accepted, signed, refused, limited, large, ends, kills]
     print("1..%d" % len(tests))
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o755)
