@@ -31,6 +31,8 @@
 #define RESTART_MOST_US (5 * US_PER_S)
 /* A role that lived so long starts without a pause again. */
 #define LIVED_US (30 * US_PER_S)
+/* Of one role at our own start: a signal that came so often comes of itself. */
+#define START_TRIES 5
 /* A worker that does not answer for so long hangs: no message takes seconds. */
 #define HANG_US (60 * US_PER_S)
 #define PING_US (5 * US_PER_S)
@@ -181,8 +183,9 @@ static void child_died(struct child *c, int status)
 		p->next = NULL;
 		return;
 	}
-	/* a start that fails as a whole ends the program: a fault of the configuration */
-	if (!s->started && !ready) {
+	/* a start that fails as a whole ends the program: a fault of the configuration, which a kill
+	 * from outside is not */
+	if (!s->started && !ready && (WIFEXITED(status) || p->starts >= START_TRIES)) {
 		stop_all(s, code ? code : EX_SOFTWARE);
 		stop_workers(s);
 		return;

@@ -9,6 +9,7 @@ KILLS (default 15): processes killed at random moments under load, the private R
 SEED in the environment chooses them again. Speaks TAP.
 """
 import collections
+import contextlib
 import glob
 import json
 import os
@@ -70,10 +71,13 @@ class Gateway:
         self.process = None
         self.sent = 0
 
-    def start(self):
+    def launch(self):
         self.log = open(os.path.join(self.folder, "stderr"), "ab")
         self.process = subprocess.Popen([ASSAY, "-c", self.conf, "run"], stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log)
+
+    def start(self):
+        self.launch()
         return wait_for(lambda: self.status().get("ready"), 20)
 
     def stop(self):
@@ -482,6 +486,25 @@ def test_death_of_all(g):
     g.stop()
 
 
+def test_deaths_at_start(g):
+    """A process that is killed before it was ready is no fault of the configuration."""
+    for n in range(1, 7):
+        g.launch()
+        seen = set()
+
+        def children():
+            with open("/proc/%d/task/%d/children" % (2 * (g.process.pid,))) as f:
+                seen.update(int(pid) for pid in f.read().split())
+            return len(seen) >= n or g.process.poll() is not None
+        while not children():
+            pass
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(max(seen), signal.SIGKILL)
+        check("child %d of a start is killed: it starts all the same" % n, wait_for(
+            lambda: g.process.poll() is not None or g.all_ready(), 20) and
+            g.all_ready() and g.stop() == 0, (g.process.poll(), g.stderr()[-800:]))
+
+
 def main():
     folder = tempfile.mkdtemp(prefix="assay-daemon-")
     g = Gateway(os.path.join(folder, "a"))
@@ -492,6 +515,7 @@ def main():
         test_books_behind(g)
         test_kills(g)
         test_death_of_all(g)
+        test_deaths_at_start(g)
         test_full_disk(os.path.join(folder, "b"))
     finally:
         if g.process and g.process.poll() is None:
