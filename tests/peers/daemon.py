@@ -14,6 +14,7 @@ import glob
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -135,6 +136,10 @@ class Gateway:
 MAIL = (b"From: Shop <news@shop.test>\r\nTo: wang@mbox.example\r\nSubject: Offer @N@ of the week\r\n"
         b"Message-ID: <@N@@shop.test>\r\nDate: Tue, 24 Nov 2026 08:00:00 +0000\r\n\r\n"
         b"Huge sale! Buy now and save 50 % on shoes.\r\n")
+
+
+# 78: a new worker that finds the rules faulty
+SELF_INFLICTED = r"Sanitizer|runtime error|role\.died .* (signal=(?!9 )|code=(?!0 |78 ))"
 
 
 def alive(pid):
@@ -517,6 +522,8 @@ def main():
         test_death_of_all(g)
         test_deaths_at_start(g)
         test_full_disk(os.path.join(folder, "b"))
+        died = [line for line in g.stderr().splitlines() if re.search(SELF_INFLICTED, line)]
+        check("no role died of itself", not died, "\n".join(died[:20]))
     finally:
         if g.process and g.process.poll() is None:
             g.process.kill()

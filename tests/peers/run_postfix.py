@@ -285,6 +285,10 @@ def kills(d, postfix):
     want = {"mails": 20, "milter": 20, "pcap": 20, "judged": 20, "with our header": 20}
     pf.until(lambda: account(d, postfix, later) == ([], want), 30, account(d, postfix, later))
     pf.until(lambda: books_equal(d), 30, "for the books")
+    d.stop()
+    died = re.findall(r".*Sanitizer.*|.*runtime error.*|.*role\.died .* signal=(?!9 ).*|"
+                      r".*role\.died .* code=.*", d.said())
+    assert not died, died[:20]
 
 
 def ends(d, postfix):
