@@ -221,16 +221,19 @@
 
 /* --- milter (capture/milter*.c) -------------------------------------------- */
 
-/* Seconds that an MTA may take inside one frame, where it holds a thread, and between two, where it
- * waits in libmilter's pool: longer than any message takes to arrive. */
+/* Seconds that an MTA may be silent inside one frame, where it holds memory, and between two, where
+ * it holds none: longer than any message takes to arrive. */
 #define LIMIT_MILTER_FRAME_S  60
 #define LIMIT_MILTER_SILENT_S 86400
 
 /* A thread's stack: ten times what a message takes of it, sanitizers included. */
 #define LIMIT_MILTER_STACK_BYTES ((size_t)512 << 10)
 
-/* Read ahead of libmilter, on the stack of its thread: the envelope, the fields and the text of most
- * mails in one system call; twice as much saves little more. */
+/* A frame's letter and argument, as libmilter bounds them: longer ones it refuses. */
+#define LIMIT_MILTER_FRAME_BYTES ((size_t)65536)
+
+/* Read ahead of libmilter in one system call: the envelope, the fields and the text of most
+ * mails; twice as much saves little more. */
 #define LIMIT_MILTER_AHEAD_BYTES ((size_t)16 << 10)
 
 /* --- DNS (analyze/dns*.c, zone.c) ------------------------------------------ */

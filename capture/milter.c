@@ -44,6 +44,9 @@
 	 SMFIP_NR_MAIL | SMFIP_NR_RCPT | SMFIP_NR_HDR | SMFIP_NR_EOH | SMFIP_NR_BODY | \
 	 SMFIP_HDR_LEADSPC)
 
+_Static_assert(LIMIT_MILTER_FRAME_BYTES == MILTER_MAX_DATA_SIZE + 1,
+	       "milter_stream.c waits for what libmilter takes");
+
 struct connection {
 	struct connection *next, **link;
 	pthread_mutex_t lock;

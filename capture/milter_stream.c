@@ -9,17 +9,19 @@
 #include "base/clock.h"
 #include "base/limits.h"
 
-#define HEAD_BYTES 5 /* of a command: its length, its letter */
+#define LENGTH_BYTES 4
+#define HEAD_BYTES (LENGTH_BYTES + 1) /* of a command: its length, its letter */
 /* Streams by file: pages that are made when the first file in them comes. */
 #define PAGE_FILES 1024
 #define PAGES 1024
 
 struct stream {
-	char *ahead; /* NULL: nothing */
-	size_t n, used;
-	short seen; /* what poll() saw, until it is read: libmilter looks twice before it reads */
+	struct buf ahead; /* read; libmilter has taken `used` of it */
+	size_t used;
+	int64_t came_us; /* the last of it */
+	bool ended;	 /* nothing comes after it */
 	struct buf out;
-	int error;	/* of output, not told yet */
+	int error; /* not told yet */
 	/* where libmilter is in what it has read */
 	unsigned char head[HEAD_BYTES];
 	size_t n_head;
@@ -32,10 +34,10 @@ static _Thread_local char command;
 /* NULL: out of memory, or a number that no limit of open files allows in earnest. */
 static struct stream **slot_of(int fd)
 {
-	struct stream **_Atomic *page = &pages[(unsigned)fd / PAGE_FILES % PAGES];
-	struct stream **p = *page;
 	if (fd < 0 || fd >= PAGES * PAGE_FILES)
 		return NULL;
+	struct stream **_Atomic *page = &pages[fd / PAGE_FILES];
+	struct stream **p = *page;
 	if (!p) {
 		struct stream **fresh = calloc(PAGE_FILES, sizeof(struct stream *));
 		if (!fresh)
@@ -120,7 +122,7 @@ int milter_stream_close(int fd)
 		flush(fd, s);
 		*slot_of(fd) = NULL; /* before the number is another file's */
 		buf_free(&s->out);
-		free(s->ahead);
+		buf_free(&s->ahead);
 		free(s);
 	}
 	return close(fd);
@@ -158,18 +160,50 @@ static void follow(struct stream *s, const char *p, size_t n)
 	}
 }
 
-static ssize_t take_ahead(struct stream *s, void *out, size_t n)
+/* Is there what libmilter can go on with, without a wait? Before a frame that is the whole of it:
+ * libmilter gives a connection that is ready a thread, and may have that thread's next connection
+ * wait for it. A length that no frame may have is for libmilter to refuse. */
+static bool goes_on(const struct stream *s)
 {
-	if (n > s->n - s->used)
-		n = s->n - s->used;
-	memcpy(out, s->ahead + s->used, n);
-	s->used += n;
-	if (s->used == s->n) {
-		free(s->ahead);
-		s->ahead = NULL;
-		s->n = s->used = 0;
+	size_t here = s->ahead.n - s->used;
+	if (s->error || s->ended)
+		return true;
+	if (s->n_head || s->left)
+		return here;
+	if (here < HEAD_BYTES)
+		return false;
+	const unsigned char *p = (const unsigned char *)s->ahead.p + s->used;
+	size_t length = (size_t)p[0] << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
+	return length > LIMIT_MILTER_FRAME_BYTES || here >= LENGTH_BYTES + length;
+}
+
+/* Reads what has come. At most one frame that is not whole lies here already. */
+static void fill(int fd, struct stream *s)
+{
+	if (s->used) {
+		s->ahead.n -= s->used;
+		memmove(s->ahead.p, s->ahead.p + s->used, s->ahead.n);
+		s->used = 0;
 	}
-	return (ssize_t)n;
+	if (!buf_reserve(&s->ahead, LIMIT_MILTER_AHEAD_BYTES)) {
+		s->error = ENOMEM;
+		return;
+	}
+	ssize_t n = recv(fd, s->ahead.p + s->ahead.n, LIMIT_MILTER_AHEAD_BYTES, MSG_DONTWAIT);
+	if (n > 0) {
+		s->ahead.n += (size_t)n;
+		s->came_us = clock_mono_us();
+	} else if (n == 0) {
+		s->ended = true;
+	} else if (errno != EAGAIN && errno != EINTR) {
+		s->error = errno;
+	}
+}
+
+static bool stopped_in_frame(const struct stream *s)
+{
+	return s->ahead.n > s->used &&
+	       clock_mono_us() - s->came_us > LIMIT_MILTER_FRAME_S * US_PER_S;
 }
 
 ssize_t milter_stream_read(int fd, void *out, size_t n)
@@ -177,35 +211,28 @@ ssize_t milter_stream_read(int fd, void *out, size_t n)
 	struct stream *s = stream_of(fd);
 	if (!s)
 		return read(fd, out, n);
-	ssize_t got;
-	if (s->ahead) {
-		got = take_ahead(s, out, n);
-	} else {
-		char room[LIMIT_MILTER_AHEAD_BYTES];
-		const struct iovec parts[] = {{out, n}, {room, sizeof(room)}};
-		flush(fd, s);
-		s->seen = 0;
-		if (s->error)
-			return tell_error(s);
-		got = readv(fd, parts, 2);
-		if (got > (ssize_t)n) {
-			s->n = (size_t)got - n;
-			if (!(s->ahead = malloc(s->n))) {
-				s->error = errno = ENOMEM; /* the stream has lost its place */
-				return -1;
-			}
-			memcpy(s->ahead, room, s->n);
-			got = (ssize_t)n;
-		}
+	if (s->error)
+		return tell_error(s);
+	if (n > s->ahead.n - s->used)
+		n = s->ahead.n - s->used;
+	if (n == 0 && !s->ended) { /* libmilter reads what poll() promised */
+		errno = EAGAIN;
+		return -1;
 	}
-	if (got > 0)
-		follow(s, out, (size_t)got);
-	return got;
+	if (n)
+		memcpy(out, s->ahead.p + s->used, n);
+	s->used += n;
+	if (s->used == s->ahead.n) {
+		buf_free(&s->ahead);
+		s->used = 0;
+	}
+	follow(s, out, n);
+	return (ssize_t)n;
 }
 
-/* What one file has without the kernel: what is asked for and lies here already. Collected output
- * goes first, for who waits for input may wait for the answer to it. */
-static short ready(const struct pollfd *file)
+/* What one file has without the kernel. Collected output goes first, for who waits for input may
+ * wait for the answer to it; a connection has none any more when libmilter's pool looks at it. */
+static short here(const struct pollfd *file)
 {
 	struct stream *s = stream_of(file->fd);
 	if (!s)
@@ -213,43 +240,42 @@ static short ready(const struct pollfd *file)
 	if (file->events & POLLOUT)
 		return POLLOUT; /* there is always room to collect it */
 	flush(file->fd, s);
-	return s->ahead || s->error ? file->events & POLLIN : s->seen & file->events;
+	return goes_on(s) ? POLLIN : 0;
 }
 
-/* The kernel's answer. */
-static int ask(struct pollfd *files, nfds_t n, int timeout_ms)
+/* What one file has after the kernel has been asked. */
+static short answer(const struct pollfd *file)
 {
-	int found = poll(files, n, timeout_ms);
-	for (nfds_t i = 0; found > 0 && i < n; i++) {
-		struct stream *s = files[i].revents & POLLIN ? stream_of(files[i].fd) : NULL;
-		if (s)
-			s->seen = POLLIN;
-	}
-	return found;
+	struct stream *s = stream_of(file->fd);
+	if (!s)
+		return file->revents;
+	if (file->revents && !goes_on(s))
+		fill(file->fd, s);
+	if (!goes_on(s) && stopped_in_frame(s))
+		s->error = ETIMEDOUT;
+	return goes_on(s) ? POLLIN : 0;
 }
 
 int milter_stream_poll(struct pollfd *files, nfds_t n, int timeout_ms)
 {
+	int64_t end = clock_mono_us() + (int64_t)timeout_ms * 1000;
 	int found = 0;
-	for (nfds_t i = 0; i < n; i++) {
-		files[i].revents = ready(&files[i]);
-		found += files[i].revents != 0;
-	}
+	for (nfds_t i = 0; i < n; i++)
+		found += (files[i].revents = here(&files[i])) != 0;
 	if (found == (int)n)
 		return found;
-	/* a thread that waits for one connection is inside a frame */
-	if (n == 1 && timeout_ms > LIMIT_MILTER_FRAME_S * 1000 && stream_of(files[0].fd))
-		timeout_ms = LIMIT_MILTER_FRAME_S * 1000;
-	if (found == 0)
-		return ask(files, n, timeout_ms);
-	/* libmilter's pool looks at connections that have nothing here, so this is rare */
-	for (nfds_t i = 0; i < n; i++) {
-		short here = files[i].revents;
-		found -= here != 0;
-		if (ask(&files[i], 1, 0) < 0)
+	if (found)
+		timeout_ms = 0;
+	do {
+		if (poll(files, n, timeout_ms) < 0)
 			return -1;
-		files[i].revents |= here;
-		found += files[i].revents != 0;
-	}
+		found = 0;
+		for (nfds_t i = 0; i < n; i++)
+			found += (files[i].revents = answer(&files[i])) != 0;
+		if (timeout_ms > 0) {
+			int64_t left = (end - clock_mono_us()) / 1000;
+			timeout_ms = left > 0 ? (int)left : 0;
+		}
+	} while (found == 0 && timeout_ms != 0); /* a part of a frame came */
 	return found;
 }

@@ -8,16 +8,18 @@
  * of the process is touched). They keep what POSIX says of their namesakes; only the kernel is asked
  * less often: input is read ahead, output is collected until libmilter looks for input again.
  *
- * libmilter has one time for a peer that stops inside a frame and one that is silent between two: here
- * the first is LIMIT_MILTER_FRAME_S at most. The second it takes with the time of day; here that is
- * a clock that does not jump.
+ * libmilter's pool of threads may give two connections that become ready together to one thread. So
+ * that a peer that stops inside a frame holds up nobody else, a connection is ready here when a frame
+ * is whole. Such a peer's connection fails after LIMIT_MILTER_FRAME_S; for one that is silent between
+ * two frames libmilter has a time of its own, which it takes by the time of day: here that is a clock
+ * that does not jump.
  *
  * Files that milter_stream_accept() did not make are passed through.
  *
  * Ownership: a stream lives from accept to close.
  * Threads:   one at a time a file, as libmilter keeps it; any number of files.
  * Errors:    as the namesakes; one of collected output comes with the next call for its file.
- * Limits:    LIMIT_MILTER_AHEAD_BYTES; an idle connection holds none of it.
+ * Limits:    a frame and LIMIT_MILTER_AHEAD_BYTES; an idle connection holds nothing.
  */
 #pragma once
 
