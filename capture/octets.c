@@ -60,20 +60,29 @@ uint64_t octets_size(const struct octets *o)
 	return o->size;
 }
 
+/* A file with what lies in memory so far, or -1. */
+static int spill_open(struct span memory)
+{
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	if (fd < 0)
+		fd = memfd_create("assay-message", MFD_CLOEXEC);
+	if (fd < 0 || file_write_fd(fd, memory) == 0)
+		return fd;
+	close(fd);
+	return -1;
+}
+
+/* No room: judged as far as it is kept, and said so. The file has `kept` octets and perhaps some more
+ * of a write that was cut short, never less: what is mapped of it is there. */
 static void spill(struct octets *o, struct span s)
 {
 	if (o->fd < 0) {
-		o->fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-		if (o->fd < 0)
-			o->fd = memfd_create("assay-message", MFD_CLOEXEC);
-		if (o->fd < 0 || file_write_fd(o->fd, buf_span(&o->memory)) < 0) {
-			o->lost = true;
-			return;
-		}
-		buf_free(&o->memory);
+		o->fd = spill_open(buf_span(&o->memory));
+		if (o->fd >= 0)
+			buf_free(&o->memory);
 	}
-	if (file_write_fd(o->fd, s) < 0)
-		o->lost = true; /* no room: judged as far as it is kept, and said so */
+	if (o->fd < 0 || file_write_fd(o->fd, s) < 0)
+		o->lost = true;
 }
 
 void octets_add(struct octets *o, struct span s)

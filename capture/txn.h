@@ -58,7 +58,7 @@ enum txn_flag {
 	TXN_OVERLAP_CONFLICT = 1 << 7, /* retransmitted octets differed; the first won */
 	TXN_ONE_SIDED = 1 << 8,        /* only one direction was captured */
 	TXN_CAPTURE_LOSS = 1 << 9,     /* the kernel dropped packets meanwhile */
-	TXN_TRUNCATED = 1 << 10,       /* LIMIT_MESSAGE_BYTES: the rest was hashed, not kept */
+	TXN_TRUNCATED = 1 << 10,       /* LIMIT_MESSAGE_BYTES or a full disk: the rest was hashed */
 	TXN_TOO_MANY_RCPTS = 1 << 11,
 	TXN_PLAIN_AFTER_STARTTLS = 1 << 12,
 	TXN_LMTP = 1 << 13,            /* LHLO (RFC 2033): one final reply a recipient */
