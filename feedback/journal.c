@@ -40,24 +40,41 @@ static void say(struct journal *j, int r)
 	j->trouble = -r;
 }
 
+/* Too long, or no line at all: no log takes it, today or tomorrow. */
+static bool hopeless(int r)
+{
+	return r == -EMSGSIZE || r == -EINVAL;
+}
+
 static int append(struct journal *j, struct span line)
 {
 	int r = eventlog_append(j->log, line);
-	say(j, r);
+	if (!hopeless(r))
+		say(j, r);
 	j->written += r == 0;
 	return r;
+}
+
+/* One that waited would hold up all that comes behind it. */
+static void lose(struct journal *j, struct span line, int r)
+{
+	j->lost++;
+	log_error("log.lost", "octets=%zu why=%s this event; the others go on", line.n, strerror(-r));
 }
 
 static void flush(struct journal *j)
 {
 	struct line *l;
-	while ((l = j->first) && append(j, buf_span(&l->text)) == 0) {
+	int r;
+	while ((l = j->first) && ((r = append(j, buf_span(&l->text))) == 0 || hopeless(r))) {
 		j->first = l->next;
 		if (!j->first)
 			j->last = &j->first;
 		j->waiting--;
 		j->bytes -= l->text.n;
-		if (l->written)
+		if (r < 0)
+			lose(j, buf_span(&l->text), r);
+		else if (l->written)
 			l->written(l->arg);
 		buf_free(&l->text);
 		free(l);
@@ -104,16 +121,16 @@ bool journal_try(struct journal *j, struct span line)
 
 void journal_write(struct journal *j, struct span line, journal_written_fn *written, void *arg)
 {
-	if (journal_try(j, line)) {
+	int r = j->first ? -EAGAIN : append(j, line);
+	if (r == 0) {
 		if (written)
 			written(arg);
-		return;
-	}
-	if (keep(j, line, written, arg))
-		return;
-	if (j->lost++ == 0)
+	} else if (hopeless(r)) {
+		lose(j, line, r);
+	} else if (!keep(j, line, written, arg) && j->lost++ == 0) {
 		log_error("log.lost", "the log cannot be written and %zu events wait already",
 			  j->waiting);
+	}
 }
 
 void journal_forget(struct journal *j, void *arg)

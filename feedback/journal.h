@@ -3,7 +3,8 @@
  * written later.
  *
  * On a full disk events wait in memory, in their order, up to LIMIT_JOURNAL_BYTES; what comes
- * then is lost, counted and said. Mail goes on all the time.
+ * then is lost, counted and said. So is at once what no log takes, a line too long or empty. Mail
+ * goes on all the time.
  *
  * Threads: of the loop's thread alone.
  */
