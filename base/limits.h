@@ -144,8 +144,11 @@
 
 /* --- event log (feedback/eventlog.c) --------------------------------------- */
 
-/* Octets of one event: one of LIMIT_RCPTS recipients with their replies has 2 MB. */
+/* Octets of one event, and of its recipients with their replies: LIMIT_RCPTS of real ones have 2 MB, but
+ * a control character takes six. What is more is left out and flagged, or the log could not take the
+ * event. All else in it is made of a header's LIMIT_HEADER_BYTES, and of what has limits of its own. */
 #define LIMIT_EVENT_BYTES ((size_t)16 << 20)
+#define LIMIT_EVENT_RCPTS_BYTES (LIMIT_EVENT_BYTES / 2)
 
 /* Octets of a message that could not be judged in which its Message-ID is looked for: more than
  * any header that mail has. */

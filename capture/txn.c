@@ -79,6 +79,7 @@ static void write_code(struct json *j, int code)
 void txn_write_json(const struct txn *t, struct json *j)
 {
 	char text[CLOCK_TEXT_BYTES], address[IP_TEXT_BYTES];
+	uint32_t flags = t->flags;
 	json_cstr(j, "id", t->id);
 	json_cstr(j, "time", clock_rfc3339(t->time_us, text));
 	json_cstr(j, "source", txn_source_name(t->source));
@@ -93,8 +94,13 @@ void txn_write_json(const struct txn *t, struct json *j)
 	json_text(j, "helo", t->helo.s);
 	json_text(j, "mail_from", t->mail_from.s);
 	json_open(j, "rcpts", '[');
+	const size_t begin = j->out->n;
 	for (size_t i = 0; i < t->n_rcpts; i++) {
 		const struct txn_rcpt *rcpt = &t->rcpts[i];
+		if (j->out->n - begin > LIMIT_EVENT_RCPTS_BYTES) {
+			flags |= TXN_TOO_MANY_RCPTS;
+			break;
+		}
 		json_open(j, NULL, '{');
 		json_text(j, "to", rcpt->to);
 		write_code(j, rcpt->reply.code);
@@ -122,7 +128,7 @@ void txn_write_json(const struct txn *t, struct json *j)
 	}
 	json_close(j, ']');
 	json_open(j, "flags", '[');
-	for (uint32_t bits = t->flags; bits; bits &= bits - 1)
+	for (uint32_t bits = flags; bits; bits &= bits - 1)
 		json_cstr(j, NULL, txn_flag_name(bits & -bits));
 	json_close(j, ']');
 	if (t->message.p || t->complete || t->size)

@@ -123,5 +123,6 @@ const char *txn_source_name(enum txn_source source);
 /* The word of one flag bit; NULL for a bit without a name. */
 const char *txn_flag_name(enum txn_flag flag);
 
-/* The keys "id" to "tls" of the txn event (CONTRACT section 2), into an object that is open. */
+/* The keys "id" to "tls" of the txn event (CONTRACT section 2), into an object that is open. Recipients
+ * past LIMIT_EVENT_RCPTS_BYTES are left out, with TXN_TOO_MANY_RCPTS. */
 void txn_write_json(const struct txn *t, struct json *j);

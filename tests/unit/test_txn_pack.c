@@ -1,4 +1,5 @@
-/* Unit tests of capture/txn_pack.c: what goes in comes out; octets cut anywhere are refused. */
+/* Unit tests of capture/txn_pack.c: what goes in comes out; octets cut anywhere are refused. And of
+ * capture/txn.c: an event fits into the log. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -115,11 +116,53 @@ static void test_cut_anywhere(void **state)
 	txn_free(t);
 }
 
+/* The log takes LIMIT_EVENT_BYTES, and a control character has six octets there. */
+static void test_event_length(void **state)
+{
+	static char octets[65536];
+	static const struct {
+		const char *what;
+		size_t rcpts, to, text;
+		char octet;
+		bool whole;
+	} rows[] = {
+		{"ordinary ones", LIMIT_RCPTS, 30, 60, 'a', true},
+		{"the longest addresses of RFC 5321", LIMIT_RCPTS, 320, 60, 'a', true},
+		{"control characters", 9000, 330, 0, '\1', false},
+		{"control characters in replies", LIMIT_RCPTS, 20, LIMIT_REPLY_TEXT_BYTES, '\1', false},
+		{"frames full of them", LIMIT_RCPTS, sizeof(octets), 0, '\1', false},
+	};
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct txn *t = txn_create(TXN_MILTER, 1);
+		struct buf out = BUF_INIT;
+		memset(octets, rows[i].octet, sizeof(octets));
+		for (size_t n = 0; n < rows[i].rcpts; n++) {
+			struct txn_rcpt *rcpt = txn_add_rcpt(t);
+			assert_non_null(rcpt);
+			rcpt->to = (struct span){octets, rows[i].to};
+			rcpt->reply.text = (struct span){octets, rows[i].text};
+		}
+		json_of(t, &out);
+		size_t n = 0, at, from = 0;
+		const struct span to = SPAN("{\"to\":");
+		for (; (at = span_find(span_sub(buf_span(&out), from, out.n), to)) != SIZE_MAX; n++)
+			from += at + to.n;
+		bool flagged = strstr(out.p, "\"too_many_rcpts\"");
+		if (n == 0 || (n == rows[i].rcpts) != rows[i].whole || flagged == rows[i].whole ||
+		    out.n > LIMIT_EVENT_RCPTS_BYTES + 6 * sizeof(octets) + 1024)
+			fail_msg("%s: %zu recipients, %zu octets", rows[i].what, n, out.n);
+		buf_free(&out);
+		txn_free(t);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_cut_anywhere),
+		cmocka_unit_test(test_event_length),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
