@@ -3,8 +3,9 @@
  * across restarts too. The files are only read.
  *
  * STATE/spool.sqlite has a row for each file: written with the event's id before the mail is given
- * to a worker, marked done when its event is in the log. A row that is not done at a start is
- * looked for in the log by its id; what is not there is judged then.
+ * to a worker, marked done when its event is in the log, or still waits for a full disk when
+ * LIMIT_JUDGE_US has passed; what waits is lost when the process dies. A row that is not done at a
+ * start is looked for in the log by its id; what is not there is judged then.
  */
 #include <errno.h>
 #include <dirent.h>
@@ -195,8 +196,8 @@ static void judge_mail(struct watched *w, const char *path, struct mail *m)
 		judge_submit(s->judge, t, clock_mono_us() + LIMIT_JUDGE_US, NULL, on_done, m);
 		return;
 	}
-	if (r < 0) { /* a full disk, no right to read: it is met again soon, and told once */
-		s->settling = true;
+	if (r < 0) { /* told once; met again soon on a full disk, at the next look without a right */
+		s->settling |= r != -EACCES && r != -EPERM;
 		if (s->trouble != -r)
 			log_error("spool.read", "file=%s why=%s", log_safe(span_of(path)),
 				  strerror(-r));

@@ -1,0 +1,95 @@
+#!/usr/bin/python3
+"""spool_folder.py ASSAY SOURCE - a watched Maildir over the months.
+
+TAP. A file that cannot be read; mails that are moved and removed.
+"""
+import glob
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+ASSAY, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
+sys.path.insert(0, SOURCE + "/tests/tools")
+from tap import finish, told, until  # noqa: E402
+
+work = tempfile.mkdtemp(prefix="assay-spool-")
+inbox, state, conf = work + "/in", work + "/state", work + "/assay.conf"
+MAIL = "From: a@shop.example\r\nMessage-ID: <%s@shop.example>\r\nSubject: sale\r\n\r\nbuy\r\n"
+
+
+def put(path, mode=0o644):
+    """As a delivery agent does, long ago: written elsewhere, renamed."""
+    aside = inbox + "/tmp/" + os.path.basename(path)
+    with open(aside, "w") as f:
+        f.write(MAIL % os.path.basename(path))
+    os.utime(aside, (1, 1))
+    os.chmod(aside, mode)
+    os.rename(aside, inbox + "/" + path)
+
+
+def judged():
+    """The names that events have, in their order."""
+    names = []
+    for path in sorted(glob.glob(state + "/log/*.jsonl")):
+        with open(path) as f:
+            events = [json.loads(line) for line in f if line.endswith("\n")]
+        names += [os.path.basename(e["file"]).split(":")[0] for e in events if e["event"] == "txn"]
+    return names
+
+
+def said():
+    with open(work + "/stderr") as f:
+        return f.read()
+
+
+def start():
+    with open(work + "/stderr", "ab") as log:
+        return subprocess.Popen([ASSAY, "-c", conf, "run"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def stop(process):
+    process.terminate()
+    return process.wait(30)
+
+
+def unreadable():
+    put("new/locked", 0)
+    put("new/first")
+    process = start()
+    told(until(lambda: judged() == ["first"]), "a file that cannot be read holds no other up", said())
+    for n in range(4):  # a mail that is read makes the next failure news
+        time.sleep(1)
+        put("new/more%d" % n)
+        until(lambda: "more%d" % n in judged())
+    time.sleep(1)
+    told(said().count("spool.read") in (1, 2), "it is looked at again with the folder, each minute", said())
+    os.chmod(inbox + "/new/locked", 0o644)
+    os.rename(inbox + "/new/locked", inbox + "/cur/locked:2,S")
+    told(until(lambda: "locked" in judged()), "and judged when it can be", said())
+    return process
+
+
+os.chmod(work, 0o755)
+for name in ("new", "cur", "tmp"):
+    os.makedirs(inbox + "/" + name)
+os.mkdir(state)
+with open(conf, "w") as config:
+    config.write("state %s\nspool maildir %s\nrules %s/rules\nhost mx.mbox.example\nworkers 1\n"
+                 "redis 127.0.0.1:1\ndns zone %s/samples/zone\n" % (state, inbox, SOURCE, SOURCE))
+    if os.geteuid() == 0:
+        config.write("user nobody\n")
+        shutil.chown(state, "nobody")
+running = None
+try:
+    running = unreadable()
+    told(stop(running) == 0, "it ends with 0", said())
+finally:
+    if running and running.poll() is None:
+        running.kill()
+        running.wait()
+    shutil.rmtree(work, ignore_errors=True)
+finish()
