@@ -254,11 +254,14 @@ static bool scan(struct watched *w)
 			snprintf(path, sizeof(path), "%s%s", w->path, part_name(w, w->part));
 			w->scan = opendir(path);
 		}
-		const struct dirent *e = NULL;
-		while (w->scan && room(s) && n++ < SCAN_BURST && (e = readdir(w->scan)))
-			if (!take_file(w, w->part, span_of(e->d_name), false))
+		bool ended = !w->scan;
+		while (!ended && room(s) && n++ < SCAN_BURST) {
+			const struct dirent *e = readdir(w->scan);
+			ended = !e;
+			if (e && !take_file(w, w->part, span_of(e->d_name), false))
 				s->settling = true;
-		if (e || !room(s))
+		}
+		if (!ended)
 			return false;
 		if (w->scan)
 			closedir(w->scan);

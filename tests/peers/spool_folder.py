@@ -3,10 +3,12 @@
 
 TAP. A file that cannot be read; mails that are moved and removed.
 """
+import contextlib
 import glob
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -73,6 +75,22 @@ def unreadable():
     return process
 
 
+def rows(statement="SELECT name FROM seen", *words):
+    with contextlib.closing(sqlite3.connect(state + "/spool.sqlite", timeout=30)) as db, db:
+        return sorted(os.path.relpath(r[0], inbox) for r in db.execute(statement, words))
+
+
+def burst():
+    """As many names in new/ as are read in one go, and the end."""
+    for n in range(512 - 1 - len(os.listdir(inbox + "/new")) - 2):
+        put("new/filler%d" % n)
+        rows("INSERT INTO seen VALUES(?, NULL, 1)", inbox + "/filler%d" % n)
+    put("cur/beside")
+    process = start()
+    told(until(lambda: "beside" in judged(), 20), "cur/ is read behind any number of names in new/", said())
+    return process
+
+
 os.chmod(work, 0o755)
 for name in ("new", "cur", "tmp"):
     os.makedirs(inbox + "/" + name)
@@ -85,8 +103,9 @@ with open(conf, "w") as config:
         shutil.chown(state, "nobody")
 running = None
 try:
-    running = unreadable()
-    told(stop(running) == 0, "it ends with 0", said())
+    for part in (unreadable, burst):
+        running = part()
+        told(stop(running) == 0, "it ends with 0", said())
 finally:
     if running and running.poll() is None:
         running.kill()
