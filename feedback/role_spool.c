@@ -5,7 +5,8 @@
  * STATE/spool.sqlite has a row for each file: written with the event's id before the mail is given
  * to a worker, marked done when its event is in the log, or still waits for a full disk when
  * LIMIT_JUDGE_US has passed; what waits is lost when the process dies. A row that is not done at a
- * start is looked for in the log by its id; what is not there is judged then.
+ * start is looked for in the log by its id; what is not there is judged then. It goes when its file
+ * was not met for FORGET_DAYS.
  */
 #include <errno.h>
 #include <dirent.h>
@@ -37,6 +38,13 @@
 #define SETTLED_US 500000
 /* A look for what no notice came of. */
 #define RESCAN_US (60 * US_PER_S)
+/* One scan may miss a file that is renamed meanwhile, and a folder may be away for days; no file may be
+ * judged twice. So a row is kept until thousands of scans have not met its file. */
+#define FORGET_DAYS 30
+/* A row is written anew when its day is older: seldom, and long before it would be forgotten. */
+#define MET_DAYS 7
+/* Rows forgotten at once, so that mail does not wait. */
+#define FORGET_ROWS 10000
 
 struct watched {
 	struct spooler *spooler;
@@ -45,6 +53,9 @@ struct watched {
 	int watch[2];
 	size_t part; /* of the scan under way; parts(): none is */
 	DIR *scan;
+	int64_t day;     /* on which it began */
+	bool whole, met; /* nothing failed in it; it has met files that have rows */
+	int64_t sweep;   /* the day from which on rows are forgotten; 0: not behind the first scan */
 	bool wanted; /* another one */
 };
 
@@ -79,21 +90,37 @@ struct mail {
 
 /* --- what was seen ------------------------------------------------------------------------ */
 
+/* `done` is 0 or the day on which the file was last met. */
 static const char schema[] = "CREATE TABLE IF NOT EXISTS seen(name TEXT PRIMARY KEY, id TEXT, "
 			     "done INTEGER NOT NULL) WITHOUT ROWID;"
 			     "CREATE INDEX IF NOT EXISTS open ON seen(id) WHERE done = 0;";
 
-static bool seen(struct spooler *s, struct span name)
+static int64_t today(void)
 {
-	struct db_query *q = db_query(s->db, "SELECT 1 FROM seen WHERE name = ?1");
-	db_bind_text(q, 1, name);
-	int r = db_step(q);
-	db_end(q);
-	/* a database that cannot be read must not make us judge everything again and again */
-	return r != 0;
+	return clock_now_us() / (86400 * US_PER_S);
 }
 
-static int remember(struct spooler *s, struct span name, const char *id, bool done)
+static bool seen(struct watched *w, struct span name)
+{
+	struct db_query *q = db_query(w->spooler->db, "SELECT done FROM seen WHERE name = ?1");
+	db_bind_text(q, 1, name);
+	int r = db_step(q), found = r;
+	bool old = r == DB_ROW && db_int(q, 0) && db_int(q, 0) < w->day - MET_DAYS;
+	db_end(q);
+	if (old) {
+		q = db_query(w->spooler->db, "UPDATE seen SET done = ?2 WHERE name = ?1");
+		db_bind_text(q, 1, name);
+		db_bind_int(q, 2, w->day);
+		r = db_run(q);
+	}
+	w->whole &= r >= 0;
+	w->met |= found == DB_ROW;
+	/* a database that cannot be read must not make us judge everything again and again */
+	return found != 0;
+}
+
+/* `done`: 0 or a day. */
+static int remember(struct spooler *s, struct span name, const char *id, int64_t done)
 {
 	struct db_query *q = db_query(s->db, "INSERT INTO seen VALUES(?1, ?2, ?3) ON CONFLICT(name)"
 					     " DO UPDATE SET id = ?2, done = ?3");
@@ -101,6 +128,32 @@ static int remember(struct spooler *s, struct span name, const char *id, bool do
 	db_bind_text(q, 2, span_of(id));
 	db_bind_int(q, 3, done);
 	return db_run(q);
+}
+
+/* Of this folder alone, not of others inside it; '0' comes behind '/'. Days are those of the scan that has
+ * just met what is there, so a clock that jumps forgets no more. */
+static int forget(struct watched *w)
+{
+	struct db_query *q = db_query(w->spooler->db,
+				      "DELETE FROM seen WHERE name IN (SELECT name FROM seen WHERE"
+				      " name > ?1 || '/' AND name < ?1 || '0' AND done BETWEEN 1 AND ?2"
+				      " AND instr(substr(name, length(?1) + 2), '/') = 0 LIMIT ?3)");
+	db_bind_text(q, 1, span_of(w->path));
+	db_bind_int(q, 2, w->day - FORGET_DAYS);
+	db_bind_int(q, 3, FORGET_ROWS);
+	return db_run(q);
+}
+
+/* Not behind the first scan, and not where the folder is empty: it may not be mounted. */
+static void scanned(struct watched *w)
+{
+	if (!w->whole || !w->met || w->day < w->sweep)
+		return;
+	int r = w->sweep ? forget(w) : 0;
+	bool more = !w->sweep || (r == 0 && db_changes(w->spooler->db) == FORGET_ROWS);
+	w->sweep = w->day + !more;
+	if (r < 0)
+		log_error("spool.state", "why=%s", strerror(-r));
 }
 
 /* What was under way when the last process ended: in the log, or to be judged. */
@@ -132,8 +185,9 @@ static int settle_open_rows(struct spooler *s)
 		db_end(q);
 		if (row == 0)
 			continue;
-		q = db_query(s->db, "UPDATE seen SET done = 1 WHERE done = 0 AND id = ?1");
+		q = db_query(s->db, "UPDATE seen SET done = ?2 WHERE done = 0 AND id = ?1");
 		db_bind_text(q, 1, id);
+		db_bind_int(q, 2, today());
 		r = db_run(q);
 	}
 	eventlog_reader_close(reader);
@@ -154,7 +208,7 @@ static void on_done(void *arg, const struct judgement *v)
 {
 	struct mail *m = arg;
 	struct spooler *s = m->spooler;
-	int r = remember(s, buf_span(&m->name), v->id, true);
+	int r = remember(s, buf_span(&m->name), v->id, today());
 	if (r < 0)
 		log_error("spool.state", "why=%s", strerror(-r));
 	mail_free(m);
@@ -178,7 +232,7 @@ static void judge_mail(struct watched *w, const char *path, struct mail *m)
 	if (r == -ENOMSG) {
 		s->passed_over++;
 		log_warn("spool.no-mail", "file=%s", log_safe(span_of(path)));
-		r = remember(s, buf_span(&m->name), NULL, true);
+		r = remember(s, buf_span(&m->name), NULL, today());
 		t = NULL;
 	} else if (r == -ENOENT) { /* moved meanwhile: it is met under its new name */
 		t = NULL;
@@ -186,7 +240,7 @@ static void judge_mail(struct watched *w, const char *path, struct mail *m)
 	} else if (r == 0) {
 		if (w->maildir)
 			t->source = TXN_MAILDIR;
-		r = remember(s, buf_span(&m->name), t->id, false);
+		r = remember(s, buf_span(&m->name), t->id, 0);
 	} else {
 		t = NULL;
 	}
@@ -220,7 +274,7 @@ static bool take_file(struct watched *w, size_t part, struct span file, bool who
 		return true;
 	m->spooler = s;
 	name_of(w, file, &m->name);
-	if (m->name.failed || seen(s, buf_span(&m->name)) ||
+	if (m->name.failed || seen(w, buf_span(&m->name)) ||
 	    snprintf(path, sizeof(path), "%s%s/%.*s", w->path, part_name(w, part), SPAN_ARG(file)) >=
 		    (int)sizeof(path) ||
 	    stat(path, &st) < 0 || !S_ISREG(st.st_mode)) {
@@ -256,6 +310,7 @@ static bool scan(struct watched *w)
 		}
 		bool ended = !w->scan;
 		while (!ended && room(s) && n++ < SCAN_BURST) {
+			errno = 0;
 			const struct dirent *e = readdir(w->scan);
 			ended = !e;
 			if (e && !take_file(w, w->part, span_of(e->d_name), false))
@@ -263,10 +318,12 @@ static bool scan(struct watched *w)
 		}
 		if (!ended)
 			return false;
+		w->whole &= w->scan && errno == 0;
 		if (w->scan)
 			closedir(w->scan);
 		w->scan = NULL;
-		w->part++;
+		if (++w->part == parts(w))
+			scanned(w);
 	}
 	return true;
 }
@@ -300,6 +357,9 @@ static void on_go_on(evutil_socket_t fd, short what, void *arg)
 		if (w->part == parts(w) && w->wanted) {
 			w->wanted = false;
 			w->part = 0;
+			w->day = today();
+			w->whole = true;
+			w->met = false;
 		}
 		more |= !scan(w);
 	}

@@ -80,6 +80,13 @@ def rows(statement="SELECT name FROM seen", *words):
         return sorted(os.path.relpath(r[0], inbox) for r in db.execute(statement, words))
 
 
+def grow(name):
+    """Written in place: the whole folder is read until it has settled."""
+    with open(inbox + "/new/" + name, "w") as f:
+        f.write(MAIL % name)
+    return until(lambda: name in judged())
+
+
 def burst():
     """As many names in new/ as are read in one go, and the end."""
     for n in range(512 - 1 - len(os.listdir(inbox + "/new")) - 2):
@@ -88,6 +95,43 @@ def burst():
     put("cur/beside")
     process = start()
     told(until(lambda: "beside" in judged(), 20), "cur/ is read behind any number of names in new/", said())
+    return process
+
+
+def forgotten():
+    rows("UPDATE seen SET done = 1")
+    os.unlink(inbox + "/new/more0")
+    os.rename(inbox + "/new/more1", inbox + "/cur/more1:2,S")
+    rows("INSERT INTO seen VALUES(?, NULL, 1)", inbox + "/inner/other")
+    put("cur/second")
+    process = start()
+    until(lambda: "second" in judged())
+    told("more0" in rows(), "the first look forgets nothing", rows())
+    os.rename(inbox + "/cur", inbox + "/away")
+    grow("third")
+    time.sleep(1)
+    told("more0" in rows(), "nor one that misses a part of the folder", rows())
+    os.rename(inbox + "/away", inbox + "/cur")
+    grow("fourth")
+    told(until(lambda: "more0" not in rows()), "what is gone for long is forgotten", said())
+    there = {n.split(":")[0] for part in ("new", "cur") for n in os.listdir(inbox + "/" + part)}
+    told(set(rows()) == there | {"inner/other"}, "what is there is not, and nothing of another folder",
+         there ^ set(rows()))
+    return process
+
+
+def unmounted():
+    rows("UPDATE seen SET done = 1")
+    os.rename(inbox + "/new", inbox + "/new.away")
+    os.rename(inbox + "/cur", inbox + "/cur.away")
+    os.mkdir(inbox + "/new")
+    os.mkdir(inbox + "/cur")
+    process = start()
+    until(lambda: "run.ready" in said().rsplit("run.end", 1)[-1])
+    grow("alone")
+    time.sleep(1)
+    told("second" in rows(), "an empty folder forgets nothing", rows())
+    told(len(judged()) == len(set(judged())), "each is judged once", judged())
     return process
 
 
@@ -103,7 +147,7 @@ with open(conf, "w") as config:
         shutil.chown(state, "nobody")
 running = None
 try:
-    for part in (unreadable, burst):
+    for part in (unreadable, burst, forgotten, unmounted):
         running = part()
         told(stop(running) == 0, "it ends with 0", said())
 finally:
