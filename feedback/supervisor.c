@@ -96,7 +96,7 @@ static void on_restart(evutil_socket_t fd, short what, void *arg)
 	struct post *p = arg;
 	(void)fd;
 	(void)what;
-	if (!p->now && !p->sup->stopping)
+	if (!p->now && !p->next && !p->sup->stopping)
 		start(p);
 }
 
@@ -176,15 +176,12 @@ static void child_died(struct child *c, int status)
 		stop_workers(s);
 		return;
 	}
+	if (!now && !next)
+		return;
 	if (next)
 		supervisor_roll_step(s, p, false);
-	if (!now)
+	if (p->now || p->next) /* which takes the place when it is ready */
 		return;
-	if (p->next) { /* its successor is on its way already */
-		p->now = p->next;
-		p->next = NULL;
-		return;
-	}
 	/* a start that fails as a whole ends the program: a fault of the configuration, which a kill
 	 * from outside is not */
 	if (!s->started && !ready && (WIFEXITED(status) || p->starts >= START_TRIES)) {
