@@ -112,6 +112,18 @@ static void child_free(struct child *c)
 	free(c);
 }
 
+/* Those that take mail in have gone: the workers have nothing left to do. */
+static void stop_workers(struct supervisor *s)
+{
+	bool others = false;
+	for (struct child *c = s->children; c; c = c->all)
+		others |= c->post->kind != &role_analyze;
+	for (struct child *c = s->children; !others && c; c = c->all)
+		kill(c->pid, SIGTERM);
+	if (!s->children)
+		event_base_loopbreak(s->loop);
+}
+
 static void stop_all(struct supervisor *s, int code)
 {
 	if (s->stopping)
@@ -125,18 +137,7 @@ static void stop_all(struct supervisor *s, int code)
 	}
 	struct timeval tv = supervisor_tv(ROLE_STOP_US);
 	event_add(s->kill, &tv);
-}
-
-/* Those that take mail in have gone: the workers have nothing left to do. */
-static void stop_workers(struct supervisor *s)
-{
-	bool others = false;
-	for (struct child *c = s->children; c; c = c->all)
-		others |= c->post->kind != &role_analyze;
-	for (struct child *c = s->children; !others && c; c = c->all)
-		kill(c->pid, SIGTERM);
-	if (!s->children)
-		event_base_loopbreak(s->loop);
+	stop_workers(s); /* of a start that has come to them alone */
 }
 
 static void on_kill(evutil_socket_t fd, short what, void *arg)
@@ -186,7 +187,6 @@ static void child_died(struct child *c, int status)
 	 * from outside is not */
 	if (!s->started && !ready && (WIFEXITED(status) || p->starts >= START_TRIES)) {
 		stop_all(s, code ? code : EX_SOFTWARE);
-		stop_workers(s);
 		return;
 	}
 	p->pause_us = lived > LIVED_US || !p->pause_us ? RESTART_FIRST_US : p->pause_us * 2;
@@ -298,6 +298,8 @@ static void on_told(evutil_socket_t fd, short what, void *arg)
 		c->heard_us = clock_mono_us();
 		if (record[0] == CONTROL_READY && !c->ready) {
 			c->ready = true;
+			if (s->stopping)
+				continue; /* nothing begins any more */
 			if (c->post->next == c)
 				supervisor_roll_step(s, c->post, true);
 			else if (!s->started)
