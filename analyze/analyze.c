@@ -209,28 +209,34 @@ void analysis_free(struct analysis *a)
 
 int analyzer_open(struct analyzer *z, const struct config *config, int64_t today_us)
 {
+	struct ruleset *rules = NULL;
 	struct event_base *loop = event_base_new();
-	int r = loop ? analyzer_open_on(z, config, loop, today_us) : -ENOMEM;
-	if (r == 0)
-		z->own_loop = true;
-	else if (loop)
+	if (!loop)
+		return -ENOMEM;
+	int r = ruleset_load(&rules, config, today_us);
+	int d = analyzer_open_on(z, config, loop, rules); /* faults of the zone are told too */
+	z->own_loop = d == 0;
+	if (d == 0 && r != 0)
+		analyzer_close(z);
+	else if (d != 0)
 		event_base_free(loop);
-	return r;
+	ruleset_unref(rules);
+	if (r < 0 || d < 0)
+		return r < 0 ? r : d;
+	return r > 0 ? ANALYZER_E_FAULTS : d;
 }
 
 int analyzer_open_on(struct analyzer *z, const struct config *config, struct event_base *loop,
-		     int64_t today_us)
+		     struct ruleset *rules)
 {
 	*z = (struct analyzer){.config = config, .loop = loop};
 	arena_keep_memory();
-	int r = ruleset_load(&z->rules, config, today_us);
-	int d = dns_create(&z->dns, z->loop, config);
-	if (r == 0 && d == 0)
+	z->rules = rules ? ruleset_ref(rules) : NULL;
+	int r = dns_create(&z->dns, z->loop, config);
+	if (r == 0)
 		return 0;
 	analyzer_close(z);
-	if (r < 0 || d < 0)
-		return r < 0 ? r : d;
-	return r == 0 && d == DNS_E_NO_ZONE ? ANALYZER_E_NO_ZONE : ANALYZER_E_FAULTS;
+	return r < 0 ? r : r == DNS_E_NO_ZONE ? ANALYZER_E_NO_ZONE : ANALYZER_E_FAULTS;
 }
 
 void analyzer_close(struct analyzer *z)

@@ -71,10 +71,11 @@ struct analysis {
 enum { ANALYZER_E_FAULTS = 1, ANALYZER_E_NO_ZONE = 2 };
 __attribute__((warn_unused_result)) int analyzer_open(struct analyzer *z,
 						      const struct config *config, int64_t today_us);
-/* The same on a loop of the caller's. */
+/* The same on a loop of the caller's, with rules that are loaded already. */
 __attribute__((warn_unused_result)) int analyzer_open_on(struct analyzer *z,
 							 const struct config *config,
-							 struct event_base *loop, int64_t today_us);
+							 struct event_base *loop,
+							 struct ruleset *rules);
 void analyzer_close(struct analyzer *z);
 /* Loads what libraries would load at their first use: for a process that may open no files later. */
 __attribute__((warn_unused_result)) int analyzer_preload(struct analyzer *z);

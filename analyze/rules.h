@@ -71,4 +71,10 @@ struct limit_standing {
 	double relaxed, tightened;
 };
 struct limit_standing ruleset_standing(const struct ruleset *set);
+/* The limits alone, as octets for another process of this program, which makes a set of them: its
+ * limits are those of the first whatever the files say by then. -EBADMSG: they are no such octets. */
+struct buf;
+void ruleset_write_limits(const struct ruleset *set, struct buf *out);
+__attribute__((warn_unused_result)) int ruleset_read_limits(struct ruleset **set_r,
+							    struct span octets);
 const char *limit_scope_name(enum limit_scope scope);

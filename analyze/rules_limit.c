@@ -3,6 +3,10 @@
  */
 #include "analyze/rules_reader.h"
 
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
 #include "base/clock.h"
 
 /* Windows of one scope: a minute, an hour, a day, each at several counts at most. */
@@ -104,4 +108,54 @@ bool rules_read_limit(struct reader *r)
 	if (s == LIMIT_SENDER)
 		r->set->standing = standing;
 	return true;
+}
+
+/* --- to another process -------------------------------------------------------------- */
+
+struct limits_head {
+	struct limit_standing standing;
+	uint64_t n[LIMIT_SCOPES]; /* of each scope, all behind this */
+};
+
+void ruleset_write_limits(const struct ruleset *set, struct buf *out)
+{
+	struct limits_head head = {.standing = set->standing};
+	for (int s = 0; s < LIMIT_SCOPES; s++)
+		head.n[s] = set->n_limits[s];
+	buf_add(out, (struct span){(const char *)&head, sizeof(head)});
+	for (int s = 0; s < LIMIT_SCOPES; s++)
+		buf_add(out, (struct span){(const char *)set->limits[s],
+					   set->n_limits[s] * sizeof(struct limit)});
+}
+
+int ruleset_read_limits(struct ruleset **set_r, struct span octets)
+{
+	struct limits_head head;
+	if (octets.n < sizeof(head))
+		return -EBADMSG;
+	memcpy(&head, octets.p, sizeof(head));
+	struct ruleset *set = calloc(1, sizeof(*set));
+	if (!set)
+		return -ENOMEM;
+	set->refs = 1;
+	arena_init(&set->arena, LIMIT_SCOPES * WINDOWS * sizeof(struct limit) + 65536);
+	set->standing = head.standing;
+	int r = 0;
+	size_t at = sizeof(head);
+	for (int s = 0; s < LIMIT_SCOPES && r == 0; s++) {
+		size_t n = head.n[s] > WINDOWS ? WINDOWS + 1 : (size_t)head.n[s];
+		if (n > WINDOWS || octets.n - at < n * sizeof(struct limit))
+			r = -EBADMSG;
+		else if (n && !(set->limits[s] = ARENA_ARRAY(&set->arena, struct limit, n)))
+			r = -ENOMEM;
+		else if (n)
+			memcpy(set->limits[s], octets.p + at, n * sizeof(struct limit));
+		set->n_limits[s] = r ? 0 : n;
+		at += n * sizeof(struct limit);
+	}
+	if (r < 0)
+		ruleset_unref(set);
+	else
+		*set_r = set;
+	return r;
 }

@@ -22,7 +22,7 @@
 void config_init(struct config *c)
 {
 	*c = (struct config){.state = "/var/lib/assay", .user = "assay"};
-	arena_init(&c->arena, LIMIT_RULE_FILE_BYTES * 2);
+	arena_init(&c->arena, LIMIT_RULE_FILE_BYTES * 3); /* the text is kept */
 	c->dns.deadline_us = LIMIT_DNS_DEADLINE_US;
 	c->milter = (struct config_listener){.deadline_us = 5000000, .mode = 0660};
 	c->policy = c->http = c->milter;
@@ -141,24 +141,33 @@ int config_parse(struct config *c, const char *file, struct span bytes, struct d
 	return diag->errors == before ? 0 : CONFIG_E_FAULTS;
 }
 
+int config_load_text(struct config *c, const char *file, struct span text)
+{
+	struct diag diag = {0};
+	config_init(c);
+	if (!file)
+		return 0;
+	c->file = arena_str(&c->arena, span_of(file));
+	c->text = arena_copy(&c->arena, text);
+	int r = c->file && !c->arena.overflowed ? config_parse(c, c->file, c->text, &diag) : -ENOMEM;
+	if (r != 0)
+		config_free(c);
+	return r;
+}
+
 int config_load(struct config *c, const char *path)
 {
 	const char *file = path ? path : DEFAULT_FILE;
 	struct file_view view;
-	config_init(c);
 	int r = file_view_open(file, LIMIT_RULE_FILE_BYTES, &view);
 	if (r == -ENOENT && !path)
-		return 0;
+		return config_load_text(c, NULL, SPAN_NONE);
 	if (r < 0) {
 		fprintf(stderr, "%s: error: cannot read: %s\n", file, strerror(-r));
-		config_free(c);
+		*c = (struct config){0};
 		return r;
 	}
-	struct diag diag = {0};
-	c->file = arena_str(&c->arena, span_of(file));
-	r = c->file ? config_parse(c, c->file, view.bytes, &diag) : -ENOMEM;
+	r = config_load_text(c, file, view.bytes);
 	file_view_close(&view);
-	if (r != 0)
-		config_free(c);
 	return r;
 }

@@ -43,6 +43,7 @@ struct config_listener {
 struct config {
 	struct arena arena;
 	const char *file;  /* NULL: the embedded defaults */
+	struct span text;  /* of the file */
 	const char *state; /* state folder */
 	bool state_given;  /* a `state` statement stood in the file */
 	struct {
@@ -98,6 +99,10 @@ struct config {
 void config_init(struct config *c);
 /* `path` NULL: /etc/assay/assay.conf when it is there, else the defaults. */
 __attribute__((warn_unused_result)) int config_load(struct config *c, const char *path);
+/* The same from the text of one that was loaded: in a process that may not read the file, or that shall
+ * not read another. `file` NULL: the defaults. */
+__attribute__((warn_unused_result)) int config_load_text(struct config *c, const char *file,
+							 struct span text);
 /* The same from octets in memory, for tests; `file` names them in messages. */
 __attribute__((warn_unused_result)) int config_parse(struct config *c, const char *file,
 						     struct span bytes, struct diag *diag);

@@ -6,12 +6,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sysexits.h>
 #include <unistd.h>
 #include <event2/event.h>
 
+#include "analyze/rules.h"
 #include "base/log.h"
 #include "base/unix_socket.h"
 
@@ -19,7 +22,6 @@
 static struct {
 	const struct role_kind *kind;
 	struct role role;
-	struct config *config;
 	int control, listener;
 } me;
 
@@ -55,20 +57,50 @@ static void tell_status(void)
 	buf_free(&text);
 }
 
-/* The supervisor has read the same file and found it good. */
-static void reload(void)
+static int take_terms(struct span octets, struct config *config, struct ruleset **rules_r)
 {
+	struct reload_head head;
+	if (octets.n < sizeof(head))
+		return -EBADMSG;
+	memcpy(&head, octets.p, sizeof(head));
+	octets = span_sub(octets, sizeof(head), octets.n);
+	struct span limits = span_sub(octets, 0, head.limits);
+	octets = span_sub(octets, head.limits, octets.n);
+	char *file = head.file ? strndup(octets.p, head.file) : NULL;
+	int r = head.file && !file ? -ENOMEM
+				   : config_load_text(config, file, span_sub(octets, head.file, octets.n));
+	free(file);
+	if (r != 0)
+		return r;
+	r = ruleset_read_limits(rules_r, limits);
+	if (r < 0)
+		config_free(config);
+	return r;
+}
+
+static bool reload(int fd)
+{
+	struct stat st;
+	struct ruleset *rules = NULL;
 	struct config *config = calloc(1, sizeof(*config));
-	if (!config || config_load(config, me.config->file) != 0) {
+	size_t n = fd >= 0 && fstat(fd, &st) == 0 ? (size_t)st.st_size : 0;
+	void *octets = n ? mmap(NULL, n, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
+	bool ok = config && octets != MAP_FAILED &&
+		  take_terms((struct span){octets, n}, config, &rules) == 0;
+	if (octets != MAP_FAILED)
+		munmap(octets, n);
+	if (!ok) {
 		free(config);
 		log_error("role.reload", "role=%s the old configuration stays", me.kind->name);
-		return;
+		return false;
 	}
 	/* what the role made of the old one may point into it: it lives on */
-	me.config = config;
 	me.role.config = config;
+	ruleset_unref(me.role.rules);
+	me.role.rules = rules;
 	if (me.kind->reload)
 		me.kind->reload(&me.role);
+	return true;
 }
 
 static void on_control(evutil_socket_t fd, short what, void *arg)
@@ -81,9 +113,10 @@ static void on_control(evutil_socket_t fd, short what, void *arg)
 		if (record[0] == CONTROL_STATUS) {
 			tell_status();
 		} else if (record[0] == CONTROL_RELOAD) {
-			reload();
-			role_tell(&me.role, CONTROL_RELOAD);
+			role_tell(&me.role, reload(passed) ? CONTROL_RELOAD : CONTROL_REFUSED);
 		}
+		if (passed >= 0)
+			close(passed);
 	}
 	if (n != -EAGAIN)
 		_exit(EX_OK); /* the supervisor is gone */
@@ -169,7 +202,7 @@ static int begin(const struct account *account)
 	return me.kind->start(&me.role);
 }
 
-void role_live(const struct role_kind *kind, unsigned index, struct config *config,
+void role_live(const struct role_kind *kind, unsigned index, const struct terms *terms,
 	       const struct account *account, int control, int listener, pid_t parent)
 {
 	char name[16];
@@ -180,11 +213,10 @@ void role_live(const struct role_kind *kind, unsigned index, struct config *conf
 	close_others(control, listener);
 	raise_files();
 	me.kind = kind;
-	me.config = config;
 	me.control = control;
 	me.listener = listener;
-	me.role = (struct role){.name = kind->name, .index = index, .config = config,
-				.loop = event_base_new()};
+	me.role = (struct role){.name = kind->name, .index = index, .config = terms->config,
+				.rules = terms->rules, .loop = event_base_new()};
 	struct event_base *loop = me.role.loop;
 	struct event *term = loop ? evsignal_new(loop, SIGTERM, on_term, NULL) : NULL;
 	struct event *told = loop ? event_new(loop, control, EV_READ | EV_PERSIST, on_control, NULL)

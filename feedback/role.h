@@ -6,7 +6,8 @@
  * the state folder, `start` registers what it waits for on the loop, and the loop runs until
  * `stop` has ended it. The supervisor starts a role again that dies, with growing pauses.
  *
- * Ownership: `config` and `loop` live as long as the process; `data` is the role's.
+ * Ownership: `config` and `loop` live as long as the process, `rules` until a reload; `data` is the
+ *            role's.
  * Errors:    `open` and `start` return EX_OK or another code of sysexits.h, after having said why.
  */
 #pragma once
@@ -15,11 +16,15 @@
 #include "base/json.h"
 
 struct event_base;
+struct ruleset;
 
 struct role {
 	const char *name;            /* "analyze" */
 	unsigned index;              /* of several alike, from 0 */
 	const struct config *config; /* a new one before `reload` is called */
+	/* What the supervisor has accepted, whatever the files say by now; before `reload` is called a new
+	 * set, of its limits alone. */
+	struct ruleset *rules;
 	struct event_base *loop;
 	void *data;
 };

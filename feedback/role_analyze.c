@@ -2,8 +2,9 @@
  * The analysis worker: transactions in, verdicts out, nothing else. It has no files and no network
  * but the DNS and Redis; a mail that breaks a parser breaks this process alone.
  *
- * Rules, lists and registry are read at its start and never change: when they do, the supervisor
- * starts a new worker beside it and ends this one, which first answers what it holds.
+ * Its rules are those that the supervisor had accepted at its start, the registry is read then, and
+ * neither ever changes: when they do, the supervisor starts a new worker beside it and ends this one, which
+ * first answers what it holds.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -363,7 +364,7 @@ static int worker_open(struct role *r)
 static int worker_start(struct role *r)
 {
 	struct worker *w = r->data;
-	int result = analyzer_open_on(&w->analyzer, r->config, r->loop, clock_now_us());
+	int result = analyzer_open_on(&w->analyzer, r->config, r->loop, r->rules);
 	if (result)
 		return result == ANALYZER_E_NO_ZONE ? EX_NOINPUT : result > 0 ? EX_CONFIG : EX_OSERR;
 	result = registry_open(r->config->state, &w->registry);

@@ -294,13 +294,6 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 		log_debug("milter.registry", "filed rates are as they were");
 }
 
-/* The limits stand in the rules. NULL: they have faults, said by the loader. */
-static struct ruleset *load_rules(const struct config *config)
-{
-	struct ruleset *rules = NULL;
-	return ruleset_load(&rules, config, clock_now_us()) == 0 ? rules : NULL;
-}
-
 static void on_stopping(evutil_socket_t fd, short what, void *arg)
 {
 	struct gate *g = arg;
@@ -319,16 +312,12 @@ static void on_stopping(evutil_socket_t fd, short what, void *arg)
 static int gate_start(struct role *r)
 {
 	struct gate *g = r->data;
-	struct ruleset *rules = load_rules(r->config);
-	if (!rules)
-		return EX_CONFIG;
 	const struct limiter_hooks hooks = {sender_known, g};
 	g->stopping = event_new(r->loop, -1, EV_PERSIST, on_stopping, g);
 	if (!g->stopping || judge_open(&g->judge, r->config, r->loop) < 0 ||
-	    limiter_create(&g->limiter, r->config, rules, r->loop) < 0)
+	    limiter_create(&g->limiter, r->config, r->rules, r->loop) < 0)
 		return EX_OSERR;
 	limiter_set_hooks(g->limiter, &hooks);
-	ruleset_unref(rules);
 	int result = registry_open(r->config->state, &g->registry);
 	if (result == 0) {
 		g->look = event_new(r->loop, -1, EV_PERSIST, on_look, g);
@@ -365,12 +354,7 @@ static void gate_end(struct role *r)
 static void gate_reload(struct role *r)
 {
 	struct gate *g = r->data;
-	struct ruleset *rules = load_rules(r->config);
-	if (rules)
-		limiter_reload(g->limiter, rules);
-	else
-		log_error("milter.reload", "the old limits stay");
-	ruleset_unref(rules);
+	limiter_reload(g->limiter, r->rules);
 	if (g->milter)
 		milter_reload(r->config);
 }

@@ -18,6 +18,7 @@
 #include <unistd.h>
 #include <event2/event.h>
 
+#include "analyze/rules.h"
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -33,8 +34,6 @@
 #define RESTART_MOST_US US_PER_S
 /* A role that lived so long starts without a pause again. */
 #define LIVED_US (30 * US_PER_S)
-/* Of one role at our own start: a signal that came so often comes of itself. */
-#define START_TRIES 5
 /* A worker that does not answer for so long hangs: no message takes seconds. */
 #define HANG_US (60 * US_PER_S)
 #define PING_US (5 * US_PER_S)
@@ -48,7 +47,7 @@ struct timeval supervisor_tv(int64_t us)
 	return (struct timeval){.tv_sec = us / US_PER_S, .tv_usec = us % US_PER_S};
 }
 
-struct child *supervisor_spawn(struct post *p)
+struct child *supervisor_spawn(struct post *p, const struct terms *terms)
 {
 	struct supervisor *s = p->sup;
 	int pair[2];
@@ -60,7 +59,7 @@ struct child *supervisor_spawn(struct post *p)
 	pid_t parent = getpid();
 	c->pid = fork();
 	if (c->pid == 0)
-		role_live(p->kind, p->index, s->config, &s->account, pair[1],
+		role_live(p->kind, p->index, terms, &s->account, pair[1],
 			  p->kind == &role_analyze ? s->listeners[p->index] : -1, parent);
 	close(pair[1]);
 	c->post = p;
@@ -83,7 +82,7 @@ struct child *supervisor_spawn(struct post *p)
 
 static void start(struct post *p)
 {
-	p->now = supervisor_spawn(p);
+	p->now = supervisor_spawn(p, &p->sup->terms);
 	if (!p->now) {
 		log_error("role.start", "role=%s why=%s", p->kind->name, strerror(errno));
 		struct timeval tv = supervisor_tv(RESTART_MOST_US);
@@ -180,7 +179,7 @@ static void child_died(struct child *c, int status)
 	if (!now && !next)
 		return;
 	if (next)
-		supervisor_roll_step(s, p, false);
+		supervisor_roll_died(s, p, WIFSIGNALED(status));
 	if (p->now || p->next) /* which takes the place when it is ready */
 		return;
 	/* a start that fails as a whole ends the program: a fault of the configuration, which a kill
@@ -198,10 +197,10 @@ static void child_died(struct child *c, int status)
 
 static void start_redis(struct supervisor *s)
 {
-	if (s->config->redis.kind != REDIS_SPAWN || s->stopping || s->redis)
+	if (s->terms.config->redis.kind != REDIS_SPAWN || s->stopping || s->redis)
 		return;
 	pid_t pid;
-	int r = redis_private_child(s->config, &pid);
+	int r = redis_private_child(s->terms.config, &pid);
 	if (r == 0) {
 		s->redis = pid;
 		s->redis_us = clock_mono_us();
@@ -254,7 +253,7 @@ static void all_ready(struct supervisor *s)
 		return;
 	s->started = true;
 	log_warn("run.ready", "pid=%d workers=%u state=%s", (int)getpid(), s->workers,
-		 s->config->state);
+		 s->terms.config->state);
 	const char *path = getenv("NOTIFY_SOCKET"); /* sd_notify(3) */
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	if (!path || strlen(path) >= sizeof(address.sun_path))
@@ -301,7 +300,7 @@ static void on_told(evutil_socket_t fd, short what, void *arg)
 			if (s->stopping)
 				continue; /* nothing begins any more */
 			if (c->post->next == c)
-				supervisor_roll_step(s, c->post, true);
+				supervisor_roll_step(s, c->post);
 			else if (!s->started)
 				start_others(s);
 			all_ready(s);
@@ -312,8 +311,10 @@ static void on_told(evutil_socket_t fd, short what, void *arg)
 			supervisor_answer_status(s);
 		} else if (record[0] == CONTROL_REGISTRY) {
 			supervisor_roll_soon(s);
-		} else if (record[0] == CONTROL_RELOAD) {
+		} else if (record[0] == CONTROL_RELOAD || record[0] == CONTROL_REFUSED) {
 			c->reloading = false;
+			if (record[0] == CONTROL_REFUSED)
+				supervisor_keeps_old(s, c->post);
 			if (!s->rolling)
 				supervisor_reload_end(s);
 		}
@@ -395,15 +396,15 @@ static bool folder_empty(const char *path)
  * already, the owner of the state folder. */
 static int choose_account(struct supervisor *s)
 {
-	const char *state = s->config->state;
-	int r = state_folder_step_in(s->config); /* makes it */
+	const char *state = s->terms.config->state;
+	int r = state_folder_step_in(s->terms.config); /* makes it */
 	state_folder_step_out();
 	struct stat st;
 	if (r == 0 && stat(state, &st) < 0)
 		r = -errno;
 	if (r < 0)
 		return r;
-	const struct passwd *user = geteuid() == 0 && s->config->user ? getpwnam(s->config->user)
+	const struct passwd *user = geteuid() == 0 && s->terms.config->user ? getpwnam(s->terms.config->user)
 								     : NULL;
 	if (user && st.st_uid != user->pw_uid && folder_empty(state) &&
 	    chown(state, user->pw_uid, user->pw_gid) == 0) {
@@ -414,14 +415,14 @@ static int choose_account(struct supervisor *s)
 	if (geteuid() == 0 && (!user || user->pw_uid != st.st_uid))
 		log_warn("run.user", "%s '%s'; the roles run as uid %u, the owner of %s",
 			 user ? "the state folder is not of the account" : "there is no account",
-			 s->config->user ? s->config->user : "", (unsigned)st.st_uid, state);
+			 s->terms.config->user ? s->terms.config->user : "", (unsigned)st.st_uid, state);
 	return 0;
 }
 
 static int open_listeners(struct supervisor *s)
 {
 	char path[PATH_MAX], name[JUDGE_NAME_BYTES];
-	if (snprintf(path, sizeof(path), "%s/run", s->config->state) >= (int)sizeof(path))
+	if (snprintf(path, sizeof(path), "%s/run", s->terms.config->state) >= (int)sizeof(path))
 		return -ENAMETOOLONG;
 	int r = file_make_folder(path, 0750);
 	if (r < 0)
@@ -450,7 +451,7 @@ static void add_post(struct supervisor *s, const struct role_kind *kind, unsigne
 
 static int make_events(struct supervisor *s)
 {
-	const struct config *c = s->config;
+	const struct config *c = s->terms.config;
 	struct event **const all[] = {&s->signals, &s->accept, &s->ping};
 	s->signals = event_new(s->loop, open_signals(), EV_READ | EV_PERSIST, on_signal, s);
 	s->accept = event_new(s->loop, s->control, EV_READ | EV_PERSIST, supervisor_on_accept, s);
@@ -490,22 +491,26 @@ static void end_redis(struct supervisor *s)
 int supervisor_run(struct command_context *context)
 {
 	static struct supervisor s = {.lock = -1, .run_folder = -1, .control = -1};
-	s.config = s.first = context->config;
-	s.workers = config_workers(s.config);
+	s.terms.config = s.first = context->config;
+	s.workers = config_workers(s.terms.config);
 	s.started_us = clock_now_us();
 	signal(SIGPIPE, SIG_IGN);
-	int r = choose_account(&s);
+	int r = ruleset_load(&s.terms.rules, s.terms.config, clock_now_us());
+	if (r > 0)
+		return EX_CONFIG; /* said by the loader */
+	if (r == 0)
+		r = choose_account(&s);
 	if (r == 0) {
-		r = state_folder_step_in(s.config);
+		r = state_folder_step_in(s.terms.config);
 		if (r == 0)
 			r = open_listeners(&s);
 		state_folder_step_out();
 	}
 	if (r == -EALREADY)
 		return command_fail(context->program, EX_TEMPFAIL,
-				    "%s: `assay run` works there already", s.config->state);
+				    "%s: `assay run` works there already", s.terms.config->state);
 	if (r < 0)
-		return command_fail(context->program, exit_code(r), "%s: %s", s.config->state,
+		return command_fail(context->program, exit_code(r), "%s: %s", s.terms.config->state,
 				    strerror(-r));
 	s.loop = event_base_new();
 	if (!s.loop || make_events(&s) < 0)
@@ -516,8 +521,8 @@ int supervisor_run(struct command_context *context)
 	event_base_dispatch(s.loop);
 	end_redis(&s);
 	unlinkat(s.run_folder, "control.sock", 0);
-	supervisor_drop_config(&s, s.config);
-	s.config = s.first;
+	supervisor_drop(&s, &s.coming);
+	supervisor_drop(&s, &s.terms);
 	log_warn("run.end", "code=%d", s.code);
 	return s.code;
 }

@@ -57,7 +57,7 @@ static void write_status(struct supervisor *s, struct buf *out)
 	json_int(&j, "pid", getpid());
 	json_cstr(&j, "version", ASSAY_VERSION);
 	json_cstr(&j, "since", clock_rfc3339(s->started_us, when));
-	json_cstr(&j, "state", s->config->state);
+	json_cstr(&j, "state", s->terms.config->state);
 	json_bool(&j, "ready", s->started && !s->stopping);
 	if (s->redis)
 		json_int(&j, "redis_pid", s->redis);

@@ -15,6 +15,9 @@
 
 struct supervisor;
 
+/* A signal that came so often before a role was ready comes of itself. */
+#define START_TRIES 5
+
 /* A place that is to be filled. */
 struct post {
 	struct supervisor *sup;
@@ -53,8 +56,10 @@ struct caller {
 };
 
 struct supervisor {
-	/* `before`: the old one while a reload is under way; `first`: the program's own */
-	struct config *config, *before, *first;
+	/* in force; and of a reload, until its first worker has proved it. What is started meanwhile is
+	 * started with those in force. */
+	struct terms terms, coming;
+	struct config *first; /* the program's own */
 	struct event_base *loop;
 	struct account account;
 	int run_folder, lock, control;
@@ -69,14 +74,16 @@ struct supervisor {
 	int64_t started_us, redis_us;
 	bool stopping, started, rolling, roll_wanted, roll_rules;
 	size_t roll_at;
+	unsigned roll_tries; /* of the worker that is to take over */
 	uint64_t rolls; /* that have ended */
+	char roll_answer[160]; /* "ok\n", or who stays behind */
 	int64_t rolled_us;
 	int code;
 };
 
 struct timeval supervisor_tv(int64_t us);
 /* NULL: no process could be made. */
-struct child *supervisor_spawn(struct post *p);
+struct child *supervisor_spawn(struct post *p, const struct terms *terms);
 /* Asks every role for its status; on_told() hears the answers. */
 void supervisor_ask_status(struct supervisor *s);
 
@@ -85,14 +92,17 @@ void supervisor_ask_status(struct supervisor *s);
 void supervisor_roll(struct supervisor *s);
 void supervisor_roll_soon(struct supervisor *s);
 void supervisor_on_roll_again(int fd, short what, void *arg);
-/* The successor of this post is ready, or has failed. */
-void supervisor_roll_step(struct supervisor *s, struct post *p, bool ok);
+/* The successor of this post is ready; has died before it was. */
+void supervisor_roll_step(struct supervisor *s, struct post *p);
+void supervisor_roll_died(struct supervisor *s, struct post *p, bool killed);
 /* Configuration and rules again. What the words say is wrong; NULL: it is under way. */
 const char *supervisor_reload(struct supervisor *s);
 /* Who waits is answered when every role has taken it up. */
 void supervisor_reload_end(struct supervisor *s);
-/* Frees one that a reload has replaced; the roles have copies of their own. */
-void supervisor_drop_config(struct supervisor *s, struct config *config);
+/* This role goes on with what a reload has replaced; who waits is told. */
+void supervisor_keeps_old(struct supervisor *s, const struct post *p);
+/* Frees what a reload has replaced; the roles have copies of their own. */
+void supervisor_drop(struct supervisor *s, struct terms *terms);
 
 /* --- supervisor_control.c --- */
 void supervisor_on_accept(int listener, short what, void *arg);

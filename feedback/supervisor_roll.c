@@ -1,40 +1,83 @@
 /*
  * New analysis workers in the place of old ones: each is ready before the one before it is told to go,
- * so that no message waits, and a fault in the rules, which the first of them finds, changes nothing.
+ * so that no message waits. A reload reads configuration and rules here, once for all roles: with a fault
+ * nothing begins, and what is left to go wrong the first new worker finds, before anything has changed.
  */
 #include "feedback/supervisor_private.h"
 
+#include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <event2/event.h>
 
+#include "analyze/rules.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/unix_socket.h"
 
 /* Between two changes of the workers: a registry that changes all the time costs no more. */
 #define ROLL_PAUSE_US US_PER_S
 
-void supervisor_drop_config(struct supervisor *s, struct config *config)
+void supervisor_drop(struct supervisor *s, struct terms *terms)
 {
-	if (!config || config == s->first)
-		return;
-	config_free(config);
-	free(config);
+	ruleset_unref(terms->rules);
+	if (terms->config && terms->config != s->first) {
+		config_free(terms->config);
+		free(terms->config);
+	}
+	*terms = (struct terms){0};
 }
 
-/* The workers are new ones; the other roles read the same files. */
+/* The memory file of CONTROL_RELOAD. */
+static int write_terms(const struct terms *terms)
+{
+	struct buf limits = BUF_INIT, out = BUF_INIT;
+	struct span file = span_of(terms->config->file), text = terms->config->text;
+	ruleset_write_limits(terms->rules, &limits);
+	const struct reload_head head = {limits.n, file.n, text.n};
+	buf_add(&out, (struct span){(const char *)&head, sizeof(head)});
+	buf_add(&out, buf_span(&limits));
+	buf_add(&out, file);
+	buf_add(&out, text);
+	int fd = memfd_create("reload", MFD_CLOEXEC);
+	int r = fd < 0 ? -errno : limits.failed || out.failed ? -ENOMEM
+							      : file_write_fd(fd, buf_span(&out));
+	buf_free(&limits);
+	buf_free(&out);
+	if (r < 0 && fd >= 0)
+		close(fd);
+	return r < 0 ? r : fd;
+}
+
+void supervisor_keeps_old(struct supervisor *s, const struct post *p)
+{
+	snprintf(s->roll_answer, sizeof(s->roll_answer),
+		 "partly: %s keeps the old configuration, the log says why\n", p->kind->name);
+}
+
+/* The workers are new ones; the other roles live on. One that is starting hears it when it is ready. */
 static void tell_reload(struct supervisor *s)
 {
 	char c = CONTROL_RELOAD;
+	int fd = write_terms(&s->terms);
 	for (struct child *child = s->children; child; child = child->all) {
-		if (child->post->kind == &role_analyze || !child->ready)
+		if (child->post->kind == &role_analyze)
 			continue;
-		child->reloading = unix_send(child->control, (struct span){&c, 1}, -1) == 0;
-		if (!child->reloading)
-			log_warn("role.reload", "role=%s does not listen", child->post->kind->name);
+		int r = fd < 0 ? fd : unix_send(child->control, (struct span){&c, 1}, fd);
+		child->reloading = r == 0;
+		if (r < 0) {
+			log_warn("role.reload", "role=%s the old configuration stays: %s",
+				 child->post->kind->name, strerror(-r));
+			supervisor_keeps_old(s, child->post);
+		}
 	}
-	log_warn("reload.done", "workers=%u", s->workers);
+	if (fd >= 0)
+		close(fd);
 }
 
 /* Who waits is answered when every role has taken it up: the next mail meets the new limits. */
@@ -43,7 +86,7 @@ void supervisor_reload_end(struct supervisor *s)
 	for (struct child *c = s->children; c; c = c->all)
 		if (c->reloading)
 			return;
-	supervisor_callers_answer(s, "ok\n");
+	supervisor_callers_answer(s, s->roll_answer);
 }
 
 static void roll_end(struct supervisor *s, bool ok)
@@ -51,23 +94,24 @@ static void roll_end(struct supervisor *s, bool ok)
 	s->rolling = false;
 	s->rolls++;
 	s->rolled_us = clock_mono_us();
-	if (s->roll_rules && ok) {
-		tell_reload(s);
-	} else if (!ok) {
+	if (!ok && s->roll_at == 0) {
 		log_error("reload.failed", "everything stays as it was");
-		if (s->before) { /* the faulty one goes instead */
-			struct config *faulty = s->config;
-			s->config = s->before;
-			s->before = faulty;
-		}
+		snprintf(s->roll_answer, sizeof(s->roll_answer),
+			 "failed: everything stays as it was, the log says why\n");
+	} else if (!ok) {
+		log_error("reload.failed", "workers=%zu the last %zu stay as they were, the others are new",
+			  (size_t)s->workers, s->workers - s->roll_at);
+		snprintf(s->roll_answer, sizeof(s->roll_answer),
+			 "partly: the last %zu of %u workers stay as they were, the log says why\n",
+			 s->workers - s->roll_at, s->workers);
 	}
-	supervisor_drop_config(s, s->before);
-	s->before = NULL;
+	if (s->roll_rules)
+		tell_reload(s);
+	if (s->roll_rules && ok)
+		log_warn("reload.done", "workers=%u", s->workers);
+	supervisor_drop(s, &s->coming);
 	s->roll_rules = false;
-	if (ok)
-		supervisor_reload_end(s);
-	else
-		supervisor_callers_answer(s, "failed: the old rules stay, the log says why\n");
+	supervisor_reload_end(s);
 	if (s->roll_wanted) {
 		struct timeval tv = supervisor_tv(ROLL_PAUSE_US);
 		event_add(s->roll_again, &tv);
@@ -83,20 +127,28 @@ static void roll_next(struct supervisor *s)
 		return;
 	}
 	struct post *p = &s->posts[s->roll_at];
-	p->next = supervisor_spawn(p);
-	if (!p->next)
+	p->next = supervisor_spawn(p, s->coming.config ? &s->coming : &s->terms);
+	if (!p->next) {
+		log_error("role.start", "role=%s why=%s", p->kind->name, strerror(errno));
 		roll_end(s, false);
+	}
 }
 
-/* The successor of this post is ready, or has failed. */
-void supervisor_roll_step(struct supervisor *s, struct post *p, bool ok)
+/* The first worker lives with them: from here on they are in force, and there is no way back. */
+static void accept_coming(struct supervisor *s)
+{
+	supervisor_drop(s, &s->terms);
+	s->terms = s->coming;
+	s->coming = (struct terms){0};
+	s->roll_rules = true;
+}
+
+void supervisor_roll_step(struct supervisor *s, struct post *p)
 {
 	if (!s->rolling || p != &s->posts[s->roll_at])
 		return;
-	if (!ok) {
-		roll_end(s, false);
-		return;
-	}
+	if (s->coming.config)
+		accept_coming(s);
 	if (p->now) {
 		p->now->leaving = true;
 		kill(p->now->pid, SIGTERM);
@@ -104,7 +156,20 @@ void supervisor_roll_step(struct supervisor *s, struct post *p, bool ok)
 	p->now = p->next;
 	p->next = NULL;
 	s->roll_at++;
+	s->roll_tries = 0;
 	roll_next(s);
+}
+
+/* A first worker that ends by itself says that what comes is faulty; behind it that is proved, and another
+ * try mends what was a kill from outside. */
+void supervisor_roll_died(struct supervisor *s, struct post *p, bool killed)
+{
+	if (!s->rolling || p != &s->posts[s->roll_at])
+		return;
+	if ((s->coming.config && !killed) || ++s->roll_tries == START_TRIES)
+		roll_end(s, false);
+	else
+		roll_next(s);
 }
 
 void supervisor_roll(struct supervisor *s)
@@ -117,7 +182,8 @@ void supervisor_roll(struct supervisor *s)
 	}
 	s->rolling = true;
 	s->roll_wanted = false;
-	s->roll_at = 0;
+	s->roll_at = s->roll_tries = 0;
+	snprintf(s->roll_answer, sizeof(s->roll_answer), "ok\n");
 	roll_next(s);
 }
 
@@ -145,18 +211,20 @@ void supervisor_roll_soon(struct supervisor *s)
 /* What the words say is wrong; NULL: it is under way. */
 const char *supervisor_reload(struct supervisor *s)
 {
-	struct config *config;
 	if (s->rolling || s->stopping)
 		return "busy: another reload is under way\n";
-	config = calloc(1, sizeof(*config));
-	if (!config || config_load(config, s->config->file) != 0) {
-		free(config);
+	struct terms coming = {.config = calloc(1, sizeof(*coming.config))};
+	if (!coming.config || config_load(coming.config, s->terms.config->file) != 0) {
+		free(coming.config);
 		log_error("reload.failed", "the configuration has faults; the old one stays");
 		return "failed: the configuration has faults, the log says which\n";
 	}
-	s->before = s->config;
-	s->config = config;
-	s->roll_rules = true;
+	if (ruleset_load(&coming.rules, coming.config, clock_now_us()) != 0) {
+		supervisor_drop(s, &coming);
+		log_error("reload.failed", "the rules have faults; the old ones stay");
+		return "failed: the rules have faults, the log says which\n";
+	}
+	s->coming = coming;
 	supervisor_roll(s);
 	return NULL;
 }
