@@ -244,16 +244,8 @@ static void reap(struct supervisor *s)
 
 /* --- what roles tell ----------------------------------------------------------------- */
 
-static void all_ready(struct supervisor *s)
+static void tell_systemd(void)
 {
-	for (size_t i = 0; i < s->n_posts; i++)
-		if (!s->posts[i].now || !s->posts[i].now->ready)
-			return;
-	if (s->started)
-		return;
-	s->started = true;
-	log_warn("run.ready", "pid=%d workers=%u state=%s", (int)getpid(), s->workers,
-		 s->terms.config->state);
 	const char *path = getenv("NOTIFY_SOCKET"); /* sd_notify(3) */
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	if (!path || strlen(path) >= sizeof(address.sun_path))
@@ -268,6 +260,20 @@ static void all_ready(struct supervisor *s)
 		log_warn("run.notify", "why=%s", strerror(errno));
 	if (fd >= 0)
 		close(fd);
+}
+
+static void all_ready(struct supervisor *s)
+{
+	for (size_t i = 0; i < s->n_posts; i++)
+		if (!s->posts[i].now || !s->posts[i].now->ready)
+			return;
+	if (s->started)
+		return;
+	s->started = true;
+	log_warn("run.ready", "pid=%d workers=%u state=%s", (int)getpid(), s->workers,
+		 s->terms.config->state);
+	tell_systemd();
+	supervisor_catch_up(s);
 }
 
 /* The workers first: who takes mail in finds them there. */
@@ -358,7 +364,7 @@ static void on_signal(evutil_socket_t fd, short what, void *arg)
 		if (info.ssi_signo == SIGCHLD)
 			reap(arg);
 		else if (info.ssi_signo == SIGHUP)
-			supervisor_reload(arg);
+			supervisor_reload_soon(arg);
 		else
 			stop_all(arg, EX_OK);
 	}

@@ -72,7 +72,7 @@ struct supervisor {
 	struct event *signals, *accept, *ping, *kill, *redis_again, *roll_again;
 	pid_t redis;
 	int64_t started_us, redis_us;
-	bool stopping, started, rolling, roll_wanted, roll_rules;
+	bool stopping, started, rolling, roll_wanted, roll_rules, reload_wanted;
 	size_t roll_at;
 	unsigned roll_tries; /* of the worker that is to take over */
 	uint64_t rolls; /* that have ended */
@@ -97,6 +97,9 @@ void supervisor_roll_step(struct supervisor *s, struct post *p);
 void supervisor_roll_died(struct supervisor *s, struct post *p, bool killed);
 /* Configuration and rules again. What the words say is wrong; NULL: it is under way. */
 const char *supervisor_reload(struct supervisor *s);
+/* Now, or when what is under way has ended. */
+void supervisor_reload_soon(struct supervisor *s);
+void supervisor_catch_up(struct supervisor *s);
 /* Who waits is answered when every role has taken it up. */
 void supervisor_reload_end(struct supervisor *s);
 /* This role goes on with what a reload has replaced; who waits is told. */

@@ -89,6 +89,17 @@ void supervisor_reload_end(struct supervisor *s)
 	supervisor_callers_answer(s, s->roll_answer);
 }
 
+/* What was asked for while it could not be done. */
+void supervisor_catch_up(struct supervisor *s)
+{
+	if (s->reload_wanted)
+		supervisor_reload_soon(s);
+	if (s->roll_wanted && !s->rolling) {
+		struct timeval tv = supervisor_tv(ROLL_PAUSE_US);
+		event_add(s->roll_again, &tv);
+	}
+}
+
 static void roll_end(struct supervisor *s, bool ok)
 {
 	s->rolling = false;
@@ -112,10 +123,7 @@ static void roll_end(struct supervisor *s, bool ok)
 	supervisor_drop(s, &s->coming);
 	s->roll_rules = false;
 	supervisor_reload_end(s);
-	if (s->roll_wanted) {
-		struct timeval tv = supervisor_tv(ROLL_PAUSE_US);
-		event_add(s->roll_again, &tv);
-	}
+	supervisor_catch_up(s);
 }
 
 static void roll_next(struct supervisor *s)
@@ -174,9 +182,9 @@ void supervisor_roll_died(struct supervisor *s, struct post *p, bool killed)
 
 void supervisor_roll(struct supervisor *s)
 {
-	if (s->stopping || !s->started)
+	if (s->stopping)
 		return;
-	if (s->rolling) {
+	if (s->rolling || !s->started) {
 		s->roll_wanted = true;
 		return;
 	}
@@ -198,9 +206,7 @@ void supervisor_on_roll_again(evutil_socket_t fd, short what, void *arg)
 void supervisor_roll_soon(struct supervisor *s)
 {
 	int64_t wait = s->rolled_us + ROLL_PAUSE_US - clock_mono_us();
-	if (s->rolling)
-		s->roll_wanted = true;
-	else if (wait <= 0)
+	if (wait <= 0 || s->rolling)
 		supervisor_roll(s);
 	else if (!event_pending(s->roll_again, EV_TIMEOUT, NULL)) {
 		struct timeval tv = supervisor_tv(wait);
@@ -211,8 +217,10 @@ void supervisor_roll_soon(struct supervisor *s)
 /* What the words say is wrong; NULL: it is under way. */
 const char *supervisor_reload(struct supervisor *s)
 {
-	if (s->rolling || s->stopping)
-		return "busy: another reload is under way\n";
+	if (s->stopping || !s->started)
+		return s->stopping ? "busy: it is ending\n" : "busy: it is starting\n";
+	if (s->rolling)
+		return "busy: another reload or a change of the registry is under way\n";
 	struct terms coming = {.config = calloc(1, sizeof(*coming.config))};
 	if (!coming.config || config_load(coming.config, s->terms.config->file) != 0) {
 		free(coming.config);
@@ -227,4 +235,11 @@ const char *supervisor_reload(struct supervisor *s)
 	s->coming = coming;
 	supervisor_roll(s);
 	return NULL;
+}
+
+void supervisor_reload_soon(struct supervisor *s)
+{
+	s->reload_wanted = s->rolling || !s->started;
+	if (!s->reload_wanted)
+		supervisor_reload(s); /* what is wrong is in the log */
 }
