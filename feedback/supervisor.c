@@ -34,7 +34,8 @@
 #define RESTART_MOST_US US_PER_S
 /* A role that lived so long starts without a pause again. */
 #define LIVED_US (30 * US_PER_S)
-/* A worker that does not answer for so long hangs: no message takes seconds. */
+/* A worker that does not answer for so long hangs, whether it starts, works or leaves: no message takes
+ * seconds. */
 #define HANG_US (60 * US_PER_S)
 #define PING_US (5 * US_PER_S)
 
@@ -333,9 +334,8 @@ void supervisor_ask_status(struct supervisor *s)
 {
 	char c = CONTROL_STATUS;
 	for (struct child *child = s->children; child; child = child->all)
-		if (child->ready && !child->leaving &&
-		    unix_send(child->control, (struct span){&c, 1}, -1) == 0)
-			child->asked = true;
+		if (child->ready && unix_send(child->control, (struct span){&c, 1}, -1) == 0)
+			child->asked = !child->leaving; /* those must be alive, no more */
 }
 
 static void on_ping(evutil_socket_t fd, short what, void *arg)
@@ -345,8 +345,7 @@ static void on_ping(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	for (struct child *c = s->children; c; c = c->all)
-		if (c->post->kind == &role_analyze && c->ready && !c->leaving &&
-		    now - c->heard_us > HANG_US) {
+		if (c->post->kind == &role_analyze && now - c->heard_us > HANG_US) {
 			log_error("role.hangs", "role=%s pid=%d", c->post->kind->name, (int)c->pid);
 			kill(c->pid, SIGKILL);
 		}
