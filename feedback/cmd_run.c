@@ -10,7 +10,7 @@
 #include "feedback/exit_code.h"
 #include "feedback/supervisor.h"
 
-/* A reload compiles the rules once for each worker. */
+/* Longer than the supervisor lets anybody wait. */
 #define RELOAD_MS 60000
 #define STATUS_MS 5000
 
@@ -143,8 +143,9 @@ int cmd_reload(struct command_context *context, int argc, char **argv)
 	if (code == EX_OK)
 		code = ask(context, "reload", RELOAD_MS, &out);
 	if (code == EX_OK && !span_eq(buf_span(&out), SPAN("ok\n")))
-		code = command_fail(context->program, EX_CONFIG, "%.*s",
-				    SPAN_ARG(span_trim(buf_span(&out))));
+		code = command_fail(context->program,
+				    span_starts(buf_span(&out), SPAN("failed")) ? EX_CONFIG : EX_TEMPFAIL,
+				    "%.*s", SPAN_ARG(span_trim(buf_span(&out))));
 	buf_free(&out);
 	return code;
 }

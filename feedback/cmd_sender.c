@@ -21,7 +21,7 @@
 #include "feedback/webhook.h"
 
 struct request;
-/* New workers read the rules, one after the other. */
+/* New workers read the registry, one after the other. */
 #define REGISTRY_MS 10000
 
 struct verb {
@@ -501,9 +501,11 @@ int cmd_sender(struct command_context *context, int argc, char **argv)
 	if (code == EX_OK && q.verb->by) {
 		struct buf answer = BUF_INIT;
 		int asked = supervisor_ask(context->config, "registry", REGISTRY_MS, &answer);
-		if (asked < 0 && asked != -ENOENT && asked != -ECONNREFUSED)
-			fprintf(stderr, "%s: `assay run` takes it up later: %s\n", context->program,
-				strerror(-asked));
+		struct span said = asked < 0 ? span_of(strerror(-asked)) : span_trim(buf_span(&answer));
+		/* no answer at all: it ended, and the next one reads the registry */
+		if (asked != -ENOENT && asked != -ECONNREFUSED && said.n && !span_eq(said, SPAN("ok")))
+			code = command_fail(context->program, EX_TEMPFAIL,
+					    "recorded, but not in force yet: %.*s", SPAN_ARG(said));
 		buf_free(&answer);
 	}
 	return code;

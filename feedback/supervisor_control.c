@@ -19,6 +19,8 @@
 
 /* How long a question for the status waits for the slowest role. */
 #define STATUS_US US_PER_S
+/* One for new workers: shorter than `assay reload` waits, so that it hears the answer. */
+#define ROLL_US (30 * US_PER_S)
 
 static void caller_free(struct caller *caller)
 {
@@ -111,6 +113,8 @@ static void on_caller_timer(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (caller->waits == CALLER_STATUS)
 		write_status(caller->sup, &out);
+	else if (caller->waits == CALLER_ROLL)
+		buf_adds(&out, "busy: still under way\n");
 	caller_end(caller, buf_span(&out));
 	buf_free(&out);
 }
@@ -131,23 +135,21 @@ static void take_word(struct caller *caller)
 	caller->roll = s->rolls + (s->rolling ? 2 : 1);
 	if (span_eq(word, SPAN("registry"))) {
 		caller->waits = CALLER_ROLL;
-		tv = supervisor_tv(30 * US_PER_S);
+		tv = supervisor_tv(ROLL_US);
 		event_add(caller->timer, &tv);
-		supervisor_roll(s);
+		supervisor_roll(s); /* may have ended: `caller` is gone */
 		return;
 	}
 	if (!span_eq(word, SPAN("reload"))) {
 		caller_end(caller, SPAN("unknown: status, reload, registry\n"));
 		return;
 	}
-	const char *why = supervisor_reload(s);
-	if (why) {
-		caller_end(caller, span_of(why));
-		return;
-	}
 	caller->waits = CALLER_ROLL;
-	tv = supervisor_tv(30 * US_PER_S);
+	tv = supervisor_tv(ROLL_US);
 	event_add(caller->timer, &tv);
+	const char *why = supervisor_reload(s); /* none: it may have ended, `caller` is gone */
+	if (why)
+		caller_end(caller, span_of(why));
 }
 
 static void on_caller(evutil_socket_t fd, short what, void *arg)
