@@ -65,10 +65,12 @@ class Gateway:
         os.makedirs(self.rules, exist_ok=True)
         self.milter = "unix:%s/m.sock" % folder
         self.conf = os.path.join(folder, "assay.conf")
+        self.zone = os.path.join(folder, "zone")
+        os.symlink(SOURCE + "/samples/zone", self.zone)
         with open(self.conf, "w") as f:
-            f.write("state %s\ndns zone %s/samples/zone\nspool maildir %s\nhost mx.mbox.example\n"
+            f.write("state %s\ndns zone %s\nspool maildir %s\nhost mx.mbox.example\n"
                     "rules %s/rules %s\nworkers 2\nlisten milter %s { deadline %s }\n"
-                    % (self.state, SOURCE, self.spool, SOURCE, self.rules, self.milter, deadline))
+                    % (self.state, self.zone, self.spool, SOURCE, self.rules, self.milter, deadline))
         self.process = None
         self.sent = 0
 
@@ -121,6 +123,23 @@ class Gateway:
             os.rename(path, os.path.join(self.spool, "new", name))
         return name
 
+    def children(self, role=""):
+        """Processes of the supervisor, as the kernel names them."""
+        with open("/proc/%d/task/%d/children" % (2 * (self.process.pid,))) as f:
+            pids = [int(pid) for pid in f.read().split()]
+        return {pid for pid in pids if name_of(pid).startswith("assay " + role if role else "")}
+
+    def background(self, *words):
+        return subprocess.Popen([ASSAY, "-c", self.conf] + list(words), stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def rulesets(self):
+        return {r.get("ruleset") for r in self.status().get("roles", []) if r["role"] == "analyze"}
+
+    def local_rules(self, text):
+        with open(self.rules + "/local.rules", "w") as f:
+            f.write(text)
+
     def events(self):
         out = []
         for path in sorted(glob.glob(self.state + "/log/*.jsonl")):
@@ -133,13 +152,47 @@ class Gateway:
             return f.read()
 
 
+class Hold:
+    """Workers that start in here are not ready before its end: the zone that they read is a pipe."""
+    def __init__(self, g):
+        self.g, self.writer = g, None
+
+    def point(self, target):
+        os.symlink(target, self.g.zone + ".new")
+        os.rename(self.g.zone + ".new", self.g.zone)
+
+    def __enter__(self):
+        self.pipe = tempfile.mktemp(dir=self.g.folder)
+        os.mkfifo(self.pipe)
+        self.point(self.pipe)
+        return self
+
+    def wait(self):
+        """True as soon as one waits for it."""
+        def opened():
+            with contextlib.suppress(OSError):  # nobody reads
+                self.writer = os.open(self.pipe, os.O_WRONLY | os.O_NONBLOCK)
+            return self.writer is not None
+        return wait_for(opened)
+
+    def let_go(self):
+        """The one that waits; the next one waits again."""
+        writer, self.writer = self.writer, None
+        self.__enter__()
+        if writer is not None:
+            os.close(writer)
+
+    def __exit__(self, *_):
+        self.point(SOURCE + "/samples/zone")
+        os.close(os.open(self.pipe, os.O_RDWR | os.O_NONBLOCK) if self.writer is None else self.writer)
+
+
 MAIL = (b"From: Shop <news@shop.test>\r\nTo: wang@mbox.example\r\nSubject: Offer @N@ of the week\r\n"
         b"Message-ID: <@N@@shop.test>\r\nDate: Tue, 24 Nov 2026 08:00:00 +0000\r\n\r\n"
         b"Huge sale! Buy now and save 50 % on shoes.\r\n")
 
 
-# 78: a new worker that finds the rules faulty
-SELF_INFLICTED = r"Sanitizer|runtime error|role\.died .* (signal=(?!9 )|code=(?!0 |78 ))"
+SELF_INFLICTED = r"Sanitizer|runtime error|role\.died .* (signal=(?!9 )|code=(?!0 ))"
 
 
 def alive(pid):
@@ -149,6 +202,14 @@ def alive(pid):
             return f.read().rsplit(")", 1)[1].split()[0] != "Z"
     except (OSError, IndexError):
         return False
+
+
+def name_of(pid):
+    try:
+        with open("/proc/%d/comm" % pid) as f:
+            return f.read().strip()
+    except OSError:
+        return ""
 
 
 def once_each(events, n):
@@ -220,6 +281,193 @@ def test_reload(g):
     n = len(g.events())
     g.put(MAIL, 20)
     check("mail goes on", wait_for(lambda: len(g.events()) >= n + 20))
+
+
+def score(n):
+    return "adjust unsub.present { score %d.0 reason \"test\" }\n" % n
+
+
+def test_reload_deaths(g):
+    """Workers that die while others take their places."""
+    first = g.pids("analyze")[0]
+    with Hold(g) as hold:
+        reload = g.background("reload")
+        hold.wait()
+        os.kill(first, signal.SIGKILL)
+        gone = wait_for(lambda: first not in g.children())
+    told = reload.communicate(timeout=60)
+    check("a worker that dies in a reload does not hold it up", gone and reload.returncode == 0, told)
+    r = g.run("reload")
+    check("nor the next one", r.returncode == 0 and wait_for(g.all_ready), (r, g.status()))
+    before = g.rulesets()
+    g.local_rules(score(3))
+    with Hold(g) as hold:
+        reload = g.background("reload")
+        hold.wait()
+        known = g.children()
+        hold.let_go()
+        hold.wait()
+        second = g.children("analyze") - known
+        for pid in second:
+            os.kill(pid, signal.SIGKILL)
+    told = reload.communicate(timeout=60)
+    check("the second of the new ones is killed: another takes its place", len(second) == 1 and
+          reload.returncode == 0 and len(g.rulesets()) == 1 and not g.rulesets() & (before | {None}),
+          (second, told, g.rulesets(), before))
+
+
+def test_edited(g):
+    """Rules that were edited, and not reloaded."""
+    before = g.rulesets()
+    g.local_rules(score(4)[:-3])
+    for pid in g.pids("analyze") + g.pids("milter"):
+        os.kill(pid, signal.SIGKILL)
+    starts = sum(r["starts"] for r in g.status()["roles"])
+    check("a file that is half edited meets no role that is started again",
+          wait_for(g.all_ready) and g.rulesets() == before and
+          sum(r["starts"] for r in g.status()["roles"]) <= starts + 3, g.status())
+    known = g.children()
+    r = g.run("reload")
+    check("a reload refuses it before any worker is replaced", r.returncode == 78 and
+          g.rules + "/local.rules:1:" in g.stderr() and g.children() == known, r)
+    g.local_rules(score(4))
+    os.kill(g.pids("analyze")[0], signal.SIGKILL)
+    check("a good one waits for the reload too", wait_for(lambda: g.children("analyze") - known) and
+          wait_for(g.all_ready) and g.rulesets() == before, (g.rulesets(), before))
+    r = g.run("reload")
+    check("which takes it", r.returncode == 0 and not g.rulesets() & before, (r, g.rulesets()))
+
+
+def test_hangup(g):
+    """Signals while something is under way."""
+    def taken():
+        return g.all_ready() and len(g.rulesets()) == 1 and not g.rulesets() & (before | {None})
+    before = g.rulesets()
+    with Hold(g) as hold:
+        reload = g.background("reload")
+        hold.wait()
+        g.local_rules(score(5))
+        r = g.run("reload")
+        g.process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+    told = reload.communicate(timeout=60)
+    check("a reload during another is to be tried later", r.returncode == 75 and "busy" in r.stderr, r)
+    check("SIGHUP during a reload is done behind it", reload.returncode == 0 and wait_for(taken),
+          (told, g.rulesets(), before))
+    g.stop()
+    g.start()
+    before = g.rulesets()
+    g.stop()
+    with Hold(g) as hold:
+        g.launch()
+        hold.wait()
+        g.local_rules(score(6))
+        r = g.run("reload")
+        g.process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+    check("a reload during the start is to be tried later", r.returncode == 75 and "busy" in r.stderr, r)
+    check("SIGHUP during the start is done behind it", wait_for(taken),
+          (g.rulesets(), before, g.stderr()[-600:]))
+    os.unlink(g.rules + "/local.rules")
+    g.stop()
+    said = len(g.stderr())
+    with Hold(g) as hold:
+        g.launch()
+        hold.wait()
+        g.process.send_signal(signal.SIGTERM)
+        time.sleep(0.2)
+    code = g.process.wait(20)
+    check("SIGTERM during the start ends it, and nothing begins any more",
+          code == 0 and "role.kill" not in g.stderr()[said:], (code, g.stderr()[said:]))
+    check("it starts again", g.start(), g.stderr()[-800:])
+
+
+def test_root_alone(folder):
+    """A configuration that the roles may not read."""
+    if os.geteuid() != 0:
+        skip("a configuration of root's alone", "not root")
+        return
+    g = Gateway(folder)
+    os.makedirs(g.state)
+    for path in (os.path.dirname(folder), folder):
+        os.chmod(path, 0o755)
+    for path, _, _ in os.walk(folder):
+        if path.startswith((g.state, g.spool)):
+            os.chown(path, 65534, 65534)
+    with open(g.conf) as f:
+        text = f.read()
+
+    def name_field(name):
+        with open(g.conf, "w") as f:
+            f.write(text.replace("deadline", "header-verdict %s  deadline" % name))
+        os.chmod(g.conf, 0o600)
+
+    def field():
+        with mc.Client(g.milter, 30) as m:
+            m.negotiate()
+            m.connect("192.0.2.7")
+            m.helo("client.example")
+            m.mail("<news@shop.test>")
+            m.rcpt("<wang@mbox.example>")
+            m.message(MAIL)
+            return sorted(k for k in mc.inserted(m.end()[0]) if k.startswith("X-"))
+    try:
+        name_field("X-One")
+        check("it starts with a configuration that only root may read", g.start() and field() == ["X-One"],
+              (field(), g.stderr()))
+        name_field("X-Two")
+        g.local_rules("limit mailfrom { 1 per day dry-run }\n")
+        r = g.run("reload")
+        check("and a reload brings it to the roles", r.returncode == 0 and field() == ["X-Two"], (r, field()))
+        field()
+        check("with the limits of the rules", g.role("milter")["limits"]["mailfrom"]["dry_run"] > 0,
+              g.role("milter"))
+        known = g.children()
+        os.kill(g.pids("milter")[0], signal.SIGKILL)
+        while not g.children("milter") - known:
+            pass
+        (starting,) = g.children("milter") - known
+        os.kill(starting, signal.SIGSTOP)
+        name_field("X-Three")
+        reload = g.background("reload")
+        wait_for(lambda: not g.children("analyze") & known)
+        os.kill(starting, signal.SIGCONT)
+        told = reload.communicate(timeout=60)
+        check("also to one that is not ready yet", reload.returncode == 0 and wait_for(g.all_ready) and
+              field() == ["X-Three"], (told, field()))
+        check("it ends with 0", g.stop() == 0, g.stderr()[-800:])
+        died = [line for line in g.stderr().splitlines() if re.search(SELF_INFLICTED, line)]
+        check("none of its roles died of itself", not died, "\n".join(died[:20]))
+    finally:
+        if g.process and g.process.poll() is None:
+            g.process.kill()
+
+
+def test_answers(g):
+    """What commands make of the supervisor's answers; `assay run` is down."""
+    def told(answer, *words):
+        path = os.path.join(g.state, "run", "control.sock")
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        with socket.socket(socket.AF_UNIX) as s:
+            s.bind(path)
+            s.listen()
+            command = g.background(*words)
+            s.settimeout(20)
+            caller = s.accept()[0]
+            with caller:
+                caller.recv(100)
+                caller.sendall(answer)
+            _, stderr = command.communicate(timeout=20)
+        os.unlink(path)
+        return command.returncode, stderr
+    for answer, code in ((b"ok\n", 0), (b"busy: x\n", 75), (b"partly: x\n", 75), (b"failed: x\n", 78)):
+        r = told(answer, "reload")
+        check("reload is told '%s'" % answer.decode().strip(), r[0] == code and (code == 0 or "x" in r[1]), r)
+    suspend = ("sender", "suspend", "shop", "--by", "anna", "--reason", "test")
+    r = told(b"failed: x\n", *suspend)
+    check("a decision that is recorded and not in force is no success",
+          r[0] == 75 and "not in force yet: failed: x" in r[1], r)
 
 
 def test_books_behind(g):
@@ -516,12 +764,17 @@ def main():
     try:
         test_day(g)
         test_reload(g)
+        test_reload_deaths(g)
+        test_edited(g)
+        test_hangup(g)
         test_registry(g)
         test_books_behind(g)
         test_kills(g)
         test_death_of_all(g)
         test_deaths_at_start(g)
+        test_answers(g)
         test_full_disk(os.path.join(folder, "b"))
+        test_root_alone(os.path.join(folder, "c"))
         died = [line for line in g.stderr().splitlines() if re.search(SELF_INFLICTED, line)]
         check("no role died of itself", not died, "\n".join(died[:20]))
     finally:
