@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 
 #include "analyze/rules.h"
+#include "base/buf.h"
 #include "base/clock.h"
 
 #define DAY_US ((int64_t)86400 * 1000000)
@@ -324,6 +326,32 @@ static void test_limits(void **state)
 	assert_true(ruleset_standing(b->set).tightened == 0.25);
 }
 
+/* As another process gets them; octets that were cut are refused. */
+static void test_limits_sent(void **state)
+{
+	struct bench *b = *state;
+	struct buf octets = BUF_INIT;
+	struct ruleset *other = NULL;
+	assert_int_equal(load(b, "limit ip { 3000 per hour dry-run  20 at once }\n"
+				 "limit sender { 500 per hour  relaxed 2.5  tightened 0.25 }\n", 0), 0);
+	ruleset_write_limits(b->set, &octets);
+	for (size_t cut = 0; cut < octets.n; cut++)
+		assert_int_equal(ruleset_read_limits(&other, (struct span){octets.p, cut}), -EBADMSG);
+	assert_int_equal(ruleset_read_limits(&other, buf_span(&octets)), 0);
+	for (int s = 0; s < LIMIT_SCOPES; s++) {
+		size_t n, m;
+		const struct limit *want = ruleset_limits(b->set, (enum limit_scope)s, &n);
+		const struct limit *l = ruleset_limits(other, (enum limit_scope)s, &m);
+		assert_int_equal(n, m);
+		for (size_t i = 0; i < n; i++)
+			assert_true(l[i].count == want[i].count && l[i].window_us == want[i].window_us &&
+				    l[i].dry_run == want[i].dry_run);
+	}
+	assert_true(ruleset_standing(other).relaxed == 2.5 && ruleset_standing(other).tightened == 0.25);
+	ruleset_unref(other);
+	buf_free(&octets);
+}
+
 static void test_adjust(void **state)
 {
 	struct bench *b = *state;
@@ -515,6 +543,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_compliance, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_levels, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_limits_sent, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_adjust, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_header, setup, teardown),
