@@ -152,6 +152,9 @@ class Gateway:
             return f.read()
 
 
+FAULTY_ZONE = b"a.test. IN A 1.2.3\n"
+
+
 class Hold:
     """Workers that start in here are not ready before its end: the zone that they read is a pipe."""
     def __init__(self, g):
@@ -167,19 +170,20 @@ class Hold:
         self.point(self.pipe)
         return self
 
-    def wait(self):
+    def wait(self, seconds=30):
         """True as soon as one waits for it."""
         def opened():
             with contextlib.suppress(OSError):  # nobody reads
                 self.writer = os.open(self.pipe, os.O_WRONLY | os.O_NONBLOCK)
             return self.writer is not None
-        return wait_for(opened)
+        return wait_for(opened, seconds)
 
-    def let_go(self):
-        """The one that waits; the next one waits again."""
+    def let_go(self, zone=b""):
+        """The one that waits reads this; the next one waits again."""
         writer, self.writer = self.writer, None
         self.__enter__()
         if writer is not None:
+            os.write(writer, zone)
             os.close(writer)
 
     def __exit__(self, *_):
@@ -435,9 +439,32 @@ def test_root_alone(folder):
         told = reload.communicate(timeout=60)
         check("also to one that is not ready yet", reload.returncode == 0 and wait_for(g.all_ready) and
               field() == ["X-Three"], (told, field()))
-        check("it ends with 0", g.stop() == 0, g.stderr()[-800:])
         died = [line for line in g.stderr().splitlines() if re.search(SELF_INFLICTED, line)]
         check("none of its roles died of itself", not died, "\n".join(died[:20]))
+        name_field("X-Four")
+        with Hold(g) as hold:
+            reload = g.background("reload")
+            hold.wait()
+            (old,) = g.pids("milter")
+            os.kill(old, signal.SIGKILL)
+            wait_for(lambda: g.role("milter").get("pid") != old and g.role("milter").get("state") == "ready")
+            hold.let_go(FAULTY_ZONE)
+            told = reload.communicate(timeout=60)
+        check("what the first worker refuses is in force nowhere", reload.returncode == 78 and
+              field() == ["X-Three"], (told, field()))
+        with Hold(g) as hold:
+            reload = g.background("reload")
+            hold.wait()
+            hold.let_go()
+            while reload.poll() is None:
+                if hold.wait(0.1):
+                    hold.let_go(FAULTY_ZONE)
+            told = reload.communicate()
+        check("where the second cannot start the answer says so", reload.returncode == 75 and
+              "the last 1 of 2 workers" in told[1] and field() == ["X-Four"], (told, field()))
+        r = g.run("reload")
+        check("another reload mends it", r.returncode == 0, r)
+        check("it ends with 0", g.stop() == 0, g.stderr()[-800:])
     finally:
         if g.process and g.process.poll() is None:
             g.process.kill()
