@@ -159,6 +159,16 @@ static void bounds_of(const struct limiter *l, enum limit_scope scope,
 	}
 }
 
+/* The limit as it holds for this key. Standing tightens it to one at least: with less nothing would
+ * ever pass, however long somebody waits. */
+static struct limit limit_of(const struct bounds *b, size_t i)
+{
+	struct limit limit = b->v[i];
+	double most = floor((double)limit.count * b->factor);
+	limit.count = most < 1 ? 1 : (uint64_t)most;
+	return limit;
+}
+
 static const char *unit_of(const struct limit *limit)
 {
 	if (limit->window_us == LIMIT_AT_ONCE)
@@ -169,14 +179,13 @@ static const char *unit_of(const struct limit *limit)
 }
 
 static void write_refusal(struct limiter_refusal *r, enum limit_scope scope, struct span key,
-			  const struct limit *limit, double factor, int64_t wait_us)
+			  const struct limit *limit, int64_t wait_us)
 {
 	static const char *const whose[LIMIT_SCOPES] = {"this address", "this network",
 							"this envelope sender domain",
 							"this signing domain", "this sender"};
 	r->scope = scope;
 	r->limit = *limit;
-	r->limit.count = (uint64_t)floor((double)limit->count * factor);
 	snprintf(r->key, sizeof(r->key), "%.*s", SPAN_ARG(key));
 	r->seconds = (unsigned)((wait_us + US_PER_S - 1) / US_PER_S);
 	snprintf(r->text, sizeof(r->text),
@@ -208,12 +217,12 @@ enum looks {
 	LOOK_PLACES,  /* only at those, when the transaction has its place already */
 };
 
-static int64_t wait_of(struct limiter *l, struct span key, const struct limit *limit, double factor,
-		       int64_t now_us, enum looks looks)
+static int64_t wait_of(struct limiter *l, struct span key, const struct limit *limit, int64_t now_us,
+		       enum looks looks)
 {
 	if (looks != LOOK_PLACES)
-		return rates_wait(l->rates, key, limit, 1, factor, now_us);
-	return rates_over(l->rates, key, (double)limit->count * factor, now_us) ? US_PER_S : 0;
+		return rates_wait(l->rates, key, limit, 1, now_us);
+	return rates_over(l->rates, key, (double)limit->count, now_us) ? US_PER_S : 0;
 }
 
 /* The longest wait of all scopes; NULL keys ask for nothing. */
@@ -231,15 +240,15 @@ static int64_t check(struct limiter *l, const struct limiter_query *q, int64_t n
 		bounds_of(l, (enum limit_scope)s, q, &b);
 		for (size_t i = 0; i < b.n; i++) {
 			struct limiter_refusal would;
-			const struct limit *limit = &b.v[i];
-			if (looks == (limit->window_us == LIMIT_AT_ONCE ? LOOK_WINDOWS : LOOK_PLACES))
+			const struct limit limit = limit_of(&b, i);
+			if (looks == (limit.window_us == LIMIT_AT_ONCE ? LOOK_WINDOWS : LOOK_PLACES))
 				continue;
-			int64_t wait_us = wait_of(l, key, limit, b.factor, now_us, looks);
-			if (!wait_us || (!limit->dry_run && wait_us <= longest_us))
+			int64_t wait_us = wait_of(l, key, &limit, now_us, looks);
+			if (!wait_us || (!limit.dry_run && wait_us <= longest_us))
 				continue;
-			write_refusal(limit->dry_run ? &would : r_r, (enum limit_scope)s, key,
-				      limit, b.factor, wait_us);
-			if (!limit->dry_run)
+			write_refusal(limit.dry_run ? &would : r_r, (enum limit_scope)s, key,
+				      &limit, wait_us);
+			if (!limit.dry_run)
 				longest_us = wait_us;
 			else if (!quiet) {
 				l->counters[s].dry_run++;
@@ -318,7 +327,7 @@ static size_t places_of(struct limiter *l, const struct limiter_query *q,
 			continue;
 		bounds_of(l, (enum limit_scope)s, q, &b);
 		for (size_t i = 0; i < b.n && b.v[i].window_us == LIMIT_AT_ONCE; i++) {
-			double most = floor((double)b.v[i].count * b.factor);
+			uint64_t most = limit_of(&b, i).count;
 			if (!b.v[i].dry_run && (!p->most || most < p->most))
 				p->most = most < UINT32_MAX ? (uint32_t)most : UINT32_MAX;
 		}

@@ -193,14 +193,14 @@ double rates_read(struct rates *r, struct span key, int64_t window_us, int64_t n
 }
 
 int64_t rates_wait(struct rates *r, struct span key, const struct limit *limits, size_t n,
-		   double factor, int64_t now_us)
+		   int64_t now_us)
 {
 	static const struct series nothing;
 	int64_t longest = 0;
 	pthread_mutex_lock(&r->lock);
 	struct rates_entry *e = rates_find(r, key);
 	for (size_t i = 0; i < n; i++) {
-		double most = (double)limits[i].count * factor;
+		double most = (double)limits[i].count;
 		int64_t wait;
 		if (limits[i].window_us == LIMIT_AT_ONCE) {
 			wait = (e ? under_way(e, now_us) : 0) + 1 > most ? US_PER_S : 0;

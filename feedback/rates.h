@@ -29,12 +29,12 @@ void rates_count(struct rates *r, struct span key, int n, int64_t at_us);
 /* Transactions of `key` in the last `window_us`: 60, 3600 or 86400 seconds. */
 double rates_read(struct rates *r, struct span key, int64_t window_us, int64_t now_us);
 
-/* May one more transaction of `key` come under these limits, their counts times `factor`? 0: yes;
- * else the microseconds to wait until all of them have room. A refused transaction is not to be
- * counted. LIMIT_AT_ONCE is compared with what is under way here and, as of the last exchange, at
- * all others (rates_ask() knows better), and waiting for it takes a second. */
+/* May one more transaction of `key` come under these limits? 0: yes; else the microseconds to wait
+ * until all of them have room. A refused transaction is not to be counted. LIMIT_AT_ONCE is compared
+ * with what is under way here and, as of the last exchange, at all others (rates_ask() knows better),
+ * and waiting for it takes a second. */
 int64_t rates_wait(struct rates *r, struct span key, const struct limit *limits, size_t n,
-		   double factor, int64_t now_us);
+		   int64_t now_us);
 
 /* Transactions of `key` that are under way in this process: adds `change`, returns how many. */
 int rates_open(struct rates *r, struct span key, int change);

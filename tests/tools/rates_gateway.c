@@ -248,7 +248,7 @@ static void command(char *line)
 		static const struct limit none = {.window_us = 60 * US_PER_S};
 		/* whoever is refused asks again what the others counted */
 		rates_count(rates, span_of(key), 0, now_us);
-		(void)rates_wait(rates, span_of(key), &none, 1, 1, now_us);
+		(void)rates_wait(rates, span_of(key), &none, 1, now_us);
 		for (int i = 0; i < 3; i++)
 			windows[i] = rates_read(rates, span_of(key), lengths[i] * US_PER_S, now_us);
 		printf("%.1f %.1f %.1f\n", windows[0], windows[1], windows[2]);

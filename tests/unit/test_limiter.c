@@ -198,6 +198,16 @@ static void filings_and_standing(void **state)
 		if (got != rows[i].want)
 			fail_msg("%s: %d passed, want %d", rows[i].sender, got, rows[i].want);
 	}
+	/* tightened to one at least, and in the words too */
+	use(b, "limit sender { 3 per minute  1 at once  tightened 0.25 }\n");
+	struct limiter_query poor = at_end("", "poor");
+	struct limiter_refusal r;
+	int64_t later = T0 + 7200 * US_PER_S;
+	assert_int_equal(passed(b, &poor, 5, later), 1);
+	limiter_ended(b->limiter, &poor);
+	assert_true(limiter_refuses(b->limiter, &poor, later, &r));
+	assert_non_null(strstr(r.text, "1 per minute are accepted"));
+	assert_int_equal(passed(b, &poor, 5, later + r.seconds * US_PER_S), 1);
 	/* a reload takes effect at once and keeps the windows */
 	use(b, "limit sender { 6 per hour }\n");
 	struct limiter_query q = at_end("", "nobody");

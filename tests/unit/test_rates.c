@@ -53,20 +53,20 @@ static void nothing_at_once(void **unused)
 	/* a tenth more than the quota, evenly over a minute */
 	for (int i = 0; i < 660; i++)
 		rates_count(r, SPAN("k"), 1, now += US_PER_S / 11);
-	assert_true(rates_wait(r, SPAN("k"), &limit, 1, 1, now) > 0);
+	assert_true(rates_wait(r, SPAN("k"), &limit, 1, now) > 0);
 	/* eleven a second leave, so in ten seconds 50 find room, and not the quota at once */
 	int passed = 0;
 	for (int i = 0; i < 1000; i++) {
 		now += US_PER_S / 100;
-		if (rates_wait(r, SPAN("k"), &limit, 1, 1, now) == 0) {
+		if (rates_wait(r, SPAN("k"), &limit, 1, now) == 0) {
 			rates_count(r, SPAN("k"), 1, now);
 			passed++;
 		}
 	}
 	assert_in_range(passed, 40, 60);
 	/* who waits as told finds room */
-	int64_t wait = rates_wait(r, SPAN("k"), &limit, 1, 1, now);
-	assert_int_equal(rates_wait(r, SPAN("k"), &limit, 1, 1, now + wait), 0);
+	int64_t wait = rates_wait(r, SPAN("k"), &limit, 1, now);
+	assert_int_equal(rates_wait(r, SPAN("k"), &limit, 1, now + wait), 0);
 	/* after the window nothing is left */
 	assert_true(rates_read(r, SPAN("k"), 60 * US_PER_S, now + 62 * US_PER_S) == 0);
 	rates_free(r);
@@ -78,15 +78,15 @@ static void several_limits(void **unused)
 	struct rates *r = rates_create(10);
 	static const struct limit limits[] = {{5, 60 * US_PER_S, false}, {8, 3600 * US_PER_S, false}};
 	int64_t now = 5000 * US_PER_S;
-	assert_int_equal(rates_wait(r, SPAN("k"), limits, 2, 1, now), 0);
+	assert_int_equal(rates_wait(r, SPAN("k"), limits, 2, now), 0);
 	rates_count(r, SPAN("k"), 5, now);
-	int64_t wait = rates_wait(r, SPAN("k"), limits, 2, 1, now);
+	int64_t wait = rates_wait(r, SPAN("k"), limits, 2, now);
 	assert_true(wait > 0 && wait <= 62 * US_PER_S);
 	rates_count(r, SPAN("k"), 3, now);
-	wait = rates_wait(r, SPAN("k"), limits, 2, 1, now);
+	wait = rates_wait(r, SPAN("k"), limits, 2, now);
 	assert_true(wait > 3000 * US_PER_S && wait <= 3720 * US_PER_S);
 	static const struct limit none = {0, 60 * US_PER_S, false};
-	assert_true(rates_wait(r, SPAN("new"), &none, 1, 1, now) == 60 * US_PER_S);
+	assert_true(rates_wait(r, SPAN("new"), &none, 1, now) == 60 * US_PER_S);
 	rates_free(r);
 }
 
