@@ -46,7 +46,7 @@ struct milter_hooks {
 	 * NULL: it can. */
 	bool (*limits)(void *arg);
 	/* At MAIL: true refuses it with the answer. The client waits: a round trip nearby at most. */
-	bool (*limit)(void *arg, const struct txn *t, struct milter_answer *a);
+	bool (*limit)(void *arg, struct txn *t, struct milter_answer *a);
 	/* End of the message. Blocks this connection's thread until the event is written or the
 	 * deadline has passed. */
 	void (*judge)(void *arg, struct txn *t, struct milter_answer *a);

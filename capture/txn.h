@@ -106,6 +106,9 @@ struct txn {
 	uint32_t flags;         /* enum txn_flag */
 	struct txn_tls tls;
 
+	/* what limits have of it while it is under way; not of the event */
+	uint32_t places; /* limiter_query.places (feedback/limiter.h) */
+
 	void (*release)(void *owner); /* gives back what `owner` keeps for this transaction */
 	void *owner;
 };

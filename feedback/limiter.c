@@ -273,6 +273,19 @@ static bool has_window(const struct bounds *b)
 	return b->n && b->v[b->n - 1].window_us != LIMIT_AT_ONCE;
 }
 
+/* Of those that are over by what they took, not by the rules: a limit that came meanwhile gave them no
+ * place, and one that was lifted meanwhile would come back with its places gone for ever. */
+static void open_place(struct limiter *l, const struct limiter_query *q, int scope, struct span key,
+		       int change)
+{
+	uint32_t bit = 1U << scope;
+	if (change < 0 && q->places && !(*q->places & bit))
+		return;
+	rates_open(l->rates, key, change);
+	if (q->places)
+		*q->places = change > 0 ? *q->places | bit : *q->places & ~bit;
+}
+
 /* Counts `n` in the windows, and `open` more or less under way, of every scope with a limit. */
 static void count(struct limiter *l, const struct limiter_query *q, int n, int open, int64_t at_us)
 {
@@ -287,8 +300,8 @@ static void count(struct limiter *l, const struct limiter_query *q, int n, int o
 			rates_count(l->rates, key, n, at_us);
 			l->counters[s].counted += (uint64_t)n;
 		}
-		if (open && has_at_once(&b))
-			rates_open(l->rates, key, open);
+		if (open < 0 || (open && has_at_once(&b)))
+			open_place(l, q, s, key, open);
 	}
 }
 

@@ -36,6 +36,10 @@ struct limiter;
 struct limiter_query {
 	struct ip ip;
 	struct span mail_from_domain, dkim, sender;
+	/* The scopes in which this transaction has a place `at once`, a bit each; the caller's, 0 at its
+	 * begin. Rules change while it is under way: what is given back is what was taken. NULL: a place
+	 * of every key. */
+	uint32_t *places;
 };
 
 struct limiter_refusal {

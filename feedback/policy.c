@@ -119,7 +119,8 @@ static void take_attribute(struct request *q, struct span line)
 /* True: refused, with words. */
 static bool decide(struct policy *p, const struct request *q, struct limiter_refusal *r)
 {
-	struct limiter_query query = {.ip = {.family = 0}};
+	uint32_t places = 0;
+	struct limiter_query query = {.ip = {.family = 0}, .places = &places};
 	int64_t now_us = clock_mono_us();
 	char name[LIMIT_POLICY_INSTANCE_BYTES + 1];
 	bool stage = span_eq(q->protocol_state, SPAN("RCPT")) ||

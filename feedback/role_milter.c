@@ -52,6 +52,7 @@ struct call {
 	struct gate *gate;
 	struct ip ip;
 	char *mail_from_domain, *limited_dkim, *limited_sender; /* keys that were counted */
+	uint32_t places;
 	int64_t counted_us;
 	struct milter_answer *answer; /* the thread's, unless it is CALL_ALONE */
 	sem_t done;                   /* the answer is filled */
@@ -66,10 +67,11 @@ static struct span domain_of(struct span address)
 	return at == SIZE_MAX ? SPAN("") : span_sub(address, at + 1, address.n);
 }
 
-static struct limiter_query first_query(const struct call *c)
+static struct limiter_query first_query(struct call *c)
 {
 	return (struct limiter_query){.ip = c->ip,
-				      .mail_from_domain = span_of(c->mail_from_domain)};
+				      .mail_from_domain = span_of(c->mail_from_domain),
+				      .places = &c->places};
 }
 
 static void call_free(struct call *c)
@@ -89,6 +91,7 @@ static struct call *call_make(struct gate *g, const struct txn *t)
 		return NULL;
 	c->gate = g;
 	c->ip = t->peer;
+	c->places = t->places;
 	c->counted_us = clock_mono_us();
 	c->mail_from_domain = strndup(domain.p ? domain.p : "", domain.n);
 	sem_init(&c->done, 0, 0);
@@ -123,12 +126,13 @@ static bool limits(void *arg)
 	return limiter_at_mail(g->limiter);
 }
 
-static bool on_mail(void *arg, const struct txn *t, struct milter_answer *a)
+static bool on_mail(void *arg, struct txn *t, struct milter_answer *a)
 {
 	struct gate *g = arg;
 	struct limiter_refusal refusal;
 	const struct limiter_query q = {.ip = t->peer,
-					.mail_from_domain = domain_of(t->mail_from.s)};
+					.mail_from_domain = domain_of(t->mail_from.s),
+					.places = &t->places};
 	if (!limiter_refuses_exactly(g->limiter, &q, clock_mono_us(), &refusal))
 		return false;
 	a->action = MILTER_DEFER;
@@ -143,7 +147,7 @@ static bool late_limit(struct call *c, const struct judgement *v)
 {
 	struct gate *g = c->gate;
 	struct limiter_refusal refusal;
-	const struct limiter_query q = {.dkim = v->dkim, .sender = v->sender},
+	const struct limiter_query q = {.dkim = v->dkim, .sender = v->sender, .places = &c->places},
 				   first = first_query(c);
 	if (!limiter_refuses(g->limiter, &q, clock_mono_us(), &refusal)) {
 		c->limited_dkim = strndup(v->dkim.p ? v->dkim.p : "", v->dkim.n);

@@ -54,7 +54,7 @@ static bool limits(void *arg)
 	return !getenv("NO_LIMITS");
 }
 
-static bool limit(void *arg, const struct txn *t, struct milter_answer *a)
+static bool limit(void *arg, struct txn *t, struct milter_answer *a)
 {
 	(void)arg;
 	if (!begins(t->mail_from.s, "mail-limit"))

@@ -183,6 +183,51 @@ static bool known(void *arg, struct span key, struct limiter_sender *s)
 	return !span_eq(key, SPAN("nobody"));
 }
 
+/* Rules change while transactions are under way. */
+static void places_outlive_rules(void **state)
+{
+	struct bench *b = *state;
+	uint32_t places[4] = {0};
+	struct limiter_query q[4];
+	struct limiter_refusal r;
+	for (int i = 0; i < 4; i++) {
+		q[i] = at_mail("192.0.2.1", "");
+		q[i].places = &places[i];
+	}
+	/* lifted while two have theirs, and back when both are over */
+	use(b, "limit ip { 2 at once }\n");
+	assert_int_equal(passed(b, &q[0], 1, T0) + passed(b, &q[1], 1, T0), 2);
+	use(b, "limit ip { 100 per minute }\n");
+	limiter_ended(b->limiter, &q[0]);
+	limiter_ended(b->limiter, &q[1]);
+	use(b, "limit ip { 2 at once }\n");
+	assert_int_equal(passed(b, &q[0], 1, T0) + passed(b, &q[1], 1, T0), 2);
+	limiter_ended(b->limiter, &q[0]);
+	limiter_ended(b->limiter, &q[1]);
+	/* one that began before there was a limit gives no place of others back */
+	use(b, "");
+	assert_int_equal(passed(b, &q[2], 1, T0), 1);
+	use(b, "limit ip { 2 at once }\n");
+	assert_int_equal(passed(b, &q[0], 1, T0) + passed(b, &q[1], 1, T0), 2);
+	limiter_ended(b->limiter, &q[2]);
+	assert_true(limiter_refuses(b->limiter, &q[3], T0, &r));
+	/* nor does one that was refused */
+	limiter_ended(b->limiter, &q[3]);
+	assert_true(limiter_refuses(b->limiter, &q[3], T0, &r));
+	limiter_ended(b->limiter, &q[0]);
+	assert_int_equal(passed(b, &q[3], 1, T0), 1);
+	/* a filing takes the place of the rules */
+	use(b, "limit sender { 1 at once }\n");
+	struct limiter_query end = at_end("", "filed");
+	end.places = &places[0];
+	assert_int_equal(places[0], 0);
+	assert_int_equal(passed(b, &end, 2, T0), 1);
+	limiter_set_hooks(b->limiter, &(struct limiter_hooks){.sender = known});
+	limiter_ended(b->limiter, &end);
+	limiter_set_hooks(b->limiter, &(struct limiter_hooks){.sender = NULL});
+	assert_int_equal(passed(b, &end, 2, T0), 1);
+}
+
 static void filings_and_standing(void **state)
 {
 	struct bench *b = *state;
@@ -264,7 +309,7 @@ static void many_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(scopes), TEST(refused_ones_do_not_count), TEST(at_once_and_dry_run),
+		TEST(scopes), TEST(refused_ones_do_not_count), TEST(at_once_and_dry_run), TEST(places_outlive_rules),
 		TEST(filings_and_standing), cmocka_unit_test(standings), TEST(many_threads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
