@@ -107,7 +107,8 @@ struct txn {
 	struct txn_tls tls;
 
 	/* what limits have of it while it is under way; not of the event */
-	uint32_t places; /* limiter_query.places (feedback/limiter.h) */
+	int64_t counted_us; /* monotonic, at MAIL */
+	uint32_t places;    /* limiter_query.places (feedback/limiter.h) */
 
 	void (*release)(void *owner); /* gives back what `owner` keeps for this transaction */
 	void *owner;

@@ -83,7 +83,8 @@ bool limiter_refuses_exactly(struct limiter *l, const struct limiter_query *q, i
 /* As limiter_refuses(), but counts nothing. */
 bool limiter_would_refuse(struct limiter *l, const struct limiter_query *q, int64_t now_us,
 			  struct limiter_refusal *r_r);
-/* A transaction that was let in at `counted_us` was refused later by another limit. */
+/* A transaction that was let in at `counted_us`, its now_us, was refused later by another limit. Redis
+ * takes it back where it was counted only. */
 void limiter_take_back(struct limiter *l, const struct limiter_query *q, int64_t counted_us);
 /* It is over, however it ended: counts for `at once` no more. */
 void limiter_ended(struct limiter *l, const struct limiter_query *q);

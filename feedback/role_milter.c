@@ -92,7 +92,7 @@ static struct call *call_make(struct gate *g, const struct txn *t)
 	c->gate = g;
 	c->ip = t->peer;
 	c->places = t->places;
-	c->counted_us = clock_mono_us();
+	c->counted_us = t->counted_us;
 	c->mail_from_domain = strndup(domain.p ? domain.p : "", domain.n);
 	sem_init(&c->done, 0, 0);
 	return c;
@@ -133,7 +133,8 @@ static bool on_mail(void *arg, struct txn *t, struct milter_answer *a)
 	const struct limiter_query q = {.ip = t->peer,
 					.mail_from_domain = domain_of(t->mail_from.s),
 					.places = &t->places};
-	if (!limiter_refuses_exactly(g->limiter, &q, clock_mono_us(), &refusal))
+	t->counted_us = clock_mono_us();
+	if (!limiter_refuses_exactly(g->limiter, &q, t->counted_us, &refusal))
 		return false;
 	a->action = MILTER_DEFER;
 	snprintf(a->code, sizeof(a->code), "451");
