@@ -451,6 +451,10 @@
  * a machine which is short of CPU keeps its limits too, and not yet a delay that anybody sees. */
 #define LIMIT_GAUGE_WAIT_US (200 * 1000LL)
 
+/* Pairs of address and MAIL FROM domain whose transactions under way the policy service knows, 200 octets
+ * each: ten times the connections of a large gateway. Past it the one that began longest ago goes. */
+#define LIMIT_UNDER_WAY 20000
+
 /* Microseconds that a verdict waits for the history of a key that is seen for the first time. */
 #define LIMIT_RATE_WAIT_US (100 * 1000LL)
 

@@ -24,6 +24,7 @@ struct limiter {
 	pthread_mutex_t lock; /* rules, counters; and a query's check and count are one step */
 	struct ruleset *rules;
 	struct rates *rates;
+	struct rates *under_way; /* of pair_of(), in this process: rates_open() alone */
 	struct rates_exchange *exchange; /* NULL: this gateway alone */
 	struct standings *standings;
 	struct limiter_hooks hooks;
@@ -39,8 +40,10 @@ int limiter_create(struct limiter **l_r, const struct config *c, struct ruleset 
 	if (!l)
 		return -ENOMEM;
 	l->rates = rates_create(LIMIT_RATE_KEYS);
-	if (!l->rates || pthread_mutex_init(&l->lock, NULL) != 0) {
+	l->under_way = rates_create(LIMIT_UNDER_WAY);
+	if (!l->rates || !l->under_way || pthread_mutex_init(&l->lock, NULL) != 0) {
 		rates_free(l->rates);
+		rates_free(l->under_way);
 		free(l);
 		return -ENOMEM;
 	}
@@ -64,6 +67,7 @@ void limiter_free(struct limiter *l)
 	rates_exchange_free(l->exchange);
 	standing_free(l->standings);
 	rates_free(l->rates);
+	rates_free(l->under_way);
 	ruleset_unref(l->rules);
 	pthread_mutex_destroy(&l->lock);
 	free(l);
@@ -84,6 +88,26 @@ void limiter_reload(struct limiter *l, struct ruleset *rules)
 }
 
 /* --- the keys of a query ------------------------------------------------------------ */
+
+/* Behind the `n` octets that are there. */
+static struct span add_lower(char out[LIMIT_RATE_KEY_BYTES + 1], int n, struct span text)
+{
+	for (size_t i = 0; i < text.n && n < LIMIT_RATE_KEY_BYTES; i++)
+		out[n++] = ascii_lower(text.p[i]);
+	out[n] = '\0';
+	return (struct span){out, (size_t)n};
+}
+
+/* "192.0.2.1 example.com": what the milter and the policy service both know of a transaction. Empty
+ * behind MAIL. */
+static struct span pair_of(const struct limiter_query *q, char out[LIMIT_RATE_KEY_BYTES + 1])
+{
+	char address[IP_TEXT_BYTES];
+	if (!q->ip.family)
+		return SPAN_NONE;
+	int n = snprintf(out, LIMIT_RATE_KEY_BYTES + 1, "%s ", ip_text(&q->ip, address));
+	return add_lower(out, n, q->mail_from_domain);
+}
 
 /* "net:192.0.2.0/24"; empty where the query does not know it. */
 static struct span key_of(const struct limiter_query *q, enum limit_scope scope,
@@ -121,10 +145,7 @@ static struct span key_of(const struct limiter_query *q, enum limit_scope scope,
 	if (!text.n)
 		return SPAN_NONE;
 	n = snprintf(out, LIMIT_RATE_KEY_BYTES + 1, "%s:", limit_scope_name(scope));
-	for (size_t i = 0; i < text.n && n < LIMIT_RATE_KEY_BYTES; i++)
-		out[n++] = ascii_lower(text.p[i]);
-	out[n] = '\0';
-	return (struct span){out, (size_t)n};
+	return add_lower(out, n, text);
 }
 
 /* --- the answer ---------------------------------------------------------------------- */
@@ -275,13 +296,13 @@ static bool has_window(const struct bounds *b)
 
 /* Of those that are over by what they took, not by the rules: a limit that came meanwhile gave them no
  * place, and one that was lifted meanwhile would come back with its places gone for ever. */
-static void open_place(struct limiter *l, const struct limiter_query *q, int scope, struct span key,
+static void open_place(struct rates *rates, const struct limiter_query *q, int scope, struct span key,
 		       int change)
 {
 	uint32_t bit = 1U << scope;
 	if (change < 0 && q->places && !(*q->places & bit))
 		return;
-	rates_open(l->rates, key, change);
+	rates_open(rates, key, change);
 	if (q->places)
 		*q->places = change > 0 ? *q->places | bit : *q->places & ~bit;
 }
@@ -301,8 +322,11 @@ static void count(struct limiter *l, const struct limiter_query *q, int n, int o
 			l->counters[s].counted += (uint64_t)n;
 		}
 		if (open < 0 || (open && has_at_once(&b)))
-			open_place(l, q, s, key, open);
+			open_place(l->rates, q, s, key, open);
 	}
+	struct span pair = pair_of(q, text);
+	if (open && pair.n)
+		open_place(l->under_way, q, LIMIT_SCOPES, pair, open);
 }
 
 bool limiter_at_mail(struct limiter *l)
@@ -399,6 +423,13 @@ bool limiter_would_refuse(struct limiter *l, const struct limiter_query *q, int6
 	bool refused = check(l, q, now_us, LOOK_QUIET, r_r) > 0;
 	pthread_mutex_unlock(&l->lock);
 	return refused;
+}
+
+bool limiter_has_under_way(struct limiter *l, const struct limiter_query *q)
+{
+	char text[LIMIT_RATE_KEY_BYTES + 1];
+	struct span pair = pair_of(q, text);
+	return pair.n && rates_open(l->under_way, pair, 0) > 0;
 }
 
 void limiter_take_back(struct limiter *l, const struct limiter_query *q, int64_t counted_us)

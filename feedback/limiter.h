@@ -36,8 +36,8 @@ struct limiter;
 struct limiter_query {
 	struct ip ip;
 	struct span mail_from_domain, dkim, sender;
-	/* The scopes in which this transaction has a place `at once`, a bit each; the caller's, 0 at its
-	 * begin. Rules change while it is under way: what is given back is what was taken. NULL: a place
+	/* The scopes in which this transaction has a place `at once`, a bit each, and one that it is under
+	 * way; the caller's, 0 at its begin. Rules change while it is under way: what is given back is what was taken. NULL: a place
 	 * of every key. */
 	uint32_t *places;
 };
@@ -83,6 +83,8 @@ bool limiter_refuses_exactly(struct limiter *l, const struct limiter_query *q, i
 /* As limiter_refuses(), but counts nothing. */
 bool limiter_would_refuse(struct limiter *l, const struct limiter_query *q, int64_t now_us,
 			  struct limiter_refusal *r_r);
+/* Is one of this address and MAIL FROM domain let in here, at MAIL, and not over? */
+bool limiter_has_under_way(struct limiter *l, const struct limiter_query *q);
 /* A transaction that was let in at `counted_us`, its now_us, was refused later by another limit. Redis
  * takes it back where it was counted only. */
 void limiter_take_back(struct limiter *l, const struct limiter_query *q, int64_t counted_us);

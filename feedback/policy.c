@@ -139,8 +139,10 @@ static bool decide(struct policy *p, const struct request *q, struct limiter_ref
 		query.mail_from_domain = span_sub(q->sender, at + 1, q->sender.n);
 	if (find(p, name)) /* this transaction has been let in */
 		return false;
+	/* Whom the milter has let in at MAIL is counted already, and would be in his own way here. */
 	if (p->milter_counts)
-		return limiter_would_refuse(p->limiter, &query, now_us, r);
+		return !limiter_has_under_way(p->limiter, &query) &&
+		       limiter_would_refuse(p->limiter, &query, now_us, r);
 	if (limiter_refuses(p->limiter, &query, now_us, r))
 		return true;
 	/* Nobody tells here when it is over, so nothing can be under way. */

@@ -52,6 +52,11 @@ class Daemon:
     def status(self):
         return json.loads(self("status", "--json").stdout or "{}")
 
+    def limits(self, text):
+        self.write(text)
+        done = self("reload")  # waits until they hold
+        told(done.returncode == 0, "a reload: " + text.strip(), done.stderr + self.said())
+
     def milter(self):
         return next(r for r in self.status()["roles"] if r["role"] == "milter")
 
@@ -114,6 +119,29 @@ def refused_late(d):
          counted(d, ip))
 
 
+def policy_asks(d):
+    """What the milter has let in at MAIL is not refused at RCPT for being there."""
+    ip, sender, dunno = "198.51.100.1", "news@example.com", "action=DUNNO"
+    d.limits("limit ip { 1 at once }\n")
+    for i in range(2):
+        m, at_mail = d.begin(ip, sender)
+        got = [d.ask(ip, sender, stage) for stage in ("RCPT", "DATA", "END-OF-MESSAGE")]
+        told(at_mail == "" and got == [dunno] * 3, "at once: the policy service lets transaction %d go on" % i,
+             (at_mail, got))
+        told("451 4.7.28" in d.ask(ip, "x@other.example"), "at once: and still refuses another one")
+        told(d.end(m) == "", "at once: it comes to its end")
+    told(until(lambda: d.ask(ip, sender) == dunno, 10), "at once: and then there is room")
+    ip = "198.51.100.2"
+    d.limits("limit ip { 3 per hour }\n")
+    got = []
+    for _ in range(3):
+        m, at_mail = d.begin(ip, sender)
+        got += [at_mail, d.ask(ip, sender)]
+        m.quit()
+    told(got == ["", dunno] * 3, "per hour: three are three, with the policy service too", got)
+    told(until(lambda: "451 4.7.28" in d.ask(ip, sender), 10), "per hour: a fourth is refused")
+
+
 folder = tempfile.mkdtemp(prefix="assay-limits-")
 redis = subprocess.Popen(["redis-server", "--port", "0", "--unixsocket", folder + "/r.sock", "--save", "", "--dir",
                           folder], stdout=subprocess.DEVNULL)
@@ -124,6 +152,7 @@ try:
     if told(until(lambda: daemon.status().get("ready") and daemon.milter().get("redis") == "there"),
             "a daemon with Redis", daemon.said()):
         refused_late(daemon)
+        policy_asks(daemon)
     daemon.process.terminate()
     told(daemon.process.wait(20) == 0, "it ends", daemon.said())
 finally:

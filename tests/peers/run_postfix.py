@@ -165,7 +165,7 @@ def refused(d, postfix):
 
 
 def limited(d, postfix):
-    d.rules("limit ip { 3 per hour }\n")
+    d.rules("limit ip { 3 per hour  1 at once }\n")  # with the policy service asked too
     codes = [postfix.send("limited@a.example", peer="198.51.100.9") for _ in range(5)]
     assert [c[0] for c in codes] == [250, 250, 250, 451, 451], codes
     assert re.match(rb"4\.7\.28 .*\d", codes[3][1]), codes[3]
@@ -319,7 +319,10 @@ def main():
         os.chmod(folder, 0o755)
         os.makedirs(folder + "/assay")
         d = Daemon(folder + "/assay")
-        with pf.Postfix(folder + "/postfix", d.address) as postfix:
+        policy = "check_policy_service unix:%s/assay/p.sock" % folder
+        with pf.Postfix(folder + "/postfix", d.address, more=(
+                "smtpd_sender_restrictions = %s\nsmtpd_end_of_data_restrictions = %s\n"
+                "smtpd_policy_service_default_action = DUNNO\n" % (policy, policy))) as postfix:
             for number, test in enumerate(tests, 1):
                 try:
                     test(d, postfix)

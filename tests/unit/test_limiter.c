@@ -183,6 +183,41 @@ static bool known(void *arg, struct span key, struct limiter_sender *s)
 	return !span_eq(key, SPAN("nobody"));
 }
 
+/* What the policy service asks about a transaction that the milter has let in. */
+static void under_way(void **state)
+{
+	struct bench *b = *state;
+	use(b, "limit ip { 1 at once }\n");
+	uint32_t places[2] = {0};
+	struct limiter_query q = at_mail("192.0.2.1", "A.example"), asked = at_mail("192.0.2.1", "a.EXAMPLE"),
+			     other = at_mail("192.0.2.1", "b.example");
+	q.places = &places[0];
+	other.places = &places[1];
+	for (int i = 0; i < 3; i++) {
+		assert_false(limiter_has_under_way(b->limiter, &asked));
+		assert_int_equal(passed(b, &q, 1, T0), 1);
+		assert_true(limiter_has_under_way(b->limiter, &asked));
+		assert_int_equal(passed(b, &other, 1, T0), 0);
+		assert_false(limiter_has_under_way(b->limiter, &other));
+		limiter_ended(b->limiter, &other);
+		limiter_ended(b->limiter, &q);
+	}
+	struct limiter_query end = at_end("a.example", "s");
+	assert_int_equal(passed(b, &end, 1, T0), 1);
+	assert_false(limiter_has_under_way(b->limiter, &end));
+	/* more than there is room for: the newest are known, and all of them end */
+	use(b, "");
+	char domain[32];
+	for (int i = 0; i < 2 * LIMIT_UNDER_WAY; i++) {
+		snprintf(domain, sizeof(domain), "d%d.example", i);
+		q = at_mail("2001:db8::1", domain);
+		assert_int_equal(passed(b, &q, 1, T0), 1);
+	}
+	assert_true(limiter_has_under_way(b->limiter, &q));
+	limiter_ended(b->limiter, &q);
+	assert_false(limiter_has_under_way(b->limiter, &q));
+}
+
 /* Rules change while transactions are under way. */
 static void places_outlive_rules(void **state)
 {
@@ -309,7 +344,7 @@ static void many_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(scopes), TEST(refused_ones_do_not_count), TEST(at_once_and_dry_run), TEST(places_outlive_rules),
+		TEST(scopes), TEST(refused_ones_do_not_count), TEST(at_once_and_dry_run), TEST(under_way), TEST(places_outlive_rules),
 		TEST(filings_and_standing), cmocka_unit_test(standings), TEST(many_threads),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
