@@ -166,7 +166,18 @@ static bool skip_comment(struct span *rest)
 	return depth == 0;
 }
 
-struct span milter_authserv_id(struct span value)
+/* Of a quoted string, what stands in the quotes; \m is m (RFC 5322 section 3.2.1). */
+static struct span unquoted(struct span value, struct buf *room)
+{
+	for (size_t i = 1; i < value.n && value.p[i] != '"'; i++) {
+		if (value.p[i] == '\\' && i + 1 < value.n)
+			i++;
+		buf_addc(room, value.p[i]);
+	}
+	return buf_span(room);
+}
+
+struct span milter_authserv_id(struct span value, struct buf *room)
 {
 	for (;;) {
 		value = span_trim(value);
@@ -175,12 +186,9 @@ struct span milter_authserv_id(struct span value)
 		if (!skip_comment(&value))
 			return SPAN_NONE;
 	}
+	if (value.n && value.p[0] == '"')
+		return unquoted(value, room);
 	size_t n = 0;
-	if (value.n && value.p[0] == '"') {
-		value = span_sub(value, 1, value.n);
-		n = span_find_char(value, '"');
-		return span_sub(value, 0, n);
-	}
 	while (n < value.n && !ascii_is_space(value.p[n]) && value.p[n] != ';' && value.p[n] != '(')
 		n++;
 	return span_sub(value, 0, n);
@@ -193,7 +201,8 @@ static void note_forged(struct milter_session *s, struct span name, struct span 
 	if (!span_case_eq(name, span_of(s->names.results)))
 		return;
 	s->n_results++;
-	struct span id = milter_authserv_id(value);
+	buf_reset(&s->field);
+	struct span id = milter_authserv_id(value, &s->field);
 	if (span_ends(id, SPAN("."))) /* the same name to whoever looks it up */
 		id.n--;
 	if (span_case_eq(id, span_of(s->names.host)))

@@ -80,5 +80,6 @@ struct txn *milter_session_take(struct milter_session *s, bool ended);
 void milter_session_clear(struct milter_session *s);
 
 /* The authserv-id of a value of Authentication-Results (RFC 8601 section 2.2): behind blanks and
- * comments, of a quoted string what is in the quotes. Points into `value`, empty when there is none. */
-struct span milter_authserv_id(struct span value);
+ * comments, of a quoted string what is in the quotes. Points into `value` or `room`, which is empty before;
+ * empty when there is none. */
+struct span milter_authserv_id(struct span value, struct buf *room);

@@ -118,11 +118,13 @@ def fields(p):
                b"authentication-results: (c (d)) MX1.mbox.example 1; spf=pass\r\n"
                b"Subject: x\r\nx-assay-verdict: again\r\n"
                b"Authentication-Results: \"mx1.mbox.example\"; dkim=pass\r\n"
-               b"Authentication-Results: mx1.mbox.example.other; dkim=pass\r\n\r\nx\r\n")
+               b"Authentication-Results: mx1.mbox.example.other; dkim=pass\r\n"
+               b"Authentication-Results: \"mx1\\.mbox.example\"; dkim=pass\r\n\r\nx\r\n")
     changes, reply = whole(p, "<fields@a.example>", message)
     assert reply == GO_ON
     assert mc.removed(changes) == [("X-Assay-Verdict", 2), ("X-Assay-Verdict", 1),
-                                   ("Authentication-Results", 3), ("Authentication-Results", 2)], changes
+                                   ("Authentication-Results", 5), ("Authentication-Results", 3),
+                                   ("Authentication-Results", 2)], changes
     got = mc.inserted(changes)
     event, = p.of("fields@a.example")
     assert got["X-Assay-Verdict"] == b" accept; id=%s; score=0; compliance=100" % event["id"].encode()

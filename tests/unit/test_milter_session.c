@@ -25,6 +25,8 @@ static void test_authserv_id(void **state)
 		{"mx(comment); none", "mx"},
 		{"\"mx.mbox.example\" 1; none", "mx.mbox.example"},
 		{"\"mx", "mx"},
+		{"\"mx\\.mb\\ox.example\"; none", "mx.mbox.example"},
+		{"\"mx\\\"x\\", "mx\"x\\"},
 		{"(not closed mx; none", ""},
 		{"(\\", ""},
 		{"", ""},
@@ -32,9 +34,11 @@ static void test_authserv_id(void **state)
 	};
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-		struct span id = milter_authserv_id(span_of(rows[i].value));
+		struct buf room = BUF_INIT;
+		struct span id = milter_authserv_id(span_of(rows[i].value), &room);
 		if (!span_eq(id, span_of(rows[i].want)))
 			fail_msg("'%s' gives '%.*s'", rows[i].value, SPAN_ARG(id));
+		buf_free(&room);
 	}
 }
 
