@@ -146,6 +146,8 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 		finish(a);
 		return;
 	}
+	if (a->link)
+		a->link->overdue = true;
 	ring_remove(a->link ? &a->link->asked : &j->queue, a);
 	a->link = NULL;
 	j->count.deadline++;

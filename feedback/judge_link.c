@@ -58,14 +58,21 @@ static int link_open(struct judge *j, unsigned slot)
 	return 0;
 }
 
-/* A link whose worker has room; the one with the least to do. */
+/* A question is no longer asked behind its deadline, so a worker that hangs has the least to do. */
+static bool better(const struct link *l, const struct link *best)
+{
+	if (!best || l->overdue != best->overdue)
+		return !best || best->overdue;
+	return l->asked.n < best->asked.n;
+}
+
+/* A link whose worker has room; the one with the least to do, of those that answer. */
 static struct link *link_choose(struct judge *j)
 {
 	struct link *best = NULL;
 	for (unsigned i = 0; i < j->n_slots; i++) {
 		struct link *l = j->slots[i];
-		if (l && l->page && !l->full && l->asked.n < LIMIT_WORKER_MESSAGES &&
-		    (!best || l->asked.n < best->asked.n))
+		if (l && l->page && !l->full && l->asked.n < LIMIT_WORKER_MESSAGES && better(l, best))
 			best = l;
 	}
 	return best;
@@ -200,6 +207,7 @@ static void on_answer(struct link *l, struct span record, int beside)
 	if (record.n < sizeof(head))
 		return;
 	memcpy(&head, record.p, sizeof(head));
+	l->overdue = false;
 	struct ask *a = find(l, head.serial);
 	if (!a) {
 		j->count.late++;

@@ -52,6 +52,7 @@ struct link {
 	const struct judge_page *page; /* NULL until HELLO */
 	bool leaving;                  /* BYE came: answers only */
 	bool full;                     /* its socket takes no more now; others may have room */
+	bool overdue;                  /* a deadline passed since its last answer: it may hang */
 	struct list asked;
 };
 

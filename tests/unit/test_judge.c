@@ -343,6 +343,51 @@ static void test_full_socket(void **state)
 	free(good);
 }
 
+static bool both_there(const struct fixture *f)
+{
+	struct buf b = BUF_INIT;
+	struct json j = JSON_INIT(&b);
+	event_base_loop(f->loop, EVLOOP_NONBLOCK);
+	judge_status(f->judge, &j);
+	bool there = span_find(buf_span(&b), SPAN("\"workers\":2")) != SIZE_MAX;
+	buf_free(&b);
+	return there;
+}
+
+/* A worker that hangs costs the mail that it holds, and draws no more to itself. */
+static void test_hung_worker(void **state)
+{
+	struct fixture *f = *state;
+	struct outcome first = {0}, o[3] = {0};
+	char name[JUDGE_NAME_BYTES], path[96];
+	submit(f, "good", 10 * US_PER_S, NULL, &first);
+	turn(f, &first, 1); /* nobody stands before the listener any more */
+	judge_close(f->judge);
+	waitpid(f->worker, NULL, 0);
+	pid_t stuck = start(f->listener, true); /* where it is asked first */
+	snprintf(path, sizeof(path), "%s/run", f->state);
+	int folder = open(path, O_PATH);
+	int listener = unix_listen(folder, judge_slot_name(1, name), SOCK_SEQPACKET, 0600);
+	f->worker = start_worker(listener);
+	f->config.workers = 2;
+	assert_int_equal(judge_open(&f->judge, &f->config, f->loop), 0);
+	for (int i = 0; !both_there(f); i++) {
+		assert_true(i < 20000);
+		usleep(1000);
+	}
+	for (int i = 0; i < 3; i++) {
+		submit(f, "good", i ? 10 * US_PER_S : US_PER_S / 10, NULL, &o[i]);
+		turn(f, &o[i], 1);
+		assert_int_equal(o[i].judged, i > 0);
+	}
+	kill(stuck, SIGKILL);
+	waitpid(stuck, NULL, 0);
+	close(listener);
+	close(folder);
+	judge_close(f->judge);
+	f->judge = NULL;
+}
+
 /* On a full disk nobody waits for his deadline: accepted, and the log has it later. */
 static void test_full_disk(void **state)
 {
@@ -383,6 +428,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_deadlines, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_no_worker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_full_socket, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_hung_worker, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_full_disk, set_up, tear_down),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
