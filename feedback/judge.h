@@ -34,7 +34,8 @@ struct judgement {
 	enum action action;
 	double score, compliance; /* NaN: none was judged */
 	struct span auth_results; /* Authentication-Results, field body; "": none */
-	struct span tell;         /* of the finding that weighs most, in the mail's language; "" */
+	struct span tell;         /* of the finding that weighs most, in the mail's language if with
+				   * SMTPUTF8; "" */
 	struct span sender;       /* as sender.key of the event; "": nobody */
 	struct span dkim;         /* domain of the first signature that passed; "": none */
 	struct txn_reply reply;   /* our answer, from decide() */

@@ -188,6 +188,7 @@ static void answer(struct job *job, struct judge_answer *head, const struct span
 
 /* --- one transaction ---------------------------------------------------------------------- */
 
+/* In English where the client takes no other octets than ASCII: of Chinese nothing would be left. */
 static struct span heaviest(const struct analysis *a)
 {
 	const struct finding *best = NULL;
@@ -199,7 +200,8 @@ static struct span heaviest(const struct analysis *a)
 	}
 	if (!best)
 		return SPAN("");
-	bool zh = language->state == FACT_KNOWN && span_eq(language->text, SPAN("zh"));
+	bool zh = a->txn->flags & TXN_SMTPUTF8 && language->state == FACT_KNOWN &&
+		  span_eq(language->text, SPAN("zh"));
 	return span_of(zh ? best->tell_zh : best->tell);
 }
 

@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "base/utf8.h"
 #include "capture/milter.h"
 #include "feedback/judge.h"
 #include "feedback/limiter.h"
@@ -195,7 +196,9 @@ static void decide(void *arg, struct judgement *v)
 	c->action = actions[v->action];
 	if (c->action == MILTER_TAG && c->gate->role->config->milter_headers.quarantine)
 		c->action = MILTER_QUARANTINE;
-	snprintf(c->text, sizeof(c->text), "%.*s\nid=%s", SPAN_ARG(v->tell), v->id);
+	/* the id always has room, and with the codes the line has not more than 512 octets */
+	struct span tell = utf8_cut(v->tell, sizeof(c->text) - sizeof("\nid=") - strlen(v->id));
+	snprintf(c->text, sizeof(c->text), "%.*s\nid=%s", SPAN_ARG(tell), v->id);
 	if (c->action == MILTER_DEFER)
 		refuse(c, v, MILTER_DEFER, 451, SPAN("4.7.1"));
 	else if (c->action == MILTER_REJECT)
