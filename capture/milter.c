@@ -403,7 +403,7 @@ static sfsistat give_answer(SMFICTX *ctx, struct connection *c, struct milter_an
 	if ((c->actions & SMFIF_ADDHDRS) && a->verdict[0])
 		add_field(ctx, c, names->verdict, span_of(a->verdict));
 	if (a->action == MILTER_QUARANTINE && (c->actions & SMFIF_QUARANTINE))
-		smfi_quarantine(ctx, a->text[0] ? a->text : names->verdict);
+		smfi_quarantine(ctx, a->verdict);
 	return SMFIS_CONTINUE;
 }
 

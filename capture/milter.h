@@ -36,7 +36,7 @@ struct milter_answer {
 	enum milter_action action;
 	char code[4], enhanced[12]; /* of defer and reject: "451" "4.7.28" */
 	char text[512];             /* words for the client; LF begins another line of the reply */
-	char verdict[256];          /* value of X-Assay-Verdict; empty: none is added */
+	char verdict[256];          /* value of X-Assay-Verdict, reason of a quarantine; empty: none */
 	struct buf auth_results;    /* value of Authentication-Results, folded; empty: none */
 };
 

@@ -212,9 +212,7 @@ static void fill(struct milter_answer *a, const struct call *c, const struct jud
 	if (!isnan(v->compliance))
 		snprintf(compliance, sizeof(compliance), "%.4g", v->compliance);
 	snprintf(a->verdict, sizeof(a->verdict), "%s; id=%s; score=%.4g; compliance=%s",
-		 c->action == MILTER_DEFER && v->action != ACTION_DEFER ? "defer"
-								       : action_name(v->action),
-		 v->id, v->score, compliance);
+		 action_name(v->action), v->id, v->score, compliance);
 	buf_add(&a->auth_results, v->auth_results);
 	if (!v->reply.code)
 		return;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """milter_answers.py ASSAY SOURCE - what `assay run` answers an MTA, beside what its log says of it: words in
-Chinese and long ones, and while a worker hangs.
+Chinese and long ones, a quarantine, and while a
+worker hangs.
 
 Speaks TAP.
 """
@@ -19,11 +20,13 @@ import milter_client as mc  # noqa: E402
 from tap import finish, told, until  # noqa: E402
 
 DEADLINE = 3
-RULES = """levels { tag never  defer never  reject 40 }
+RULES = """levels { tag 15  defer never  reject 40 }
 rule local.zh { clause 2.1.2 when body.language == zh score 50 tell "Not in this language." tell.zh "不收中文"
 	test hit "promo-good-zh.eml" test miss "promo-good-en.eml" }
 rule local.long { clause 2.1.2 when subject.text == "long" score 50 tell "%s"
 	test hit "promo-good-en.eml" { subject.text = "long" } test miss "promo-good-en.eml" }
+rule local.hold { clause 2.1.2 when subject.text == "hold" score 20 tell "held"
+	test hit "promo-good-en.eml" { subject.text = "hold" } test miss "promo-good-en.eml" }
 """ % ("长" * 400)
 ZH = ("From: a@a.example\r\nTo: r@mbox.example\r\nSubject: 通知\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"
       + "各位老师，本周的教研活动改在星期四下午举行，请准时参加。\r\n" * 4).encode()
@@ -42,7 +45,7 @@ class Gateway:
         with open(self.conf, "w") as f:
             f.write(f"state {folder}/state\ndns zone {SOURCE}/samples/zone\nhost mx1.mbox.example\nworkers 2\n"
                     f"rules {SOURCE}/rules {folder}/local\nlisten milter unix:{folder}/m.sock "
-                    f"{{ deadline {DEADLINE}s }}\n")
+                    f"{{ deadline {DEADLINE}s quarantine }}\n")
         self.log = open(folder + "/log", "w")
         self.run = subprocess.Popen([ASSAY, "-c", self.conf, "run"], stderr=self.log)
 
@@ -92,6 +95,9 @@ def words(g):
              all(len(line) + 2 <= 512 for line in lines) and "\ufffd" not in e["reply"]["text"] and
              b"".join(lines).decode(errors="replace").count("\ufffd") == 0,
              "long words leave room for the id", (lines, e["reply"]))
+    changes, _, e = g.mail("hold@a5.example", plain(b"hold"))
+    reason = [octets for letter, octets in changes if letter == b"q"]
+    told(len(reason) == 1 and b"id=" + e["id"].encode() in reason[0], "a quarantine has the id", (changes, e["id"]))
 
 
 def hung_worker(g):

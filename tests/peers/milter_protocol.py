@@ -154,7 +154,7 @@ def answers(p):
     event = p.of("reject@a.example")[0]
     assert event["reply"]["code"] == 554 and event["reply"]["enhanced"] == "5.7.1"
     changes, reply = whole(p, "<quarantine@a.example>")
-    assert reply == GO_ON and [c[1] for c in changes if c[0] == b"q"][0].startswith(b"held by assay")
+    assert reply == GO_ON and [c[1] for c in changes if c[0] == b"q"][0].startswith(b"quarantine; id="), changes
     changes, reply = whole(p, "<quarantine@a.example>", negotiate={"actions": mc.ADDHDRS})
     assert reply == GO_ON and not [c for c in changes if c[0] == b"q"]
 

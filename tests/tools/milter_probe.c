@@ -76,7 +76,7 @@ static void judge(void *arg, struct txn *t, struct milter_answer *a)
 		{"defer", MILTER_DEFER, "defer", "451", "4.7.0", "later"},
 		{"close", MILTER_DEFER, "defer", "421", "4.7.0", "go away"},
 		{"tag", MILTER_TAG, "tag", "", "", ""},
-		{"quarantine", MILTER_QUARANTINE, "quarantine", "", "", "held by assay"},
+		{"quarantine", MILTER_QUARANTINE, "quarantine", "", "", ""},
 	};
 	const char *name = "accept";
 	(void)arg;
