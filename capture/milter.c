@@ -272,6 +272,14 @@ static sfsistat refuse_mail(SMFICTX *ctx, struct connection *c, struct milter_an
 	return r;
 }
 
+/* One that `limit` has refused has its answer already. */
+static void judge(struct txn *t, struct milter_answer *a)
+{
+	m.waiting++;
+	m.hooks.judge(m.hooks.arg, t, a);
+	m.waiting--;
+}
+
 static struct span macro(SMFICTX *ctx, const char *name)
 {
 	return span_of(smfi_getsymval(ctx, (char *)name));
@@ -291,6 +299,7 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
 		.authenticated = macro(ctx, "{auth_type}").n || macro(ctx, "{auth_authen}").n,
 	};
 	struct milter_answer a = {0};
+	struct txn *refused = NULL;
 	sfsistat r = go_on(c, SMFIP_NR_MAIL);
 	pthread_mutex_lock(&c->lock);
 	wait_for_the_end(c);
@@ -304,10 +313,16 @@ static sfsistat on_mail(SMFICTX *ctx, char **argv)
 			r = refuse_mail(ctx, c, &a);
 			m.limited++;
 		}
+		if (t->reply.code)
+			refused = milter_session_take(c->session, false);
 	}
 	pthread_mutex_unlock(&c->lock);
-	if (r == SMFIS_REJECT || r == SMFIS_TEMPFAIL)
-		end_transaction(c);
+	if (refused) { /* answered when its event is written */
+		judge(refused, &a);
+		buf_free(&a.auth_results);
+		m.answered[a.action]++;
+		m.open_transactions--;
+	}
 	return r;
 }
 
@@ -423,15 +438,13 @@ static sfsistat on_end(SMFICTX *ctx)
 	if (t && refusal) {
 		a = *refusal;
 		note_reply(t, &t->reply, &a);
-		m.hooks.ended(m.hooks.arg, t);
 	} else if (t) {
 		struct span queue_id = macro(ctx, "i");
 		log_debug("milter.message", "id=%s queue=%s size=%llu", t->id, log_safe(queue_id),
 			  (unsigned long long)t->size);
-		m.waiting++;
-		m.hooks.judge(m.hooks.arg, t, &a);
-		m.waiting--;
 	}
+	if (t)
+		judge(t, &a);
 	sfsistat r = give_answer(ctx, c, &a, utf8);
 	buf_free(&a.auth_results);
 	free(refusal);

@@ -47,11 +47,11 @@ struct milter_hooks {
 	bool (*limits)(void *arg);
 	/* At MAIL: true refuses it with the answer. The client waits: a round trip nearby at most. */
 	bool (*limit)(void *arg, struct txn *t, struct milter_answer *a);
-	/* End of the message. Blocks this connection's thread until the event is written or the
-	 * deadline has passed. */
+	/* End of the message, or `limit` has refused: then the transaction has its reply, and the answer
+	 * stays as it is. Blocks this connection's thread until the event is written or the deadline
+	 * has passed. */
 	void (*judge)(void *arg, struct txn *t, struct milter_answer *a);
-	/* The transaction ended without an end of its message, or without its judgement: abort, lost
-	 * connection, `limit` refused. */
+	/* The transaction ended without an end of its message: abort, lost connection. */
 	void (*ended)(void *arg, struct txn *t);
 	void *arg;
 };
@@ -59,7 +59,7 @@ struct milter_hooks {
 struct milter_counters {
 	uint64_t connections, transactions; /* since the start */
 	uint64_t connected, waiting;        /* now: connections; transactions in `judge` */
-	uint64_t limited, ended, failed;    /* refused by `limit`; cut short; not seen for want of memory */
+	uint64_t limited, ended, failed;    /* refused by `limit`; aborted, lost; not seen for want of memory */
 	uint64_t answered[MILTER_ACTIONS];
 };
 

@@ -2,6 +2,9 @@
  * The process at the MTA's side: libmilter's threads hand over transactions, the loop's thread has
  * everything else: verdicts, the event log, limits shared with other gateways, the policy service.
  *
+ * A refusal at MAIL is answered when its event is written too. The event has its sender and what the
+ * DNS says of him, by which books and digests count it, so it goes through a worker as all do.
+ *
  * A thread that waits for its verdict holds a `call`, which belongs to the loop's thread again when
  * this one has lost its patience. The judge keeps the deadline; a thread waits a little longer than
  * that and then accepts by itself, so that not even a loop that hangs holds up mail.
@@ -52,6 +55,7 @@ struct gate {
 struct call {
 	struct gate *gate;
 	struct ip ip;
+	bool refused; /* at MAIL: it was not counted, and its answer stands */
 	char *mail_from_domain, *limited_dkim, *limited_sender; /* keys that were counted */
 	uint32_t places;
 	int64_t counted_us;
@@ -187,7 +191,7 @@ static void decide(void *arg, struct judgement *v)
 		[ACTION_DEFER] = MILTER_DEFER, [ACTION_REJECT] = MILTER_REJECT,
 	};
 	c->action = MILTER_ACCEPT;
-	if (!v->judged)
+	if (!v->judged || c->refused)
 		return;
 	if (late_limit(c, v)) {
 		refuse(c, v, MILTER_DEFER, 451, SPAN("4.7.28"));
@@ -224,12 +228,14 @@ static void fill(struct milter_answer *a, const struct call *c, const struct jud
 static void on_done(void *arg, const struct judgement *v)
 {
 	struct call *c = arg;
-	over(c);
+	if (!c->refused)
+		over(c);
 	if (atomic_exchange(&c->state, CALL_ANSWERED) == CALL_ALONE) {
 		call_free(c);
 		return;
 	}
-	fill(c->answer, c, v);
+	if (!c->refused)
+		fill(c->answer, c, v);
 	sem_post(&c->done);
 }
 
@@ -243,6 +249,7 @@ static void judge_it(void *arg, struct txn *t, struct milter_answer *a)
 		return;
 	}
 	c->answer = a;
+	c->refused = t->reply.code;
 	int64_t until_us = deadline_us + PATIENCE_US;
 	struct timespec until = {.tv_sec = until_us / US_PER_S,
 				 .tv_nsec = until_us % US_PER_S * 1000};
@@ -252,7 +259,7 @@ static void judge_it(void *arg, struct txn *t, struct milter_answer *a)
 		if (errno != ETIMEDOUT)
 			continue;
 		if (atomic_compare_exchange_strong(&c->state, &awaited, CALL_ALONE)) {
-			log_error("milter.late", "a transaction is accepted without its event");
+			log_error("milter.late", "a transaction is answered without its event");
 			return;
 		}
 		until.tv_sec++; /* just now it is being filled */
@@ -264,7 +271,7 @@ static void judge_it(void *arg, struct txn *t, struct milter_answer *a)
 static void ended(void *arg, struct txn *t)
 {
 	struct gate *g = arg;
-	struct call *c = t->reply.code ? NULL : call_make(g, t); /* refused: it was not counted */
+	struct call *c = call_make(g, t);
 	int64_t deadline_us = clock_mono_us() + LIMIT_JUDGE_US;
 	if (c)
 		c->state = CALL_ALONE;

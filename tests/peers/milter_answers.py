@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
 """milter_answers.py ASSAY SOURCE - what `assay run` answers an MTA, beside what its log says of it: words in
-Chinese and long ones, a quarantine, and while a
-worker hangs.
+Chinese and long ones, a quarantine, a limit at MAIL, and all of it while a worker hangs.
 
 Speaks TAP.
 """
@@ -13,6 +12,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 ASSAY, SOURCE = os.path.abspath(sys.argv[1]), os.path.abspath(sys.argv[2])
 sys.path.insert(0, SOURCE + "/tests/tools")
@@ -21,6 +21,7 @@ from tap import finish, told, until  # noqa: E402
 
 DEADLINE = 3
 RULES = """levels { tag 15  defer never  reject 40 }
+limit mailfrom { 2 per hour }
 rule local.zh { clause 2.1.2 when body.language == zh score 50 tell "Not in this language." tell.zh "不收中文"
 	test hit "promo-good-zh.eml" test miss "promo-good-en.eml" }
 rule local.long { clause 2.1.2 when subject.text == "long" score 50 tell "%s"
@@ -115,11 +116,36 @@ def hung_worker(g):
          "a hung worker costs one mail", judged)
 
 
+def limit(g):
+    """A kill -9 behind the answer loses nothing: the event is there before."""
+    def third(domain):
+        with g.client() as m:
+            for n in range(2):
+                m.mail(f"<{n}@{domain}>")
+                m.abort()
+            begin = time.monotonic()
+            letter, text = m.mail(f"<third@{domain}>")
+            return letter + text, g.event(f"third@{domain}"), time.monotonic() - begin
+    answer, e, _ = third("b1.example")
+    told(answer.startswith(b"y451 4.7.28 ") and e and e["reply"]["code"] == 451 and not e["complete"] and
+         e["sender"]["key"] == "192.0.2.7", "a refusal at MAIL is in the log when it is answered", (answer, e))
+    workers = g.workers()
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)
+    answer, e, seconds = third("b2.example")
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
+    told(answer.startswith(b"y451 4.7.28 ") and e and e["reply"]["code"] == 451 and seconds < DEADLINE + 5,
+         "also where no worker answers, at the deadline", (answer, e, seconds))
+
+
 folder = tempfile.mkdtemp(prefix="assay-answers-")
 g = Gateway(folder)
 try:
-    if told(until(lambda: g.status().get("ready") or g.run.poll() is not None) and g.run.poll() is None, "it starts", open(folder + "/log").read()):
+    until(lambda: g.status().get("ready") or g.run.poll() is not None)
+    if told(g.status().get("ready"), "it starts", open(folder + "/log").read()):
         words(g)
+        limit(g)
         hung_worker(g)
     g.run.terminate()
     told(g.run.wait(20) == 0, "it ends", open(folder + "/log").read())

@@ -163,7 +163,7 @@ def limits(p):
     m = begin(p, "<mail-limit@a.example>", rcpts=())
     assert m.first[0] == b"y" and m.first[1].startswith(b"451 4.7.28 100%% of the rate, wait 60 s"), \
         m.first
-    event, = p.of("mail-limit@a.example")
+    event, = [e for e in p.events() if e["mail_from"] == "mail-limit@a.example"]  # before the answer
     assert not event["complete"] and event["reply"]["code"] == 451 and event["size"] is None
     m.mail("<after@a.example>")  # the session goes on
     m.rcpt("<r@mbox.example>")

@@ -80,6 +80,11 @@ static void judge(void *arg, struct txn *t, struct milter_answer *a)
 	};
 	const char *name = "accept";
 	(void)arg;
+	if (t->reply.code) { /* refused at MAIL; written before it is answered */
+		write_down(t);
+		txn_free(t);
+		return;
+	}
 	if (begins(t->mail_from.s, "slow"))
 		sleep(1);
 	for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
