@@ -254,8 +254,8 @@ static void judge_it(void *arg, struct txn *t, struct milter_answer *a)
 	struct timespec until = {.tv_sec = until_us / US_PER_S,
 				 .tv_nsec = until_us % US_PER_S * 1000};
 	judge_submit(g->judge, t, deadline_us, decide, on_done, c);
-	enum call_state awaited = CALL_AWAITED;
 	while (sem_clockwait(&c->done, CLOCK_MONOTONIC, &until) < 0) {
+		enum call_state awaited = CALL_AWAITED; /* what a failed exchange writes over */
 		if (errno != ETIMEDOUT)
 			continue;
 		if (atomic_compare_exchange_strong(&c->state, &awaited, CALL_ALONE)) {
