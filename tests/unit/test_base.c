@@ -1,9 +1,18 @@
 /* Unit tests of base/: spans, arena, JSON, UTF-8, clock, ids, IP addresses, digests. */
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <cmocka.h>
 
 #include "base/arena.h"
@@ -12,6 +21,7 @@
 #include "base/id.h"
 #include "base/ip.h"
 #include "base/json.h"
+#include "base/sandbox.h"
 #include "base/utf8.h"
 
 static void test_span_number(void **state)
@@ -280,6 +290,59 @@ static void test_digest(void **state)
 	assert_true(base64_decode_strict(SPAN("aGV sbG8="), out) == SIZE_MAX);
 }
 
+static void note_signal(int number)
+{
+	(void)number;
+}
+
+static void *lock_and_raise(void *mutex)
+{
+	pthread_mutex_lock(mutex);
+	return (void *)(intptr_t)raise(SIGUSR1);
+}
+
+/* Own signals, limits and threads work; those of the parent, of the same account, are out of reach. */
+static void test_sandbox(void **state)
+{
+	(void)state;
+	pid_t parent = getpid(), child = fork();
+	if (child == 0) {
+		struct rlimit limit;
+		pthread_t thread;
+		pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+		void *result;
+		int pair[2], entered;
+		signal(SIGUSR1, note_signal);
+		signal(SIGABRT, SIG_DFL);
+		pthread_mutex_lock(&mutex);
+		if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0 ||
+		    pthread_create(&thread, NULL, lock_and_raise, &mutex) != 0)
+			_exit(1);
+		if ((entered = sandbox_enter()) < 0)
+			_exit(entered == -ENOSYS ? 77 : 2);
+		if (syscall(SYS_tgkill, parent, parent, 0) == 0 || errno != EPERM)
+			_exit(3);
+		if (prlimit(parent, RLIMIT_NOFILE, NULL, &limit) == 0 || errno != EPERM)
+			_exit(4);
+		if (fcntl(pair[0], F_SETOWN, parent) == 0 || fcntl(pair[0], F_SETSIG, SIGKILL) == 0)
+			_exit(5);
+		if (raise(SIGUSR1) != 0 || getrlimit(RLIMIT_NOFILE, &limit) < 0 ||
+		    fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0)
+			_exit(6);
+		/* begun before: its filter is that of its making */
+		pthread_mutex_unlock(&mutex);
+		if (pthread_join(thread, &result) != 0 || result)
+			_exit(7);
+		abort();
+	}
+	int status;
+	assert_int_equal(waitpid(child, &status, 0), child);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip();
+	if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGABRT)
+		fail_msg("the child ended with %x", (unsigned)status);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -288,7 +351,7 @@ int main(void)
 		cmocka_unit_test(test_json_number), cmocka_unit_test(test_json_text),
 		cmocka_unit_test(test_utf8),        cmocka_unit_test(test_clock),
 		cmocka_unit_test(test_id),          cmocka_unit_test(test_ip),
-		cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_digest),      cmocka_unit_test(test_sandbox),
 	};
 	return cmocka_run_group_tests_name("base", tests, NULL, NULL);
 }
