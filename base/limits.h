@@ -490,7 +490,11 @@
 /* Octets of an address that are hashed: RFC 5321 section 4.5.3.1 allows 320. */
 #define LIMIT_PATH_BYTES 1024
 
-/* Events and arguments of one batch: 5 ms of Redis' time, so others are not held up. */
+/* Octets of a name in the books: RFC 2919 allows a list's identifier 255, a domain has at most 253.
+ * Longer ones are cut, since mail makes names, and each is in the keys of several rows. */
+#define LIMIT_BOOKS_NAME_BYTES 255
+
+/* Events and arguments of one batch. */
 #define LIMIT_BATCH_EVENTS 1000
 #define LIMIT_BATCH_ARGUMENTS 100000
 

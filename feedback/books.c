@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "feedback/eventlog.h"
 
 static char trouble[256];
@@ -22,6 +23,11 @@ struct span books_key(unsigned bucket, char out[BOOKS_KEY_BYTES])
 {
 	int n = snprintf(out, BOOKS_KEY_BYTES, "{b%03u}gen", bucket % 1000);
 	return (struct span){out, (size_t)n};
+}
+
+struct span books_name(struct span name)
+{
+	return utf8_cut(name, LIMIT_BOOKS_NAME_BYTES);
 }
 
 const char *books_message_hash(const struct identity *id, struct span message_id,

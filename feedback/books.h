@@ -22,6 +22,9 @@ unsigned books_bucket(struct span text);
 #define BOOKS_KEY_BYTES 12
 struct span books_key(unsigned bucket, char out[BOOKS_KEY_BYTES]);
 
+/* A name as rows have it: cut to LIMIT_BOOKS_NAME_BYTES. */
+struct span books_name(struct span name);
+
 const char *books_message_hash(const struct identity *id, struct span message_id,
 			       char out[IDENTITY_HASH_BYTES]);
 const char *books_rcpt_hash(const struct identity *id, struct span rcpt,

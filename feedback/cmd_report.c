@@ -30,6 +30,7 @@ static const char *const by_rows[] = {"s:", "l:", "c:", "i:", "k:"};
 
 struct report {
 	struct redis *redis;
+	char named[LIMIT_BOOKS_NAME_BYTES + 1];
 	const char *sender; /* NULL: all */
 	const char *recipient;
 	enum by by;
@@ -199,7 +200,7 @@ static int report_recipient(struct report *r, const struct config *config)
 static int sender_is_known(struct report *r)
 {
 	struct books_row row;
-	char name[LIMIT_RATE_KEY_BYTES + 3];
+	char name[LIMIT_BOOKS_NAME_BYTES + 3];
 	snprintf(name, sizeof(name), "s:%s", r->sender);
 	struct span one = span_of(name);
 	int result = books_read(r->redis, &one, 1, r->now_us, 0, &row);
@@ -270,7 +271,9 @@ static int read_options(struct command_context *context, int argc, char **argv, 
 		} else if (r->sender) {
 			return command_usage(context->program, "one sender, not '%s' too", word);
 		} else {
-			r->sender = word;
+			snprintf(r->named, sizeof(r->named), "%.*s",
+				 SPAN_ARG(books_name(span_of(word))));
+			r->sender = r->named;
 		}
 	}
 	if (r->days && r->by >= BY_HOUR)

@@ -72,8 +72,10 @@ static void operation(const struct place *place, unsigned bucket, const struct s
 		argument(place->p, bucket, words[i]);
 }
 
+/* Cut here, where the log is read: what is there already is cut, too, when it is applied again. */
 static void add_word(struct buf *b, struct span s)
 {
+	s = books_name(s);
 	buf_addc(b, '\n');
 	for (size_t i = 0; i < s.n; i++)
 		buf_addc(b, s.p[i] == '\n' ? ' ' : s.p[i]);
@@ -219,7 +221,7 @@ static void add_window(const struct place *place, struct span sender, struct spa
 {
 	char minute[24];
 	snprintf(minute, sizeof(minute), "%lld", (long long)(place->time_us / US_PER_S / 60));
-	struct span words[] = {SPAN("w"), sender, ip, span_of(minute)};
+	struct span words[] = {SPAN("w"), books_name(sender), books_name(ip), span_of(minute)};
 	operation(place, place->bucket, words, 4);
 }
 

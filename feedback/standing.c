@@ -78,9 +78,9 @@ static void on_counts(void *arg, const struct redis_answer *answer)
 
 static void ask(struct standings *s, struct sender_standing *e, int64_t now_us)
 {
-	char last[24], first[24], row[LIMIT_RATE_KEY_BYTES + 3], tag[BOOKS_KEY_BYTES];
+	char last[24], first[24], row[LIMIT_BOOKS_NAME_BYTES + 3], tag[BOOKS_KEY_BYTES];
 	int64_t today = clock_now_us() / US_PER_S / 86400;
-	snprintf(row, sizeof(row), "s:%s", e->key);
+	snprintf(row, sizeof(row), "s:%.*s", SPAN_ARG(books_name(span_of(e->key))));
 	snprintf(first, sizeof(first), "%lld", (long long)(today - DAYS + 1));
 	snprintf(last, sizeof(last), "%lld", (long long)today);
 	e->asked_us = now_us;

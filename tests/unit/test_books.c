@@ -176,6 +176,59 @@ static void windows_slide(void **unused)
 	}
 }
 
+/* What one transaction of 1970 with these names adds to the log; it is in no window. */
+static void name_line(char *line, size_t size, const char *sender, const char *list,
+		      const char *campaign)
+{
+	char id[ID_BYTES];
+	id_make(clock_now_us(), id);
+	snprintf(line, size,
+		 "{\"event\":\"txn\",\"id\":\"%s\",\"time\":\"1970-01-01T00:00:00Z\",\"source\":"
+		 "\"milter\",\"peer\":\"198.51.100.1\",\"mail_from\":\"n@n.example\",\"rcpts\":"
+		 "[{\"to\":\"u@m.example\",\"code\":450}],\"reply\":null,\"complete\":false,"
+		 "\"message_id\":null,\"sender\":{\"by\":\"dkim\",\"key\":\"%s\"},\"list\":\"%s\","
+		 "\"campaign\":\"%s\"}",
+		 id, sender, list, campaign);
+}
+
+/* Names that are alike in their first 255 octets are one; none is cut inside a character. */
+static void long_names(void **unused)
+{
+	(void)unused;
+	static const struct {
+		const char *character;
+		size_t n, kept; /* characters, and octets that the books have */
+	} rows[] = {{"x", 255, 255}, {"x", 256, 255}, {"x", 60000, 255}, {"\xe4\xbd\xa0", 85, 255},
+		    {"\xc3\xa9", 128, 254}, {"\xc3\xa9", 30000, 254}};
+	static char name[70000], line[300000], row[70000];
+	struct redis *redis;
+	NEED_REDIS();
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		char sender[32];
+		struct books_row got;
+		size_t size = strlen(rows[i].character);
+		snprintf(sender, sizeof(sender), "n%zu.example", i);
+		for (size_t k = 0; k < rows[i].n; k++)
+			memcpy(name + k * size, rows[i].character, size + 1);
+		name_line(line, sizeof(line), sender, name, name);
+		append(line);
+		counts[SENDERS].transactions++;
+		counts[SENDERS].sent += i == 0; /* one recipient, tried again */
+		counts[SENDERS].open += i == 0;
+		assert_int_equal(recorder_catch_up(&config), 0);
+		assert_int_equal(redis_open(&redis, &config, REDIS_MAY_START), 0);
+		for (size_t k = 0; k < 2; k++) {
+			snprintf(row, sizeof(row), "%c:%s/%.*s", "lc"[k], sender, (int)rows[i].kept,
+				 name);
+			read_row(redis, row, clock_now_us(), &got);
+			if (got.transactions != 1)
+				fail_msg("row %zu, %c: %lu transactions", i, "lc"[k],
+					 got.transactions);
+		}
+		redis_close(redis);
+	}
+}
+
 static unsigned serial;
 
 /* Something that happens at a gateway, into the log and into our count. */
@@ -620,6 +673,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(slots),
 		cmocka_unit_test(windows_slide),
+		cmocka_unit_test(long_names),
 		cmocka_unit_test(killed_at_any_moment),
 		cmocka_unit_test(returns_of_a_recipient),
 		cmocka_unit_test(whole_list_or_its_end),
