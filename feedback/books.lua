@@ -27,9 +27,10 @@ local DAY = 86400
 -- a row of each in all 64 buckets, so that is most of what Redis holds; older days are in the event log.
 local KEEP = {H = 3 * DAY, D = 40 * DAY}
 -- There is no end of names (a sender that nobody knows goes by its address), so their totals live on
--- from their last count only.
+-- from their last count only; those that are found through the names of days no longer than these: a
+-- list's name may be another with every mail.
 local KEEP_SEEN = 400 * DAY
-local KEEP_TOTAL = {s = KEEP_SEEN, i = KEEP_SEEN, l = KEEP_SEEN, c = KEEP_SEEN, r = 40 * DAY}
+local KEEP_TOTAL = {s = KEEP_SEEN, i = KEEP.D, l = KEEP.D, c = KEEP.D, r = 40 * DAY}
 local KEEP_RETRY = 5 * DAY   -- the longest that queues of MTAs try
 local KEEP_RECEIPT = 30 * DAY
 local ONCE_HOURS = 15 * 24   -- of a set of counted events; the one before and behind are asked, too

@@ -229,6 +229,56 @@ static void long_names(void **unused)
 	}
 }
 
+/* The longest that a key of that pattern lives on; -1: one lives for ever, or there is none. */
+static int64_t longest_life(struct redis *redis, const char *pattern)
+{
+	const struct redis_answer *answer;
+	const struct span keys[] = {SPAN("KEYS"), span_of(pattern)};
+	char name[128];
+	int64_t longest = -1;
+	assert_int_equal(redis_ask_master(redis, 0, 2, keys, &answer), 0);
+	size_t n = redis_answer_count(answer);
+	for (size_t i = 0; i < n; i++) {
+		assert_int_equal(redis_ask_master(redis, 0, 2, keys, &answer), 0);
+		snprintf(name, sizeof(name), "%.*s",
+			 SPAN_ARG(redis_answer_text(redis_answer_at(answer, i))));
+		const struct span ttl[] = {SPAN("TTL"), span_of(name)};
+		assert_int_equal(redis_ask_master(redis, 0, 2, ttl, &answer), 0);
+		int64_t seconds = redis_answer_int(answer);
+		if (seconds < 0)
+			return -1;
+		longest = seconds > longest ? seconds : longest;
+	}
+	return longest;
+}
+
+/* A total that nobody can find any more is not kept, and none ends before its names. */
+static void totals_end_with_their_names(void **unused)
+{
+	(void)unused;
+	static const struct {
+		const char *totals, *names;
+	} rows[] = {{"*:T:l:w.example/life", "*:names:l:"},
+		    {"*:T:c:w.example/life", "*:names:c:"},
+		    {"*:T:i:198.51.100.1", "*:names:i:"}};
+	static char line[1024];
+	struct redis *redis;
+	NEED_REDIS();
+	name_line(line, sizeof(line), "w.example", "life", "life");
+	append(line);
+	counts[SENDERS].transactions++; /* the recipient of long_names() */
+	assert_int_equal(recorder_catch_up(&config), 0);
+	assert_int_equal(redis_open(&redis, &config, REDIS_MAY_START), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		int64_t total = longest_life(redis, rows[i].totals);
+		int64_t names = longest_life(redis, rows[i].names);
+		if (names < 0 || total < names || total > 40 * 86400)
+			fail_msg("%s lives for %ld s, its names for %ld s", rows[i].totals, total,
+				 names);
+	}
+	redis_close(redis);
+}
+
 static unsigned serial;
 
 /* Something that happens at a gateway, into the log and into our count. */
@@ -674,6 +724,7 @@ int main(void)
 		cmocka_unit_test(slots),
 		cmocka_unit_test(windows_slide),
 		cmocka_unit_test(long_names),
+		cmocka_unit_test(totals_end_with_their_names),
 		cmocka_unit_test(killed_at_any_moment),
 		cmocka_unit_test(returns_of_a_recipient),
 		cmocka_unit_test(whole_list_or_its_end),
