@@ -494,9 +494,19 @@
  * Longer ones are cut, since mail makes names, and each is in the keys of several rows. */
 #define LIMIT_BOOKS_NAME_BYTES 255
 
-/* Events and arguments of one batch. */
+/* Events and arguments of one batch: memory of ours, and 0.5 s of Redis' time at most, in a call a
+ * bucket, between which others are served. */
 #define LIMIT_BATCH_EVENTS 1000
 #define LIMIT_BATCH_ARGUMENTS 100000
+
+/* Arguments and octets of a bucket that end a batch: its call is 2 ms of Redis' time with names as they
+ * usually are, 10 ms where each mail has names of its own, and all mail may be of one bucket. */
+#define LIMIT_CALL_ARGUMENTS 2000
+#define LIMIT_CALL_OCTETS ((size_t)256 << 10)
+
+/* Recipients of one event that are followed through their retries: its call cannot be parted, and
+ * each may be 30 us of it. Postfix takes 1,000 (smtpd_recipient_limit). */
+#define LIMIT_EVENT_UNITS 1000
 
 /* --- signatures (base/pkey.c, analyze/dkim*.c, analyze/arc.c) -------------- */
 

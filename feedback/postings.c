@@ -32,6 +32,7 @@ void postings_reset(struct postings *p)
 		p->buckets[i].n = 0;
 	}
 	p->arguments = 0;
+	p->full = false;
 }
 
 void postings_free(struct postings *p)
@@ -60,6 +61,7 @@ static void argument(struct postings *p, unsigned bucket, struct span s)
 	buf_add(&list->bytes, s);
 	p->failed = p->failed || list->bytes.failed;
 	p->arguments++;
+	p->full = p->full || list->n >= LIMIT_CALL_ARGUMENTS || list->bytes.n >= LIMIT_CALL_OCTETS;
 }
 
 /* One operation: `n` spans. A bucket that has this event already takes none. */
@@ -248,7 +250,7 @@ static void add_txn(struct place *place, const struct json_value *event)
 		counts[unit]++;
 		int64_t code;
 		bool attempt = !spool || json_in_int(json_in_get(rcpt, "code"), &code);
-		if (unit != UNIT_NONE && attempt)
+		if (unit != UNIT_NONE && attempt && i < LIMIT_EVENT_UNITS)
 			add_unit(place, &e, unit, json_in_text(json_in_get(rcpt, "to")));
 	}
 	add_counts(place, counts);

@@ -8,7 +8,8 @@
  *                            (a spool, a milter), and not counted if it was cut short
  *   no code (a spool)        the same, as if accepted at RCPT
  * `sent` is the sum of these. An open recipient answered otherwise later, in a transaction with
- * the same envelope and Message-ID (without one: from the same /24 or /64), moves there.
+ * the same envelope and Message-ID (without one: from the same /24 or /64), moves there; those behind
+ * the first LIMIT_EVENT_UNITS of a transaction stay as they were and count again.
  *
  * A transaction goes to the bucket of its envelope sender's domain, so all attempts of one message
  * meet in one atomic function even when they are held to different senders (without a message
@@ -34,6 +35,7 @@ struct postings {
 	struct posting_list buckets[BOOKS_BUCKETS];
 	size_t arguments; /* in all buckets */
 	struct buf line;  /* the part of a line that is read */
+	bool full;        /* a bucket has enough for one call: send what is here */
 	bool failed;      /* out of memory */
 };
 

@@ -168,7 +168,7 @@ static int read_batch(struct recorder *r)
 				 (unsigned long long)at.offset);
 		if (r->postings.failed)
 			return -ENOMEM;
-		if (r->postings.arguments >= LIMIT_BATCH_ARGUMENTS) {
+		if (r->postings.full || r->postings.arguments >= LIMIT_BATCH_ARGUMENTS) {
 			r->batched++;
 			return 1;
 		}

@@ -18,8 +18,10 @@
 
 #include "base/clock.h"
 #include "base/id.h"
+#include "base/limits.h"
 #include "feedback/books.h"
 #include "feedback/eventlog.h"
+#include "feedback/postings.h"
 #include "feedback/receipts.h"
 #include "feedback/recorder.h"
 #include "feedback/redis_private.h"
@@ -277,6 +279,51 @@ static void totals_end_with_their_names(void **unused)
 				 names);
 	}
 	redis_close(redis);
+}
+
+/* However mail looks, what goes to Redis in one call has an end. */
+static void a_call_has_a_bound(void **unused)
+{
+	(void)unused;
+	static const struct {
+		size_t name, rcpts; /* octets of list and campaign; recipients */
+		unsigned at_most;   /* events */
+	} rows[] = {{5, 1, 150}, {255, 1, 150}, {60000, 1, 150}, {5, 100, 4}, {5, 50000, 1}};
+	static char name[60001], line[4000000];
+	const struct eventlog_position at = {.segment = "20261125-080000-000000.jsonl"};
+	static const struct eventlog_position marks[BOOKS_BUCKETS];
+	struct identity identity;
+	assert_int_equal(identity_load(&config, &identity), 0);
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		struct postings p;
+		unsigned n_events = 0;
+		size_t arguments = 0, octets = 0;
+		memset(name, 'x', rows[i].name);
+		name[rows[i].name] = '\0';
+		size_t n = (size_t)snprintf(
+			line, sizeof(line),
+			"{\"event\":\"txn\",\"id\":\"1\",\"time\":\"2026-11-25T08:00:00Z\",\"mail_from\":"
+			"\"n@n.example\",\"message_id\":\"<1@x>\",\"sender\":{\"key\":\"n.example\"},"
+			"\"list\":\"%s\",\"campaign\":\"%s\",\"rcpts\":[",
+			name, name);
+		for (size_t k = 0; k < rows[i].rcpts; k++)
+			n += (size_t)snprintf(line + n, sizeof(line) - n,
+					      "%s{\"to\":\"u%zu@m.example\",\"code\":450}",
+					      k ? "," : "", k);
+		n += (size_t)snprintf(line + n, sizeof(line) - n, "]}");
+		postings_init(&p, &identity);
+		while (!p.full && n_events++ < LIMIT_BATCH_EVENTS)
+			assert_true(postings_add(&p, (struct span){line, n}, &at, marks));
+		for (size_t b = 0; b < BOOKS_BUCKETS; b++) {
+			arguments = p.buckets[b].n > arguments ? p.buckets[b].n : arguments;
+			octets = p.buckets[b].bytes.n > octets ? p.buckets[b].bytes.n : octets;
+		}
+		if (p.failed || n_events > rows[i].at_most || octets > 2 * LIMIT_CALL_OCTETS ||
+		    arguments > LIMIT_CALL_ARGUMENTS + 7 * (LIMIT_EVENT_UNITS + 4))
+			fail_msg("row %zu: %u events, %zu arguments, %zu octets", i, n_events,
+				 arguments, octets);
+		postings_free(&p);
+	}
 }
 
 static unsigned serial;
@@ -725,6 +772,7 @@ int main(void)
 		cmocka_unit_test(windows_slide),
 		cmocka_unit_test(long_names),
 		cmocka_unit_test(totals_end_with_their_names),
+		cmocka_unit_test(a_call_has_a_bound),
 		cmocka_unit_test(killed_at_any_moment),
 		cmocka_unit_test(returns_of_a_recipient),
 		cmocka_unit_test(whole_list_or_its_end),
