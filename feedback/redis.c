@@ -408,6 +408,8 @@ static int receive_round(struct redis *r)
 static bool has_given_all(struct redis *r, struct redis_node *node, unsigned slot)
 {
 	char number[8];
+	if (!context_of(node)) /* an answer before this one of the same round has found it broken */
+		return false;
 	snprintf(number, sizeof(number), "%u", slot);
 	const struct span words[] = {SPAN("CLUSTER"), SPAN("COUNTKEYSINSLOT"), span_of(number)};
 	redisReply *reply = ask(r, node, 3, words);
@@ -447,7 +449,8 @@ static bool again(struct redis *r, int *result)
 		q->asking = false;
 		if (refusal == REDIS_ASK && !follow(r, q, error))
 			wait = true;
-		if (refusal == REDIS_NO_FUNCTION &&
+		/* who is gone gets them with the next greeting */
+		if (refusal == REDIS_NO_FUNCTION && r->nodes.v[q->node].connection &&
 		    (*result = load_functions(r, &r->nodes.v[q->node])) < 0)
 			return false;
 		if (refusal == REDIS_MOVED) {
