@@ -415,9 +415,6 @@
 #define LIMIT_LISTING_US (90 * 86400 * 1000000LL)
 #define LIMIT_LISTING_RETRY_US (60 * 1000000LL)
 
-/* Times that one command follows a slot that moves. */
-#define LIMIT_REDIS_HOPS 8
-
 /* Keys whose windows one process keeps: 150 octets for one seen once, 2 KB for a busy one. A large
  * gateway has 100,000 senders and addresses a day. The one that was idle longest goes. */
 #define LIMIT_RATE_KEYS 200000

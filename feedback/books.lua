@@ -320,6 +320,7 @@ end
 -- args: gateway, mark before, mark after, then operations, each with a letter in front:
 --   n tuple count {field delta}         counts
 --   u a|h|p k1 k2 time tuple hash       a recipient that was answered 2xx, 5xx or 4xx
+--   w sender ip minute                  one transaction in the windows that slide
 --   m hash id value                     a receipt
 --   o shard id tuple field              one count, once for this id
 -- Returns 1, or the mark that this bucket really has, and then nothing was done.

@@ -14,7 +14,7 @@
  * Errors:    -ENOTCONN: Redis is away; -ETIMEDOUT: it does not answer; both leave it unknown
  *            which commands were done. An answer that is an error of Redis is data:
  *            redis_answer_error(). redis_trouble() has the words for people.
- * Blocking:  yes, up to REDIS_TIMEOUT_US. The milter's path uses rates.h instead.
+ * Blocking:  yes, up to LIMIT_REDIS_TIMEOUT_US. The milter's path uses rates.h instead.
  */
 #pragma once
 
