@@ -227,9 +227,7 @@ static enum dmarc_policy lower(enum dmarc_policy policy)
  * verdict each time, so the chance is a hash (FNV-1a) of it. */
 static bool sampled(const struct message *m, unsigned pct)
 {
-	uint64_t hash = 14695981039346656037u;
-	for (size_t i = 0; i < m->octets.n && i < LIMIT_HEADER_BYTES; i++)
-		hash = (hash ^ (unsigned char)m->octets.p[i]) * 1099511628211u;
+	uint64_t hash = span_hash(span_sub(m->octets, 0, LIMIT_HEADER_BYTES));
 	return (hash >> 32) % 100 < pct;
 }
 

@@ -212,3 +212,21 @@ int span_cmp(struct span a, struct span b)
 	int r = n ? memcmp(a.p, b.p, n) : 0;
 	return r ? r : (a.n > b.n) - (a.n < b.n);
 }
+
+static inline uint64_t hash(struct span s, bool any_case)
+{
+	uint64_t h = 14695981039346656037ULL;
+	for (size_t i = 0; i < s.n; i++)
+		h = (h ^ (unsigned char)(any_case ? ascii_lower(s.p[i]) : s.p[i])) * 1099511628211ULL;
+	return h;
+}
+
+uint64_t span_hash(struct span s)
+{
+	return hash(s, false);
+}
+
+uint64_t span_case_hash(struct span s)
+{
+	return hash(s, true);
+}

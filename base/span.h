@@ -82,6 +82,10 @@ bool span_number(struct span s, uint64_t max, uint64_t *value_r);
 /* <0, 0, >0 by bytes. */
 int span_cmp(struct span a, struct span b);
 
+/* FNV-1a: the same for ever, and no defence against texts that are chosen to be alike. */
+uint64_t span_hash(struct span s);
+uint64_t span_case_hash(struct span s);
+
 static inline char ascii_lower(char c)
 {
 	return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;

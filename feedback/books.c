@@ -13,9 +13,7 @@ static char trouble[256];
 
 unsigned books_bucket(struct span text)
 {
-	uint64_t hash = 14695981039346656037ULL; /* FNV-1a */
-	for (size_t i = 0; i < text.n; i++)
-		hash = (hash ^ (unsigned char)ascii_lower(text.p[i])) * 1099511628211ULL;
+	uint64_t hash = span_case_hash(text);
 	return (unsigned)((hash ^ hash >> 32) % BOOKS_BUCKETS);
 }
 

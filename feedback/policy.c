@@ -47,9 +47,7 @@ struct policy {
 
 static struct instance **chain_of(struct policy *p, const char *name)
 {
-	uint64_t hash = 14695981039346656037ULL; /* FNV-1a */
-	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * 1099511628211ULL;
+	uint64_t hash = span_hash(span_of(name));
 	return &p->chains[(hash ^ hash >> 29) % CHAINS];
 }
 

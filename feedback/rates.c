@@ -51,9 +51,7 @@ void rates_free(struct rates *r)
 
 static struct rates_entry **chain_of(const struct rates *r, struct span key)
 {
-	uint64_t hash = 14695981039346656037ULL; /* FNV-1a */
-	for (size_t i = 0; i < key.n; i++)
-		hash = (hash ^ (unsigned char)key.p[i]) * 1099511628211ULL;
+	uint64_t hash = span_hash(key);
 	return &r->chains[(hash ^ hash >> 29) & (r->n_chains - 1)];
 }
 

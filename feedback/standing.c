@@ -154,10 +154,8 @@ void standing_free(struct standings *s)
 
 enum standing standing_of(struct standings *s, struct span key)
 {
-	uint64_t hash = 14695981039346656037ULL; /* FNV-1a */
+	uint64_t hash = span_hash(key);
 	enum standing standing = STANDING_USUAL;
-	for (size_t i = 0; i < key.n; i++)
-		hash = (hash ^ (unsigned char)key.p[i]) * 1099511628211ULL;
 	struct sender_standing **at = &s->chains[(hash ^ hash >> 29) % CHAINS], *e;
 	pthread_mutex_lock(&s->lock);
 	for (e = *at; e && !span_eq(span_of(e->key), key);)
