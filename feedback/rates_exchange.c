@@ -18,7 +18,9 @@
 #include "feedback/rates_private.h"
 #include "feedback/redis_async.h"
 
-#define STEP_US (US_PER_S / 2) /* a difference of clocks that is a step and not a delay */
+/* A difference of clocks that is a step: rates.lua's JUMP. What that leaves between the masters of a Cluster
+ * must be none here, or each answer of the one is a step from the other. */
+#define STEP_US (2 * US_PER_S)
 #define TAIL_SLOTS 4 /* the newest slots, which others may still add to (rates.lua, SETTLED) */
 
 #define WORDS 7 /* of a call before what it carries */
@@ -104,10 +106,16 @@ static void put_restore(struct buf *b, const struct rates_entry *e)
 	}
 }
 
+/* The first slot that the last answer may not have had whole. */
+static uint32_t tail_of(const struct rates_entry *e)
+{
+	return e->told_at > TAIL_SLOTS ? e->told_at - TAIL_SLOTS : 0;
+}
+
 static void put_request(struct buf *b, const struct bucket *bucket, struct rates_entry *e)
 {
 	uint16_t n = htole16(e->untold.n);
-	put32(b, e->told_at > TAIL_SLOTS ? e->told_at - TAIL_SLOTS : 0);
+	put32(b, tail_of(e));
 	put32(b, e->revision);
 	buf_add(b, (struct span){(const char *)&n, sizeof(n)});
 	put_series(b, &e->untold);
@@ -202,16 +210,21 @@ static void take_answer(struct rates *r, struct rates_entry *e, struct span list
 	uint32_t now = rates_slot(r, now_us);
 	uint32_t revision = list.n >= 5 ? get32(list.p + 1) : 0;
 	bool whole = !list.n || list.p[0] == 'w';
+	if (!whole && !e->revision) { /* a step came between: it is no end of what is here */
+		rates_make_dirty(r, e);
+		return;
+	}
+	/* what came from another clock Redis may have put into other slots than are here */
 	if (whole)
 		series_free(&e->seen);
-	for (size_t i = 5; i + 8 <= list.n; i += 8) {
-		uint32_t at = get32(list.p + i);
-		int32_t n = (int32_t)get32(list.p + i + 4);
-		if (!series_set(&e->seen, at, whole ? n : n + series_get(&e->untold, at), now))
+	else
+		series_cut(&e->seen, tail_of(e));
+	for (size_t i = 5; i + 8 <= list.n; i += 8)
+		if (!series_set(&e->seen, get32(list.p + i), (int32_t)get32(list.p + i + 4), now))
 			revision = 0; /* out of memory: the whole list next time */
-	}
-	for (size_t i = 0; whole && i < e->untold.n; i++)
-		if (!series_add(&e->seen, e->untold.v[i].at, e->untold.v[i].n, now))
+	for (size_t i = 0; i < e->untold.n; i++)
+		if ((whole || e->untold.v[i].at >= tail_of(e)) &&
+		    !series_add(&e->seen, e->untold.v[i].at, e->untold.v[i].n, now))
 			revision = 0;
 	e->revision = revision;
 	e->told_at = now;

@@ -106,6 +106,11 @@ int32_t series_get(const struct series *s, uint32_t at)
 	return i < s->n && s->v[i].at == at ? s->v[i].n : 0;
 }
 
+void series_cut(struct series *s, uint32_t from)
+{
+	s->n = (uint16_t)place_of(s, from);
+}
+
 static uint32_t slot_of_window(int64_t window_us)
 {
 	return window_us <= 60 * US_PER_S ? 1 : window_us <= 3600 * US_PER_S ? 60 : 1440;

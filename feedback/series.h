@@ -46,6 +46,8 @@ bool series_add(struct series *s, uint32_t at, int32_t n, uint32_t now);
 bool series_set(struct series *s, uint32_t at, int32_t n, uint32_t now);
 /* The count of exactly this slot, 0 without one. */
 int32_t series_get(const struct series *s, uint32_t at);
+/* Without what lies at or behind `from`. */
+void series_cut(struct series *s, uint32_t from);
 void series_compact(struct series *s, uint32_t now);
 
 /* Transactions in the last `window_us`: 60, 3600 or 86400 seconds. */
