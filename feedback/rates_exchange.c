@@ -17,9 +17,10 @@
 #include "feedback/rates_gauge.h"
 #include "feedback/rates_private.h"
 #include "feedback/redis_async.h"
+#include "feedback/redis_cluster.h"
 
-/* A difference of clocks that is a step: rates.lua's JUMP. What that leaves between the masters of a Cluster
- * must be none here, or each answer of the one is a step from the other. */
+/* A difference of clocks that is a step: rates.lua's JUMP. What that leaves between the masters of a
+ * Cluster must be none here, or each answer of the one is a step from the other. */
 #define STEP_US (2 * US_PER_S)
 #define TAIL_SLOTS 4 /* the newest slots, which others may still add to (rates.lua, SETTLED) */
 
@@ -32,17 +33,20 @@ struct batch {
 	struct span *words; /* WORDS of the call, then key and request of each entry */
 	struct buf text;    /* requests, one behind the other */
 	uint64_t number;
-	char number_text[24], time_text[24], tag[BOOKS_KEY_BYTES];
+	char number_text[24], time_text[24];
 };
 
 struct bucket {
 	struct rates_exchange *owner;
+	char tag[BOOKS_KEY_BYTES];
 	struct batch *batch; /* NULL: nothing under way */
 	bool sent;	     /* it waits for its answer; else it is to be sent again */
 	bool hurry;	     /* somebody waits for a key of it */
+	bool away;	     /* its node was, or refused; until it answers */
+	bool asked;	     /* whether it is there again, or the time */
 	uint64_t number;     /* of the last batch that Redis has */
 	uint32_t epoch;	     /* counts what the bucket has lost */
-	int64_t sent_us;
+	int64_t sent_us, asked_us;
 };
 
 struct rates_exchange {
@@ -54,9 +58,9 @@ struct rates_exchange {
 	char id[ID_BYTES]; /* of this process: numbers of batches are its own */
 	struct bucket buckets[BOOKS_BUCKETS];
 	bool timed; /* the clock of Redis is known */
-	bool asking_time;
-	int64_t asked_us;
-	bool away;
+	unsigned time_bucket; /* who is asked for it next */
+	bool cluster;	/* buckets come and go by themselves */
+	bool told_away; /* the log knows that some are away */
 	void (*on_news)(void *arg);
 	void *news_arg;
 	uint64_t batches, keys, losses, errors;
@@ -161,11 +165,10 @@ static struct batch *gather(struct rates_exchange *x, struct bucket *bucket, uns
 	free(ends);
 	b->number = bucket->number + 1;
 	snprintf(b->number_text, sizeof(b->number_text), "%llu", (unsigned long long)b->number);
-	snprintf(b->tag, sizeof(b->tag), "{b%03u}r", index % 1000);
 	b->words[0] = SPAN("FCALL");
 	b->words[1] = SPAN("assay_rates");
 	b->words[2] = SPAN("1");
-	b->words[3] = span_of(b->tag);
+	b->words[3] = span_of(bucket->tag);
 	b->words[4] = span_of(x->id);
 	b->words[5] = span_of(b->number_text);
 	return b;
@@ -263,39 +266,33 @@ static void take_batch(struct rates_exchange *x, struct bucket *bucket,
 	batch_free(b);
 }
 
-static void away(struct rates_exchange *x, const char *why)
+/* True for an answer that is none. NULL: the connection broke, and the tick sees whether it is back. */
+static bool is_refused(struct bucket *bucket, const struct redis_answer *answer)
 {
-	if (!x->away)
-		log_warn("rates.away", "limits go by what this gateway counts: %s", why);
-	x->away = true;
-	snprintf(x->error, sizeof(x->error), "%s", why);
-}
-
-static void back(struct rates_exchange *x)
-{
-	if (x->away)
-		log_warn("rates.back", "limits go by the windows of all gateways again");
-	x->away = false;
-	x->error[0] = '\0';
+	struct span error = redis_answer_error(answer);
+	/* who has moved is asked where he is now at the next tick */
+	if (error.p && redis_refusal_of(error) != REDIS_MOVED) {
+		bucket->away = true;
+		snprintf(bucket->owner->error, sizeof(bucket->owner->error), "%.*s",
+			 SPAN_ARG(error));
+	}
+	if (!answer || error.p)
+		return true;
+	bucket->away = false;
+	return false;
 }
 
 static void on_answer(void *arg, const struct redis_answer *answer)
 {
 	struct bucket *bucket = arg;
 	struct rates_exchange *x = bucket->owner;
-	struct span error = redis_answer_error(answer);
 	bucket->sent = false; /* without an answer it is sent again, under its number */
 	if (!bucket->batch)
 		return;
-	if (!answer || error.p) {
-		char why[160];
-		snprintf(why, sizeof(why), "%.*s", SPAN_ARG(error));
+	if (is_refused(bucket, answer)) {
 		x->errors++;
-		if (answer)
-			away(x, why);
 		return;
 	}
-	back(x);
 	take_batch(x, bucket, answer);
 	if (bucket->hurry)
 		event_active(x->soon, EV_TIMEOUT, 0);
@@ -305,26 +302,32 @@ static void on_answer(void *arg, const struct redis_answer *answer)
 
 static void on_time(void *arg, const struct redis_answer *answer)
 {
-	struct rates_exchange *x = arg;
-	struct span error = redis_answer_error(answer);
-	x->asking_time = false;
-	if (!answer || error.p)
+	struct bucket *bucket = arg;
+	struct rates_exchange *x = bucket->owner;
+	bucket->asked = false;
+	if (is_refused(bucket, answer))
 		return;
-	back(x);
 	pthread_mutex_lock(&x->rates->lock);
-	learn_time(x, redis_answer_text(redis_answer_at(answer, 1)), x->asked_us, clock_mono_us());
+	learn_time(x, redis_answer_text(redis_answer_at(answer, 1)), bucket->asked_us,
+		   clock_mono_us());
 	pthread_mutex_unlock(&x->rates->lock);
 	event_active(x->soon, EV_TIMEOUT, 0);
 }
 
 /* --- the tick -------------------------------------------------------------------------- */
 
+/* What this bucket has told us before it is told back: its server's clock may have jumped. */
+static struct span time_known(const struct bucket *bucket, int64_t now_us, char out[24])
+{
+	int64_t us = bucket->number ? now_us + bucket->owner->rates->shift_us : 0;
+	return (struct span){out, (size_t)snprintf(out, 24, "%lld", (long long)us)};
+}
+
 static void send_bucket(struct rates_exchange *x, unsigned index)
 {
 	struct bucket *bucket = &x->buckets[index];
-	char tag[BOOKS_KEY_BYTES];
-	snprintf(tag, sizeof(tag), "{b%03u}r", index % 1000);
-	if (bucket->sent || redis_async_state(x->redis, span_of(tag)) != REDIS_ASYNC_READY)
+	if (bucket->sent ||
+	    redis_async_state(x->redis, span_of(bucket->tag)) != REDIS_ASYNC_READY)
 		return;
 	if (!bucket->batch) {
 		pthread_mutex_lock(&x->rates->lock);
@@ -337,30 +340,77 @@ static void send_bucket(struct rates_exchange *x, unsigned index)
 	struct batch *b = bucket->batch;
 	bucket->hurry = false;
 	bucket->sent_us = clock_mono_us();
-	/* what this bucket has told us before it is told back: its server's clock may have jumped */
-	snprintf(b->time_text, sizeof(b->time_text), "%lld",
-		 bucket->number ? (long long)(bucket->sent_us + x->rates->shift_us) : 0);
-	b->words[6] = span_of(b->time_text);
+	b->words[6] = time_known(bucket, bucket->sent_us, b->time_text);
 	bucket->sent = redis_async_call(x->redis, b->words[3], WORDS + 2 * b->n, b->words,
 					on_answer, bucket);
 }
 
-/* The first thing to know is what time it is there: slots are named by it. */
-static void ask_time(struct rates_exchange *x)
+/* Without a batch: what time is it there, and is it there? */
+static void ask(struct rates_exchange *x, struct bucket *bucket)
 {
-	const struct span words[] = {SPAN("FCALL"),   SPAN("assay_rates"), SPAN("1"),
-				     SPAN("{b000}r"), span_of(x->id),	   SPAN("0"),	SPAN("0")};
-	if (x->asking_time)
+	char time_text[24];
+	if (bucket->asked)
 		return;
-	x->asked_us = clock_mono_us();
-	x->asking_time = redis_async_call(x->redis, words[3], WORDS, words, on_time, x);
+	bucket->asked_us = clock_mono_us();
+	const struct span words[] = {SPAN("FCALL"),
+				     SPAN("assay_rates"),
+				     SPAN("1"),
+				     span_of(bucket->tag),
+				     span_of(x->id),
+				     SPAN("0"),
+				     time_known(bucket, bucket->asked_us, time_text)};
+	bucket->asked = redis_async_call(x->redis, words[3], WORDS, words, on_time, bucket);
 }
 
+/* The first thing to know is what time it is there: slots are named by it. Any node may say it. */
 static bool is_timed(struct rates_exchange *x)
 {
-	if (!x->timed || x->away)
-		ask_time(x);
+	bool asked = x->timed;
+	for (unsigned i = 0; i < BOOKS_BUCKETS && !asked; i++) {
+		struct bucket *bucket = &x->buckets[x->time_bucket++ % BOOKS_BUCKETS];
+		ask(x, bucket);
+		asked = bucket->asked;
+	}
 	return x->timed;
+}
+
+/* Buckets whose keys have the counts of this gateway alone. */
+static unsigned buckets_away(const struct rates_exchange *x)
+{
+	unsigned n = 0;
+	for (unsigned i = 0; i < BOOKS_BUCKETS; i++)
+		n += x->buckets[i].away;
+	return n;
+}
+
+/* One server that refuses a bucket would refuse those without traffic too. */
+static bool is_partly_away(const struct rates_exchange *x, unsigned away)
+{
+	return x->cluster && away > 0 && away < BOOKS_BUCKETS;
+}
+
+/* The log hears of the first bucket that goes and of the last that is back: those of other masters
+ * answer at each tick. */
+static void look(struct rates_exchange *x)
+{
+	const char *trouble = redis_async_trouble(x->redis);
+	for (unsigned i = 0; i < BOOKS_BUCKETS; i++) {
+		struct bucket *bucket = &x->buckets[i];
+		if (redis_async_state(x->redis, span_of(bucket->tag)) != REDIS_ASYNC_AWAY)
+			continue;
+		bucket->away = true;
+		if (trouble[0])
+			snprintf(x->error, sizeof(x->error), "%s", trouble);
+	}
+	unsigned away = buckets_away(x);
+	if (away && !x->told_away)
+		log_warn("rates.away", "%slimits go by what this gateway counts: %s",
+			 is_partly_away(x, away) ? "some " : "", x->error);
+	else if (!away && x->told_away)
+		log_warn("rates.back", "limits go by the windows of all gateways again");
+	x->told_away = away > 0;
+	if (!away)
+		x->error[0] = '\0';
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -369,17 +419,19 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	bool wanted[BOOKS_BUCKETS];
 	(void)fd;
 	(void)what;
-	if (redis_async_state(x->redis, SPAN("{b000}r")) == REDIS_ASYNC_AWAY)
-		away(x, redis_async_trouble(x->redis));
+	look(x);
 	if (!is_timed(x))
 		return;
 	pthread_mutex_lock(&x->rates->lock);
 	for (unsigned i = 0; i < BOOKS_BUCKETS; i++)
 		wanted[i] = x->rates->dirty[i] || x->buckets[i].batch;
 	pthread_mutex_unlock(&x->rates->lock);
-	for (unsigned i = 0; i < BOOKS_BUCKETS; i++)
+	for (unsigned i = 0; i < BOOKS_BUCKETS; i++) {
 		if (wanted[i])
 			send_bucket(x, i);
+		else if (x->buckets[i].away)
+			ask(x, &x->buckets[i]);
+	}
 	rates_gauge_tick(x->gauge);
 }
 
@@ -416,8 +468,11 @@ int rates_exchange_create(struct rates_exchange **x_r, struct rates *rates,
 	x->rates = rates;
 	x->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	id_make(clock_now_us(), x->id);
-	for (size_t i = 0; i < BOOKS_BUCKETS; i++)
+	x->cluster = config->redis.kind == REDIS_CLUSTER;
+	for (unsigned i = 0; i < BOOKS_BUCKETS; i++) {
 		x->buckets[i].owner = x;
+		snprintf(x->buckets[i].tag, sizeof(x->buckets[i].tag), "{b%03u}r", i);
+	}
 	pthread_mutex_lock(&rates->lock);
 	rates->shared = true;
 	rates->wake_fd = x->wake_fd;
@@ -460,22 +515,20 @@ void rates_exchange_free(struct rates_exchange *x)
 enum rates_known rates_exchange_know(struct rates_exchange *x, struct span key)
 {
 	struct rates *r = x->rates;
-	char tag[BOOKS_KEY_BYTES];
 	pthread_mutex_lock(&r->lock);
 	struct rates_entry *e = rates_make(r, key);
 	bool fresh =
 		e && e->exchanged_us && clock_mono_us() - e->exchanged_us < LIMIT_RATE_FRESH_US;
 	if (e && !fresh)
 		rates_make_dirty(r, e);
-	unsigned bucket = e ? e->bucket : 0;
+	struct bucket *bucket = &x->buckets[e ? e->bucket : 0];
 	pthread_mutex_unlock(&r->lock);
 	if (fresh)
 		return RATES_KNOWN;
-	snprintf(tag, sizeof(tag), "{b%03u}r", bucket % 1000);
-	if (!e || redis_async_state(x->redis, span_of(tag)) == REDIS_ASYNC_AWAY)
+	if (!e || redis_async_state(x->redis, span_of(bucket->tag)) == REDIS_ASYNC_AWAY)
 		return RATES_AWAY;
 	/* when the loop comes around, with all who ask until then */
-	x->buckets[bucket].hurry = true;
+	bucket->hurry = true;
 	event_active(x->soon, EV_TIMEOUT, 0);
 	return RATES_ASKED;
 }
@@ -488,7 +541,11 @@ void rates_exchange_on_news(struct rates_exchange *x, void (*on_news)(void *arg)
 
 void rates_exchange_status(const struct rates_exchange *x, struct json *j)
 {
-	json_cstr(j, "redis", x->away || !x->timed ? "away" : "there");
+	unsigned away = buckets_away(x);
+	json_cstr(j, "redis", !x->timed		      ? "away"
+			      : is_partly_away(x, away) ? "partly away"
+			      : away		      ? "away"
+						      : "there");
 	const char *trouble = redis_async_trouble(x->redis);
 	json_cstr(j, "redis_trouble", x->error[0] ? x->error : trouble[0] ? trouble : NULL);
 	json_int(j, "rate_batches", (int64_t)x->batches);

@@ -35,5 +35,6 @@ enum rates_known { RATES_KNOWN, RATES_ASKED, RATES_AWAY };
 enum rates_known rates_exchange_know(struct rates_exchange *x, struct span key);
 void rates_exchange_on_news(struct rates_exchange *x, void (*on_news)(void *arg), void *arg);
 
-/* Keys of a role's status: "redis", why it is away, batches, keys, what was lost. */
+/* Keys of a role's status: "redis" ("there", "away", of a Cluster "partly away"), why it is away,
+ * batches, keys, what was lost. */
 void rates_exchange_status(const struct rates_exchange *x, struct json *j);

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """rates_masters.py GATEWAY CLOCK_STEP SOURCE - the rates of two gateways on a Redis Cluster of two masters
-whose clocks differ.
+of which
+one dies, or has another clock.
 
 Against this test's own counts. GATEWAY is tests/tools/rates_gateway, CLOCK_STEP tests/tools/clock_step as
 a library to preload. Speaks TAP; without redis-server it is skipped.
@@ -51,7 +52,8 @@ def begin_cluster():
     cli(PORTS[0], "CLUSTER", "ADDSLOTSRANGE", "0", "8191")
     cli(PORTS[1], "CLUSTER", "ADDSLOTSRANGE", "8192", "16383")
     cli(PORTS[0], "CLUSTER", "MEET", "127.0.0.1", str(PORTS[1]))
-    assert until(lambda: all("cluster_slots_assigned:16384" in cli(p, "CLUSTER", "INFO") for p in PORTS))
+    assert until(lambda: all("cluster_state:ok" in cli(p, "CLUSTER", "INFO") and
+                         "cluster_slots_assigned:16384" in cli(p, "CLUSTER", "INFO") for p in PORTS))
 
 
 class Gateway:
@@ -74,12 +76,52 @@ class Gateway:
     def hour(self, key):
         return float(self.ask("read " + key).split()[1])
 
-    def is_redis(self, word):
-        return json.loads(self.ask("status"))["redis"] == word
+    def redis(self):
+        return json.loads(self.ask("status"))["redis"]
+
+    def logged(self, word):
+        with open(self.folder + "/log") as f:
+            return sum(word in line for line in f)
 
     def close(self):
         self.process.stdin.close()
         told(self.process.wait() == 0, "the gateway ends well", open(self.folder + "/log").read())
+
+
+def dies(port, gateways):
+    """Half of all keys lose their master: the log hears it once from each who counts, the status says it."""
+    truth = {key: 2 * n for n, key in enumerate(KEYS, 1)}
+    prefix, words, before = f"d{port}.", set(), gateways[0].logged("rates.")
+    for gateway in gateways:
+        for key, n in truth.items():
+            gateway.ask(f"count {prefix}{key} {n // 2}")
+
+    def is_read(by):
+        return all(g.hour(prefix + key) == n for g in by for key, n in truth.items())
+    assert until(lambda: is_read(gateways)), "two gateways do not agree"
+    servers[port].kill()
+    servers[port].wait()
+    assert until(lambda: all(g.redis() != "there" for g in gateways)), "nobody sees that a master is dead"
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        for gateway in gateways:
+            gateway.ask("spread busy 200 200")
+            words.add(gateway.redis())
+        time.sleep(0.02)
+    told(words == {"partly away"}, "a dead master: Redis is partly away", words)
+    away = gateways[0].logged("rates.") - before
+    told(0 < away < 4, "the log says it once", open(gateways[0].folder + "/log").read())
+    fresh = Gateway()
+    told(until(lambda: fresh.redis() == "partly away" and
+               sum(fresh.hour(prefix + key) == n for key, n in truth.items()) >= len(KEYS) // 4),
+         "a gateway that starts then has the keys of the other master", fresh.ask("status"))
+    fresh.close()
+    start(port)
+    told(until(lambda: all(g.redis() == "there" for g in gateways)) and until(lambda: is_read(gateways)),
+         "it comes back, and what it had", gateways[0].ask("status"))
+    back = gateways[0].logged("rates.back")
+    told(until(lambda: gateways[0].logged("rates.") - before == 2 * away, 3), "and the log says so once",
+         f"{away} away, {back} back")
 
 
 def clocks_differ(gateways, seconds):
@@ -104,7 +146,10 @@ def clocks_differ(gateways, seconds):
 def main():
     begin_cluster()
     gateways = [Gateway() for _ in range(2)]
-    assert until(lambda: all(g.is_redis("there") for g in gateways)), gateways[0].ask("status")
+    assert until(lambda: all(g.redis() == "there" for g in gateways)), gateways[0].ask("status")
+    time.sleep(0.5)  # the other exchanges of each too
+    for port in PORTS:  # one of them has the first bucket
+        dies(port, gateways)
     for seconds in (1.5, 1.9, 30):
         clocks_differ(gateways, seconds)
     for gateway in gateways:
