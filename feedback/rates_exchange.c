@@ -143,7 +143,8 @@ static struct batch *gather(struct rates_exchange *x, struct bucket *bucket, uns
 		return NULL;
 	}
 	size_t *ends = calloc(n, sizeof(*ends));
-	for (struct rates_entry *e = r->dirty[index]; ends && b->n < n; e = e->next_dirty) {
+	for (struct rates_entry *e = r->dirty[index];
+	     ends && b->n < n && b->text.n < LIMIT_RATE_BATCH_BYTES; e = e->next_dirty) {
 		put_request(&b->text, bucket, e);
 		b->entries[b->n] = e;
 		ends[b->n++] = b->text.n;
@@ -153,7 +154,7 @@ static struct batch *gather(struct rates_exchange *x, struct bucket *bucket, uns
 		batch_free(b);
 		return NULL;
 	}
-	for (size_t i = 0, begin = 0; i < n; begin = ends[i++]) {
+	for (size_t i = 0, begin = 0; i < b->n; begin = ends[i++]) {
 		struct rates_entry *e = b->entries[i];
 		b->words[WORDS + 2 * i] = (struct span){e->key, e->key_n};
 		b->words[WORDS + 1 + 2 * i] = span_sub(buf_span(&b->text), begin, ends[i]);

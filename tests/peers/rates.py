@@ -8,6 +8,7 @@ redis-server it is skipped.
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -260,6 +261,49 @@ def outage(name, begin, end):
     redis.stop()
 
 
+def bucket_of(key):
+    """books_bucket()."""
+    hash = 14695981039346656037
+    for c in key.encode():
+        hash = (hash ^ c) * 1099511628211 % 2**64
+    return (hash ^ hash >> 32) % 64
+
+
+def restored():
+    """Busy keys whose bucket was lost are told in parts, so that nobody waits for Redis meanwhile."""
+    redis, slots = Redis("restored"), 180
+    one, two = pair(redis)
+    keys = [key for key in (f"p{i}" for i in range(30000)) if bucket_of(key) == 7][:300]
+
+    def is_told(gateway):
+        days = [gateway.read(key)[2] for key in keys]  # each is asked for when it is read
+        return all(abs(day - slots) <= slots / 20 for day in days)
+    for key in keys:
+        one.ask(f"past {key} {slots}")
+    assert until(lambda: is_told(two)), two.read(keys[0])
+    redis("CONFIG", "SET", "slowlog-log-slower-than", "0")
+    redis("CONFIG", "SET", "slowlog-max-len", "100000")
+    redis("FLUSHALL")
+    redis("SLOWLOG", "RESET")
+    for key in keys:
+        one.ask("count " + key + " 1")
+    fresh = Gateway("unix:" + redis.path).ready()
+    told(until(lambda: is_told(fresh)), "what Redis lost is restored", fresh.read(keys[0]))
+    log = subprocess.run(["redis-cli", "-s", redis.path, "SLOWLOG", "GET", "-1"], capture_output=True).stdout
+    most = longest = 0
+    for call in re.split(rb"\n1\d{9}\n(?=\d+\nFCALL\nassay_rates\n)", log)[1:]:
+        octets = re.search(rb" \((\d+) more bytes\)", call)  # behind the first 128 of a word
+        words = re.search(rb" \((\d+) more arguments\)", call)
+        if octets and words and octets.start() < words.start():  # it restores
+            keys_told = (31 + int(words[1]) - 7) // 2  # 31 words are shown, and 7 of all are no key's
+            most = max(most, keys_told * (128 + int(octets[1])))
+            longest = max(longest, int(call.split(b"\n")[0]))
+    told(0 < most < 80000, "in parts of 64 KB", f"{most // 1000} KB in a call, {longest} us the longest")
+    for gateway in (one, two, fresh):
+        gateway.close()
+    redis.stop()
+
+
 class Proxy:
     """Between a gateway and Redis; cuts the connection where the answer should pass."""
     def __init__(self, target):
@@ -446,6 +490,7 @@ try:
     one_limit()
     at_once()
     lost_answers()
+    restored()
     outage("silent", lambda r: r.process.send_signal(signal.SIGSTOP),
            lambda r: r.process.send_signal(signal.SIGCONT))
     outage("killed", lambda r: r.stop(), restart)

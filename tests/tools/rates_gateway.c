@@ -3,6 +3,7 @@
  * standard input and answers each with a line. Tests and benchmarks drive several of them at once.
  *
  *   count KEY N                 N transactions now
+ *   past KEY N                  one transaction now and one in each of N slots before
  *   spread PREFIX KEYS N        N transactions over KEYS keys
  *   pump PREFIX KEYS N SECONDS  N transactions a second over KEYS keys, from a thread: how many
  *                               were counted
@@ -36,6 +37,7 @@
 #include "feedback/limiter.h"
 #include "feedback/policy.h"
 #include "feedback/rates_exchange.h"
+#include "feedback/series.h"
 
 static struct rates *rates;
 static struct rates_exchange *exchange;
@@ -235,6 +237,12 @@ static void command(char *line)
 	int64_t now_us = clock_mono_us();
 	if (strncmp(line, "count ", 6) == 0 && words >= 2) {
 		rates_count(rates, span_of(key), atoi(n), now_us);
+		puts("ok");
+	} else if (strncmp(line, "past ", 5) == 0 && words >= 2) {
+		/* most slots that a list can have: 64 of a second, 60 of a minute, then wider ones */
+		for (int i = atoi(n), age = 0; i >= 0; i--, age += (int)series_width(age))
+			rates_count(rates, span_of(key), 1,
+				    now_us - age * (int64_t)SERIES_SLOT_US);
 		puts("ok");
 	} else if (strncmp(line, "spread ", 7) == 0 && words >= 3) {
 		char one[340];
