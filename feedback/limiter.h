@@ -37,8 +37,8 @@ struct limiter_query {
 	struct ip ip;
 	struct span mail_from_domain, dkim, sender;
 	/* The scopes in which this transaction has a place `at once`, a bit each, and one that it is under
-	 * way; the caller's, 0 at its begin. Rules change while it is under way: what is given back is what was taken. NULL: a place
-	 * of every key. */
+	 * way; the caller's, 0 at its begin. Rules change while it is under way: what is given back is
+	 * what was taken. NULL: a place of every key. */
 	uint32_t *places;
 };
 

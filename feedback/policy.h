@@ -4,7 +4,8 @@
  * A request is lines name=value and an empty line; the answer is one line action=... and an empty
  * line (Postfix SMTPD_POLICY_README). Requests of the stages RCPT, DATA and END-OF-MESSAGE that
  * have one `instance` are one transaction and counted once; with a milter on, which counts, the
- * listener only asks, and nothing against what the milter has under way. What is incomplete, of another stage, or meets trouble of ours: DUNNO.
+ * listener only asks, and nothing against what the milter has under way. What is incomplete, of
+ * another stage, or meets trouble of ours: DUNNO.
  *
  * Threads: all on the loop.
  * Errors:  a client that breaks the protocol or a bound (limits.h) is hung up on.
